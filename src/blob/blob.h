@@ -1,0 +1,78 @@
+// Content-addressed files. A blob's identity is the SHA-256 of its bytes; MD5 is computed in the same pass. It lies at
+// <dir>/blobs/sha256/<2 hex>/<62 hex>, mode 0444, written by temp + fsync + rename + fsync of the folder.
+//
+// A blob lives by a row written in its referrer's transaction (blob_refs, artifacts). Garbage collection marks what no
+// row names, waits a grace period, re-checks in the transaction that deletes.
+//
+// Thread: BlobStore is safe anywhere (its calls block on disk: use a worker thread from a loop, see net/offload.h);
+// a BlobWriter belongs to one owner.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/result.h"
+#include "store/tx.h"
+
+namespace blob {
+
+struct BlobInfo {
+  base::Digest sha256;
+  base::Digest md5{.algo = base::HashAlgo::kMd5};
+  int64_t size = 0;
+};
+
+class BlobWriter {
+ public:
+  virtual ~BlobWriter() = default;                            // unfinished: nothing remains
+  virtual base::Result<void> write(std::string_view bytes) = 0;
+  virtual base::Result<BlobInfo> finish() = 0;                // durable when it answers
+};
+
+class BlobStore {
+ public:
+  static base::Result<std::unique_ptr<BlobStore>> open(const base::Path& dir);
+  virtual ~BlobStore() = default;
+  virtual base::Result<std::unique_ptr<BlobWriter>> begin() = 0;
+  virtual base::Result<base::Fd> open_blob(const base::Digest& sha256) = 0;  // kNotFound
+  virtual base::Path path_of(const base::Digest& sha256) const = 0;          // local file; for links and dlopen users
+  virtual bool exists(const base::Digest& sha256) const = 0;
+  virtual base::Result<void> remove(const base::Digest& sha256) = 0;
+
+  base::Result<BlobInfo> put(std::string_view bytes);
+  base::Result<BlobInfo> put_file(const base::Path& file);
+  base::Result<std::string> get(const base::Digest& sha256, size_t max_bytes = size_t{64} << 20);
+};
+
+// --- rows -----------------------------------------------------------------------------------------------------------
+
+// An artifact: one file under a root. Roots in use: "bundle/<sha>", "data/<version>", "mlflow/<exp>/<run>/artifacts",
+// "attempt/<id>/out". `digest` is set for location kBlob.
+enum class Location : uint8_t { kBlob, kPlainFolder, kS3, kExternal };
+struct Artifact {
+  std::string root;
+  std::string path;  // safe relative path
+  int64_t size = 0;
+  base::Digest digest;
+  Location location = Location::kBlob;
+  std::string address;  // for the other locations
+  int64_t at_us = 0;
+};
+
+base::Result<void> put_artifact(store::Tx& tx, const Artifact& artifact);           // replaces; registers the blob row
+base::Result<Artifact> get_artifact(store::Tx& tx, std::string_view root, std::string_view path);
+// Everything under `prefix` (a folder, or "" for all), in path order.
+std::vector<Artifact> list_artifacts(store::Tx& tx, std::string_view root, std::string_view prefix = "");
+int64_t delete_artifacts(store::Tx& tx, std::string_view root, std::string_view path_or_folder);
+
+// Registers a blob as known (size, md5) and keeps it alive for (owner_kind, owner).
+base::Result<void> hold_blob(store::Tx& tx, const BlobInfo& info, std::string_view owner_kind, std::string_view owner);
+base::Result<std::optional<BlobInfo>> find_blob(store::Tx& tx, const base::Digest& sha256);
+
+}  // namespace blob

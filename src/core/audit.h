@@ -1,0 +1,31 @@
+// Audit lines: changes of access, configuration, registry, promotion, deletion and code execution, written in the
+// transaction that makes the change; who, when, what, from which request.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/tx.h"
+
+namespace core {
+
+struct AuditLine {
+  int64_t id = 0;
+  int64_t at_us = 0;
+  std::string actor;
+  std::string action;        // "model_version.promoted", "alias.set", "bundle.applied", "stage.started", …
+  std::string subject_kind;
+  std::string subject;
+  std::string request_id;
+  std::string body;          // JSON object
+};
+
+void audit(store::Tx& tx, std::string_view action, std::string_view subject_kind, std::string_view subject,
+           std::string_view body = "{}");
+// Newest first, before `before_id` (0: from the newest).
+std::vector<AuditLine> audit_lines(store::Tx& tx, int64_t before_id, size_t limit);
+
+}  // namespace core

@@ -1,0 +1,105 @@
+// HTTP as handlers see it: streaming both ways with back-pressure, a deadline and cancellation. One interface for
+// HTTP/1.1 now and HTTP/2 later; no Asio here.
+//
+// Ownership: Request and Response live in the connection's frame until the handler's Task has ended; views into them are
+// valid that long. Thread: a handler runs on the loop of its connection, and every co_await resumes there. Work that
+// blocks (files, libraries) goes through net/offload.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/context.h"
+#include "base/result.h"
+#include "base/task.h"
+
+namespace net {
+
+enum class Method : uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions };
+std::string_view name(Method method);
+
+int http_status(base::Code code);  // the one mapping from our codes to HTTP
+
+struct Peer {
+  std::string address;  // "127.0.0.1:41234", "unix"
+  bool loopback = false;
+  bool same_user = false;  // loopback and the peer's socket belongs to the server's user or root
+};
+
+using Header = std::pair<std::string, std::string>;  // request names are lower-case
+
+class Request {
+ public:
+  virtual ~Request() = default;
+
+  Method method = Method::kGet;
+  std::string target;                  // as sent
+  std::string path;                    // percent-decoded, without the query
+  std::string query;                   // as sent, without '?'
+  std::vector<Header> headers;
+  std::vector<std::pair<std::string, std::string>> params;  // captured by the route's pattern
+  std::optional<uint64_t> content_length;                   // none: chunked or no body
+  Peer peer;
+  base::Context ctx;                   // actor, project, request id, deadline, cancelled
+
+  std::string_view header(std::string_view lower_case_name) const;      // "" if absent
+  bool has_header(std::string_view lower_case_name) const;
+  std::string_view param(std::string_view name) const;                  // "" if absent
+  std::optional<std::string> query_value(std::string_view name) const;  // first, percent- and plus-decoded
+  std::vector<std::string> query_values(std::string_view name) const;
+
+  // The next piece of the body; 0 at its end. Fails with kTooLarge past the route's limit, kDeadline on a stall,
+  // kCancelled when the peer has gone.
+  virtual base::Task<base::Result<size_t>> read_some(std::span<char> into) = 0;
+  // The whole body, up to the route's limit.
+  virtual base::Task<base::Result<std::string>> read_body();
+};
+
+class Response {
+ public:
+  virtual ~Response() = default;
+
+  void header(std::string name, std::string value) { headers_.emplace_back(std::move(name), std::move(value)); }
+
+  // A whole answer. The bytes go out when the handler ends (pipelined answers leave together).
+  void send(int status, std::string_view content_type, std::string body) {
+    status_ = status, content_type_ = content_type, body_ = std::move(body), whole_ = true;
+  }
+  void send_json(std::string body, int status = 200) { send(status, "application/json", std::move(body)); }
+
+  // A streamed answer: begin, write…, end. With a length the body must have exactly that many bytes; without, chunked.
+  // write waits while the peer reads slowly; fails with kCancelled when it has gone.
+  virtual base::Task<base::Result<void>> begin(int status, std::string_view content_type,
+                                               std::optional<uint64_t> content_length = std::nullopt) = 0;
+  virtual base::Task<base::Result<void>> write(std::string_view bytes) = 0;
+  virtual base::Task<base::Result<void>> end() = 0;
+  // Streams `length` bytes of a file from `offset` after begin().
+  virtual base::Task<base::Result<void>> send_file(int fd, uint64_t offset, uint64_t length) = 0;
+
+  bool started() const { return started_; }
+  bool answered() const { return started_ || whole_; }
+  int status() const { return status_; }
+
+ protected:
+  int status_ = 0;
+  std::string content_type_;
+  std::vector<Header> headers_;
+  std::string body_;
+  bool whole_ = false;
+  bool started_ = false;
+};
+
+using Handler = std::function<base::Task<void>(Request&, Response&)>;
+
+// Percent-decoding; nullopt on a bad escape or NUL.
+std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
+std::string percent_encode(std::string_view text);
+
+}  // namespace net

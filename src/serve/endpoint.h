@@ -1,0 +1,53 @@
+// Endpoints and revisions: an address, and one immutable set of (model version, options) behind it. Rows only; the
+// runtime that serves them is serve/router.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/tx.h"
+
+namespace serve {
+
+struct Revision {
+  std::string endpoint;
+  int64_t number = 0;            // 1, 2, … within the endpoint
+  std::string model_name;
+  int64_t model_version = 0;
+  std::string artifact_root;     // where the model's files are
+  std::string transform_digest;  // blob of transform.json, or ""
+  int64_t created_us = 0;
+};
+
+struct Endpoint {
+  std::string name;
+  std::string environment;       // "production", "staging"
+  bool is_default = false;       // answers the single-model routes
+  int64_t live_revision = 0;     // 0: nothing deployed yet
+  int64_t previous_revision = 0; // rollback's target
+  int64_t generation = 0;        // +1 at each flip: the snapshot's fence
+};
+
+struct NewRevision {
+  std::string endpoint;
+  std::string model_name;
+  int64_t model_version = 0;
+  std::string artifact_root;
+  std::string transform_digest;
+};
+
+base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment);
+base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name);
+std::vector<Endpoint> list_endpoints(store::Tx& tx, bool all_projects = false);
+base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision);  // weight 0: not live
+base::Result<Revision> get_revision(store::Tx& tx, std::string_view endpoint, int64_t number);
+std::vector<Revision> list_revisions(store::Tx& tx, std::string_view endpoint);
+// The flip: live = number, previous = what was live, generation + 1, edge version → revision, event "endpoint.promoted"
+// (or "endpoint.rolled_back"). `expected_live` is what the caller judged against: kConflict if it moved.
+base::Result<Endpoint> set_live(store::Tx& tx, std::string_view endpoint, int64_t number, int64_t expected_live, bool rollback);
+
+}  // namespace serve
