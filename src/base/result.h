@@ -44,8 +44,13 @@ struct [[nodiscard]] Error {
   }
 };
 
+// std::expected itself is not [[nodiscard]] in this standard library; a dropped Result is a bug, so ours is.
 template <class T>
-using Result [[nodiscard]] = std::expected<T, Error>;
+class [[nodiscard]] Result : public std::expected<T, Error> {
+ public:
+  using std::expected<T, Error>::expected;
+  using std::expected<T, Error>::operator=;
+};
 
 inline std::unexpected<Error> fail(Code code, std::string message) {
   return std::unexpected(Error{code, std::move(message)});

@@ -18,15 +18,16 @@ namespace base::yaml {
 
 enum class Kind : uint8_t { kNull, kScalar, kSequence, kMap };
 
+struct Entry;
+
 struct Node {
   Kind kind = Kind::kNull;
   std::string scalar;     // kScalar: its text, unescaped
   bool quoted = false;    // kScalar: '…', "…", | or >: never a number, boolean or null
   int line = 0;           // 1-based; where the value begins
   int column = 0;
-  std::vector<Node> items;                             // kSequence
-  std::vector<std::pair<std::string, Node>> entries;   // kMap, in file order; keys are scalars
-  std::vector<int> entry_lines;                        // kMap: line of each key
+  std::vector<Node> items;     // kSequence
+  std::vector<Entry> entries;  // kMap, in file order
 
   const Node* find(std::string_view key) const;
   bool is_map() const { return kind == Kind::kMap; }
@@ -39,6 +40,12 @@ struct Node {
   std::optional<int64_t> as_int() const;
   std::optional<double> as_double() const;
   std::string describe() const;  // "the number 3", "a list", "the text 'abc'": for error messages
+};
+
+struct Entry {
+  std::string key;  // keys are scalars
+  Node value;
+  int line = 0;     // of the key
 };
 
 struct Limits {
