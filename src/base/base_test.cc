@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <thread>
@@ -143,6 +144,26 @@ TEST(Json, ErrorsSayWhatWasFound) {
   EXPECT_THAT(parse_json(std::string(100, '[')).error().message, HasSubstr("nested deeper"));
   EXPECT_FALSE(parse_json("[NaN]"));
   EXPECT_FALSE(parse_json(""));
+}
+
+TEST(Json, DoublesAreExact) {
+  SeededRandom random(7);
+  std::string text = "[";
+  std::vector<double> numbers = {0.0014121054456817299, 5e-324, 1.7976931348623157e308, 0.1, 9007199254740993.0};
+  while (numbers.size() < 5000) {
+    const double number = std::bit_cast<double>(random.next());
+    if (std::isfinite(number)) numbers.push_back(number);
+  }
+  for (const double number : numbers) {
+    if (text.size() > 1) text += ',';
+    append_double(text, number);
+  }
+  const auto back = parse_json(text + "]");
+  ASSERT_TRUE(back) << back.error().message;
+  for (size_t i = 0; i < numbers.size(); ++i) EXPECT_EQ(back->get_array()[i].to_number<double>(), numbers[i]);
+  EXPECT_EQ(*parse_json("1e-400"), json::value(0.0));
+  EXPECT_FALSE(parse_json("1e999"));
+  EXPECT_EQ(*parse_json("-12"), json::value(-12));
 }
 
 TEST(JsonWriter, PlacesCommasAndEscapes) {

@@ -1,6 +1,9 @@
 #include "base/json.h"
 
+#include <boost/json/basic_parser_impl.hpp>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 namespace base {
 namespace {
@@ -74,22 +77,67 @@ std::string_view kind_name(json::kind kind) {
   return "something else";
 }
 
+namespace {
+
+// Boost.JSON 1.81 computes doubles a unit in the last place off. This handler builds the same values, but reads doubles
+// from their characters, exactly.
+struct ExactHandler {
+  static constexpr size_t max_object_size = json::object::max_size();
+  static constexpr size_t max_array_size = json::array::max_size();
+  static constexpr size_t max_key_size = json::string::max_size();
+  static constexpr size_t max_string_size = json::string::max_size();
+  using Code = boost::system::error_code;
+  using Text = json::string_view;
+
+  json::value_stack stack;
+  std::string number;  // the pieces of the number being read
+
+  bool on_document_begin(Code&) { return true; }
+  bool on_document_end(Code&) { return true; }
+  bool on_object_begin(Code&) { return true; }
+  bool on_object_end(size_t n, Code&) { return stack.push_object(n), true; }
+  bool on_array_begin(Code&) { return true; }
+  bool on_array_end(size_t n, Code&) { return stack.push_array(n), true; }
+  bool on_key_part(Text s, size_t, Code&) { return stack.push_chars(s), true; }
+  bool on_key(Text s, size_t, Code&) { return stack.push_key(s), true; }
+  bool on_string_part(Text s, size_t, Code&) { return stack.push_chars(s), true; }
+  bool on_string(Text s, size_t, Code&) { return stack.push_string(s), true; }
+  bool on_number_part(Text s, Code&) { return number.append(s.data(), s.size()), true; }
+  bool on_int64(int64_t i, Text, Code&) { return number.clear(), stack.push_int64(i), true; }
+  bool on_uint64(uint64_t u, Text, Code&) { return number.clear(), stack.push_uint64(u), true; }
+  bool on_double(double, Text s, Code& error) {
+    number.append(s.data(), s.size());
+    double exact = 0;
+    const auto [end, status] = std::from_chars(number.data(), number.data() + number.size(), exact);
+    if (status == std::errc::result_out_of_range) exact = std::strtod(number.c_str(), nullptr);  // 0 or infinite
+    number.clear();
+    if (std::isinf(exact)) return error = json::error::exponent_overflow, false;
+    return stack.push_double(exact), true;
+  }
+  bool on_bool(bool b, Code&) { return stack.push_bool(b), true; }
+  bool on_null(Code&) { return stack.push_null(), true; }
+  bool on_comment_part(Text, Code&) { return true; }
+  bool on_comment(Text, Code&) { return true; }
+};
+
+}  // namespace
+
 Result<json::value> parse_json(std::string_view text) {
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
-  json::stream_parser parser({}, options);
   boost::system::error_code error;
   try {
-    const size_t read = parser.write_some({text.data(), text.size()}, error);
+    json::basic_parser<ExactHandler> parser(options);
+    parser.handler().stack.reset();
+    const size_t read = parser.write_some(false, text.data(), text.size(), error);
     if (!error && read < text.size()) {
       return invalid("not valid JSON: extra characters at byte " + std::to_string(read));
     }
-    if (!error) parser.finish(error);
     if (error) {
       const std::string why = error == json::error::too_deep ? "nested deeper than " + std::to_string(kMaxJsonDepth) : error.message();
       return invalid("not valid JSON: " + why + " at byte " + std::to_string(read));
     }
-    return parser.release();
+    return parser.handler().stack.release();
   } catch (const std::exception& e) {  // out of memory, or a number too long
     return invalid(std::string("not valid JSON: ") + e.what());
   }

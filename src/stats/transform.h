@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +21,12 @@ namespace stats {
 enum class FillKind : uint8_t { kMean, kMedian, kMode, kConstant };
 enum class ScaleKind : uint8_t { kStandard, kMinMax };
 
-struct TransformSpec {  // as declared; applied in this order: fill, scale, one-hot
+// As declared; applied in this order: fill, scale, one-hot. Column "*" means every numeric feature (for scale: that is
+// not one-hot), and what names a column wins over it.
+struct TransformSpec {
   struct Fill { std::string column; FillKind kind; std::string constant; };
   struct Scale { std::string column; ScaleKind kind; };
-  std::vector<Fill> fill;     // column "*": every numeric feature
+  std::vector<Fill> fill;
   std::vector<Scale> scale;
   std::vector<std::string> one_hot;
   bool empty() const { return fill.empty() && scale.empty() && one_hot.empty(); }
@@ -38,28 +42,50 @@ class Transform {
   std::string to_json() const;  // canonical: the same transform gives the same bytes
 
   const std::vector<std::string>& input_columns() const { return inputs_; }
+  // A one-hot column stands as "<column>_<category>" in its column's place.
   const std::vector<std::string>& output_columns() const { return outputs_; }
-  bool all_inputs_numeric() const;
-  bool identity() const { return steps_.empty(); }
+  bool all_inputs_numeric() const;   // apply_dense is possible
+  bool input_numeric(size_t input) const { return columns_[input].numeric; }
+  bool identity() const;             // no step changes a value
 
-  // Raw rows → model rows. Errors name the column (missing, or of the wrong type).
+  // Raw rows → model rows. Errors name the column (missing, or of the wrong type). A numeric column where text is
+  // expected is read as its shortest text (a file whose categories all look like numbers).
   base::Result<Table> apply(const Table& raw) const;
-  // The same for a dense row-major numeric batch in the order of input_columns(); needs all_inputs_numeric().
+  // The same for a dense row-major numeric batch in the order of input_columns(); needs all_inputs_numeric(). Values are
+  // computed as apply() computes them, in double, and rounded to float once.
   base::Result<std::vector<float>> apply_dense(const double* rows, size_t row_count) const;
+  // Into the caller's memory (row_count × output_columns().size()); allocates nothing. Same precondition, asserted.
+  void apply_dense(const double* rows, size_t row_count, std::span<float> out) const;
 
  private:
-  struct Step {
-    std::string column;
-    size_t input = 0;
-    enum class Kind : uint8_t { kFill, kScale, kOneHot } kind;
-    double fill_number = 0, offset = 0, factor = 1;  // scale: (x - offset) * factor
+  // What happens to one input column. Flat on purpose: a missing step is one that changes nothing.
+  struct ColumnPlan {
+    bool numeric = true;
+    std::optional<FillKind> fill;
+    double fill_number = 0;
     std::string fill_text;
-    std::vector<std::string> categories;             // sorted
+    std::optional<ScaleKind> scale;
+    double offset = 0, factor = 1;             // (x - offset) * factor
+    bool one_hot = false;
+    std::vector<double> number_categories;     // ascending
+    std::vector<std::string> text_categories;  // in byte order
+    bool missing_category = false;             // training had missing values left: the last category
+
+    size_t width() const;
   };
+
+  base::Result<void> fit_column(const TransformSpec& spec, const Column& column, ColumnPlan& plan) const;
+  base::Result<void> finish();  // output names and the dense arrays; fails if two outputs share a name
+  base::Result<Numbers> numbers_of(const Column& column) const;
+  Texts texts_of(const Column& column) const;
+  static size_t category_of(const ColumnPlan& plan, double value);
+
   std::vector<std::string> inputs_;
-  std::vector<bool> input_numeric_;
   std::vector<std::string> outputs_;
-  std::vector<Step> steps_;
+  std::vector<ColumnPlan> columns_;  // one per input
+  // The dense path's view of columns_: the value at i is (isnan(x) ? fill : x) - offset) * factor.
+  std::vector<double> dense_fill_, dense_offset_, dense_factor_;
+  bool any_one_hot_ = false;
 };
 
 }  // namespace stats
