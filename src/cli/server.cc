@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "cli/api.h"

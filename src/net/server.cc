@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr int64_t kAcceptPauseUs = 50'000;   // when the process has no descriptor left
+constexpr int64_t kQuietPollUs = 1'000;
 constexpr int64_t kLastWordUs = 1'000'000;   // of a drain's patience: for handlers that were told to stop
 
 constexpr std::string_view kBusy =
@@ -95,6 +96,7 @@ struct Server::Impl {
     void refuse(base::Fd fd);
     void sweep();
     void stop_accepting();
+    void stop_when_quiet();
 
     Impl& server;
     AsioLoop loop;
@@ -198,6 +200,12 @@ void Server::Impl::Worker::stop_accepting() {
   acceptor.close(ignored);
 }
 
+// Only coroutines of connections that do not end may be left behind.
+void Server::Impl::Worker::stop_when_quiet() {
+  if (scope.running() <= connections.size()) return loop.stop();
+  loop.after(kQuietPollUs, [this] { stop_when_quiet(); });
+}
+
 base::Result<std::unique_ptr<Server>> Server::listen(const ServerOptions& options, const base::Clock& clock,
                                                      base::Registry& metrics) {
   auto impl = std::make_unique<Impl>(options, clock, metrics);
@@ -266,7 +274,7 @@ bool Server::drain(int64_t patience_us) {
     });
     wait(kLastWordUs);
   }
-  for (auto& worker : impl_->workers) worker->loop.post([w = worker.get()] { w->loop.stop(); });
+  for (auto& worker : impl_->workers) worker->loop.post([w = worker.get()] { w->stop_when_quiet(); });
   for (auto& worker : impl_->workers) worker->thread.join();
   impl_->running = false;
   return shared.connections == 0;

@@ -32,20 +32,19 @@ base::Result<Variables> read_file_settings(const base::Path& file, bool must_exi
   if (root.is_null()) return values;
   const auto where = [&](int line) { return file.string() + ":" + std::to_string(line); };
   if (!root.is_map()) return base::invalid(where(root.line) + ": expected settings (key: value), found " + root.describe());
-  for (size_t i = 0; i < root.entries.size(); ++i) {
-    const auto& [key, node] = root.entries[i];
+  for (const auto& [key, node, line] : root.entries) {
     const auto& specs = setting_specs();
-    const auto spec = std::ranges::find_if(specs, [&](const SettingSpec& s) { return s.in_file && s.key == key; });
+    const auto spec = std::ranges::find_if(specs, [&name = key](const SettingSpec& s) { return s.in_file && s.key == name; });
     if (spec == specs.end()) {
       std::string allowed;
       for (const auto& s : specs) {
         if (s.in_file) allowed.append(allowed.empty() ? "" : ", ").append(s.key);
       }
-      return base::invalid(where(root.entry_lines[i]) + ": unknown setting '" + key + "'; allowed: " + allowed);
+      return base::invalid(where(line) + ": unknown setting '" + key + "'; allowed: " + allowed);
     }
     if (!node.is_scalar()) return base::invalid(where(node.line) + ": " + key + " must be one value, found " + node.describe());
     values[key] = node.scalar;
-    sources[key] = where(root.entry_lines[i]);
+    sources[key] = where(line);
   }
   return values;
 }
