@@ -213,8 +213,12 @@ base::Uuid CaptureImpl::new_id(CaptureStream& stream, int64_t now_us) {
                                   .sequence = ring->next_sequence()});
 }
 
-void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& record) {
+void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
   CaptureRing* ring = ring_here();
+  CaptureRecord record = given;
+  const CaptureSource& source = stream.source();
+  if (record.rows.size() != source.features.size() * record.row_count) record.rows = {};  // kMaxFeatures: no rows kept
+  if (record.texts.size() != source.text_features.size() * record.row_count) record.texts = {};
   const size_t size = format::request_bytes(record);
   if (size > options_.record_bytes) return dropped_large_.add();
   char* out = ring ? ring->reserve(&stream, size) : nullptr;
