@@ -25,6 +25,9 @@ inline constexpr int64_t kHeaderReadUs = 15'000'000;       // from first byte to
 inline constexpr int64_t kBodyStallUs = 30'000'000;        // a body that stops coming: 408
 inline constexpr int64_t kWriteStallUs = 30'000'000;       // a peer that stops reading: closed
 inline constexpr int64_t kRequestUs = 60'000'000;          // default deadline of a request: 504
+inline constexpr int64_t kLingerUs = 5'000'000;            // after a refusal: what still comes is read and dropped,
+inline constexpr size_t kLingerBytes = 256 * kMiB;         //   so that the peer sees the answer; past either: closed
+inline constexpr int64_t kSweepUs = 250'000;               // how often a loop looks for what has run out of time
 inline constexpr int64_t kDrainUs = 10'000'000;            // SIGTERM to exit
 
 // store
@@ -32,6 +35,10 @@ inline constexpr size_t kWriteQueue = 8192;                // waiting write jobs
 inline constexpr size_t kReadQueue = 4096;                 // waiting searches; past it: 429
 inline constexpr size_t kGroupJobs = 256;                  // write jobs in one commit
 inline constexpr int64_t kJobUs = 5'000'000;               // one write job; past it it is rolled back
+inline constexpr int64_t kJobRows = 100'000;               // rows changed by one write job; bulk work goes in steps
+inline constexpr int64_t kReadUs = 60'000'000;             // one read without a deadline of its own
+inline constexpr size_t kPointConnections = 8;             // threads with a read-only SQLite connection of their own
+inline constexpr size_t kStatements = 512;                 // prepared statements kept per connection; the oldest goes
 inline constexpr size_t kSqlCacheBytes = 16 * kMiB;        // page caches of all SQLite connections together
 
 // events

@@ -11,9 +11,17 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/migration.h"
 #include "store/tx.h"
 
 namespace flow {
+
+// Limits of one pipeline; past each, check() says so.
+inline constexpr size_t kMaxStages = 2000;          // after expansion
+inline constexpr size_t kMaxRunParams = 64;
+inline constexpr size_t kMaxParamBytes = 4096;
+inline constexpr int kMaxRetries = 20;
+inline constexpr int64_t kMaxRetryDelayUs = 300'000'000;
 
 struct Resources {
   int64_t memory_bytes = 0;   // 0: no limit
@@ -39,15 +47,20 @@ struct StageSpec {            // one node, after matrix, foreach and tune are ex
   int retries = 0;
   int64_t retry_delay_us = 1'000'000;    // doubled per try, capped at 5 minutes
   Resources resources;
-  bool always = false;                   // never skipped (LATHE's own steps)
+  bool always = false;                   // never skipped (Lathe's own steps, dvc.yaml's always_changed)
+  bool frozen = false;                   // a result once made stays, whatever changes
+  bool internal = false;                 // one of Lathe's own steps: not in dvc.lock
+  std::string desc;
 };
 
 struct PipelineSpec {
   std::string name;
+  std::string bundle;                    // the tree its runs are made from, unless a run names another
   std::string experiment;                // MLflow experiment its stages log to
   std::vector<StageSpec> stages;
   int64_t max_parallel = 0;              // 0: the engine's limit
-  std::string cron;                      // "0 3 * * * Europe/Paris", or ""
+  std::string cron;                      // "0 3 * * * Europe/Paris", or ""; see flow/cron.h
+  std::map<std::string, std::string> cron_params;  // parameters of the runs that cron starts, e.g. retrain=1
 };
 
 enum class State : uint8_t { kQueued, kRunning, kSucceeded, kFailed, kSkipped, kCancelled, kUpstreamFailed };
@@ -62,7 +75,7 @@ struct PipelineRun {
   std::string cause;          // "apply", "manual", "cron", "alert:<id>"
   std::map<std::string, std::string> params;  // e.g. data version to use; visible to stages as LATHE_PARAM_<NAME>
   int64_t created_us = 0;
-  int64_t ended_us = 0;
+  int64_t ended_us = 0;       // 0: not yet
 };
 
 struct StageRow {
@@ -78,12 +91,14 @@ struct StageRow {
 
 struct NewRun {
   std::string pipeline;
-  std::string bundle;
-  std::string cause;
+  std::string bundle;         // "": the pipeline's
+  std::string cause = "manual";
   std::map<std::string, std::string> params;
+  bool force = false;         // no stage is skipped
 };
 
-base::Result<void> put_pipeline(store::Tx& tx, const PipelineSpec& spec);      // idempotent; emits "pipeline.changed"
+base::Result<void> check(const PipelineSpec& spec);                            // names, limits, edges, cycles, cron
+base::Result<void> put_pipeline(store::Tx& tx, const PipelineSpec& spec);      // checks; idempotent; emits "pipeline.changed"
 base::Result<PipelineSpec> get_pipeline(store::Tx& tx, std::string_view name);
 std::vector<std::string> list_pipelines(store::Tx& tx);
 base::Result<PipelineRun> create_run(store::Tx& tx, const NewRun& run);        // emits "pipeline_run.created"
@@ -97,7 +112,11 @@ struct AttemptInfo {
   std::string attempt, run, pipeline, stage, group, bundle;
 };
 base::Result<AttemptInfo> attempt_info(store::Tx& tx, std::string_view attempt);
+bool attempt_exists(store::Tx& tx, std::string_view attempt);  // live or ended
+bool attempt_ended(store::Tx& tx, std::string_view attempt);
 // Attempts that succeeded (or whose results were reused by a skip) for a stage group of a run.
 std::vector<AttemptInfo> attempts_of_group(store::Tx& tx, std::string_view run, std::string_view group);
+
+store::ModuleMigrations migrations();
 
 }  // namespace flow
