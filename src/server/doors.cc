@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include "api/lathe/blobs.h"
 #include "api/lathe/core.h"
+#include "api/lathe/data.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
 #include "core/identity.h"
@@ -26,6 +28,9 @@ void open_doors(House& house) {
   house.access.may = core::may;
   api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
                                              [&house] { return status_json(house); }});
+  const api::lathe::BlobDoor blobs{*house.blobs, *house.offload};
+  api::lathe::add_blob_routes(house.routes, blobs);
+  api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});
 }

@@ -1,5 +1,6 @@
 #include "blob/migrations.h"
 #include "core/migrations.h"
+#include "data/migrations.h"
 #include "flow/flow.h"
 #include "server/house.h"
 #include "server/version.h"
@@ -11,7 +12,7 @@
 namespace server {
 
 base::Result<void> open_store(House& house) {
-  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations(),
+  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), data::migrations(), flow::migrations(),
                                                      track::migrations()};
   store::Options options;
   options.url = house.config.store_url;
