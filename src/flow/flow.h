@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "store/migration.h"
 #include "store/tx.h"
 
 namespace flow {
@@ -116,7 +115,5 @@ bool attempt_exists(store::Tx& tx, std::string_view attempt);  // live or ended
 bool attempt_ended(store::Tx& tx, std::string_view attempt);
 // Attempts that succeeded (or whose results were reused by a skip) for a stage group of a run.
 std::vector<AttemptInfo> attempts_of_group(store::Tx& tx, std::string_view run, std::string_view group);
-
-store::ModuleMigrations migrations();
 
 }  // namespace flow

@@ -265,8 +265,8 @@ base::Result<void> request_cancel(store::Tx& tx, std::string_view run) {
     return base::not_found("no pipeline run has the id '" + std::string(run) + "'");
   }
   const int64_t row = rows.i64(0);
-  if (rows.i64(1) != 0 || rows.boolean(2)) return {};  // over, or asked for already
-  tx.exec("UPDATE flow_runs SET cancelled = 1 WHERE id = ?", row);
+  if (rows.i64(1) != 0 || rows.i64(2) != 0) return {};  // over, or asked for already
+  tx.exec("UPDATE flow_runs SET cancelled = 1 WHERE id = ? AND cancelled = 0", row);
   tx.exec("INSERT INTO flow_inbox (project, run) VALUES (?, ?)", tx.project(), row);
   core::emit(tx, "pipeline_run.cancel_requested", "pipeline_run", run);
   core::audit(tx, "pipeline_run.cancel_requested", "pipeline_run", run);

@@ -25,6 +25,7 @@ namespace {
 constexpr size_t kMaxClients = 8;                               // the server, and a `lathe down` or two
 constexpr size_t kMaxClientBacklog = size_t{16} << 20;          // a client that reads nothing is cut off; it may ask again
 constexpr int kOrphanPollMs = 50;
+constexpr int64_t kReconnectUs = 30'000'000;  // a warden that follows one that died waits so long for its server
 
 struct Client {
   base::Fd fd;
@@ -68,6 +69,12 @@ class Warden {
   // Attempts of a warden that died: their minders are ending them. Watched by their locks until they are free.
   std::vector<std::string> orphans_;
   bool stopping_ = false;
+  int64_t patient_until_us_ = 0;
+
+  bool needed() const {
+    if (!wards_.empty() || !orphans_.empty()) return true;
+    return !stopping_ && (!clients_.empty() || mono_us() < patient_until_us_);
+  }
 };
 
 bool Warden::open(base::Fd first_client) {
@@ -80,6 +87,7 @@ bool Warden::open(base::Fd first_client) {
   if (!signals_ || !base::make_dirs(dir_ / "attempts", 0700)) return false;
   listen_here();
   if (first_client) add_client(std::move(first_client));
+  else patient_until_us_ = mono_us() + kReconnectUs;
   return static_cast<bool>(listener_);
 }
 
@@ -110,11 +118,13 @@ void Warden::add_client(base::Fd fd) {
 }
 
 void Warden::run() {
-  while (!(wards_.empty() && orphans_.empty() && (stopping_ || clients_.empty()))) {
+  while (needed()) {
     std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     for (const auto& client : clients_)
       fds.push_back({client->fd.get(), static_cast<short>(client->out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
-    if (::poll(fds.data(), fds.size(), orphans_.empty() ? -1 : kOrphanPollMs) < 0 && errno != EINTR) return;
+    const bool idle = wards_.empty() && clients_.empty();
+    const int wait_ms = !orphans_.empty() ? kOrphanPollMs : idle ? 1000 : -1;
+    if (::poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return;
     if (fds[0].revents) reap();
     for (size_t i = 0; i < clients_.size(); ++i) {
       if (fds[i + 2].revents & POLLOUT) flush(*clients_[i]);
