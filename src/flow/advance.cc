@@ -126,13 +126,17 @@ base::Result<void> Advancer::apply(int64_t row, const Event& event) {
 base::Result<void> Advancer::begin_attempt(LiveRun& live, uint32_t index) {
   const RunFacts& facts = *live.facts;
   const StageState& state = live.state.stages[index];
-  auto known = inputs_.find({facts.row, index});
-  if (known == inputs_.end()) {  // decided in an earlier transaction
+  std::string lost_input;
+  StageInputs inputs;
+  if (const auto known = inputs_.find({facts.row, index}); known != inputs_.end()) {
+    inputs = known->second;
+  } else {  // decided in an earlier transaction, or a retry
     TRY_SET(const BundleFiles bundle, bundle_of(facts));
-    TRY_SET(StageInputs inputs, read_inputs(tx_, facts, live.state, index, *bundle, options_.newest_data));
-    known = inputs_.insert_or_assign({facts.row, index}, std::move(inputs)).first;
+    auto read = read_inputs(tx_, facts, live.state, index, *bundle, options_.newest_data);
+    TRY(tx_.status());
+    if (read) inputs = std::move(*read);
+    else lost_input = read.error().message;
   }
-  const StageInputs& inputs = known->second;
   tx_.exec(
       "INSERT INTO flow_attempts (project, public_id, run, stage, inputs, handle, detail, started_us, ended_us) "
       "VALUES (?, ?, ?, ?, ?, '', '', ?, 0)", facts.project, state.attempt, facts.row, index, map_to_json(inputs.parts), tx_.now_us());
@@ -147,8 +151,12 @@ base::Result<void> Advancer::begin_attempt(LiveRun& live, uint32_t index) {
   base::JsonWriter(body).begin_object().field("run", facts.run.id).field("stage", facts.spec.stages[index].name)
       .field("cmd", facts.spec.stages[index].cmd).field("bundle", facts.run.bundle).end_object();
   core::audit(tx_, "stage.started", "attempt", state.attempt, body);
-  TRY_SET(AttemptSpec spec, spec_of(live, index, inputs.files, token));
-  out_.outside.submit.push_back(std::move(spec));
+  if (lost_input.empty()) {
+    TRY_SET(AttemptSpec spec, spec_of(live, index, inputs.files, token));
+    out_.outside.submit.push_back(std::move(spec));
+  } else {
+    queue_.emplace_back(facts.row, AttemptEnded{.stage = index, .attempt = state.attempt, .outcome = Outcome::kFailed, .detail = lost_input});
+  }
   return tx_.status();
 }
 

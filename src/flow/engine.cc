@@ -71,6 +71,7 @@ struct Engine::Impl {
   bool wait();
   void take_news();
   void take_inbox();
+  void look_again();
   void take_cron();
   void take_ticks();
   void commit_all();
@@ -96,6 +97,7 @@ struct Engine::Impl {
   std::set<std::pair<int64_t, int64_t>> ticks;        // (when, run)
   int64_t cron_at_us = 0;                             // 0: none
   int64_t backoff_us = 0;
+  bool failed = false;                                // in this round
 
   // Shared with the executor's and the store's threads.
   std::mutex mutex;
@@ -133,11 +135,13 @@ base::Result<void> Engine::Impl::load() {
 
 void Engine::Impl::run() {
   while (wait()) {
+    failed = false;
     take_news();
     take_inbox();
     take_cron();
     take_ticks();
     commit_all();
+    backoff_us = failed ? std::clamp(backoff_us * 2, kFirstBackoffUs, kLastBackoffUs) : 0;
   }
 }
 
@@ -147,7 +151,7 @@ bool Engine::Impl::wait() {
   int64_t sleep_us = kLongestSleepUs;
   if (!ticks.empty()) sleep_us = std::min(sleep_us, ticks.begin()->first - now);
   if (cron_at_us > 0) sleep_us = std::min(sleep_us, cron_at_us - now);
-  if (!pending.empty()) sleep_us = backoff_us;  // said "no" before: again after a pause
+  if (backoff_us > 0) sleep_us = backoff_us;  // the store said no: again after a pause, not at the next wake-up
   if (sleep_us > 0)
     wake.wait_for(lock, std::chrono::microseconds(sleep_us), [this] { return stop || (backoff_us == 0 && (store_changed || !news.empty())); });
   return !stop;
@@ -187,17 +191,16 @@ void Engine::Impl::take_inbox() {
   });
   if (!rows || !cron) {
     base::log::warn("the flow engine cannot read the store; trying again", {{"error", (rows ? cron.error() : rows.error()).message}});
-    std::lock_guard lock(mutex);
-    store_changed = true;
-    backoff_us = kFirstBackoffUs;
+    look_again();
     return;
   }
   cron_at_us = *cron;
   for (const InboxRow& row : *rows) {
     Batch& batch = pending[row.project];
     if (std::ranges::find(batch.inbox, row.id) != batch.inbox.end()) continue;  // taken, not committed yet
-    batch.inbox.push_back(row.id);
     auto loaded = store.read_blocking(context(row.project), [&](store::Tx& tx) { return load_run(tx, row.run); });
+    if (!loaded && loaded.error().code != base::Code::kNotFound) return look_again();
+    batch.inbox.push_back(row.id);
     if (!loaded || loaded->state.ended()) continue;
     const bool cancel = loaded->cancel_asked;
     if (live.try_emplace(row.run, std::move(*loaded)).second) batch.events.emplace_back(row.run, Resume{});
@@ -207,6 +210,12 @@ void Engine::Impl::take_inbox() {
     std::lock_guard lock(mutex);
     store_changed = true;
   }
+}
+
+void Engine::Impl::look_again() {
+  failed = true;
+  std::lock_guard lock(mutex);
+  store_changed = true;
 }
 
 void Engine::Impl::take_cron() {
@@ -261,10 +270,9 @@ bool Engine::Impl::commit(int64_t project) {
     pending[project] = std::move(batch);
     base::log::warn("the flow engine's transaction failed; trying again", {{"error", done.error().message}});
     if (done.error().code == base::Code::kConflict) forget_and_reload();
-    backoff_us = std::clamp(backoff_us * 2, kFirstBackoffUs, kLastBackoffUs);
+    failed = true;
     return false;
   }
-  backoff_us = 0;
   if (!later.empty()) {
     Batch& rest = pending[project];
     rest.events = std::move(later);

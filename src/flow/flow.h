@@ -19,6 +19,7 @@ namespace flow {
 inline constexpr size_t kMaxStages = 2000;          // after expansion
 inline constexpr size_t kMaxRunParams = 64;
 inline constexpr size_t kMaxParamBytes = 4096;
+inline constexpr size_t kMaxCmdBytes = 65'536;
 inline constexpr int kMaxRetries = 20;
 inline constexpr int64_t kMaxRetryDelayUs = 300'000'000;
 

@@ -58,7 +58,8 @@ base::Result<void> check_stage(const StageSpec& stage) {
   if (!is_stage_name(stage.name))
     return base::invalid("a stage's name has 1 to 256 bytes and no control characters, found '" + stage.name + "'");
   if (stage.cmd.empty()) return base::invalid(where + "cmd is empty");
-  if (stage.cmd.find('\0') != std::string::npos) return base::invalid(where + "cmd holds a NUL byte");
+  if (stage.cmd.size() > kMaxCmdBytes || stage.cmd.find('\0') != std::string::npos)
+    return base::invalid(where + "cmd is longer than " + std::to_string(kMaxCmdBytes) + " bytes or holds a NUL byte; put it into a script");
   if (!stage.wdir.empty() && !base::is_safe_relative_path(stage.wdir))
     return base::invalid(where + "wdir '" + stage.wdir + "' must be a relative path inside the project");
   for (const auto* paths : {&stage.file_deps, &stage.outs, &stage.metrics})

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <set>
 
+#include "base/utf8.h"
+
 namespace flow {
 namespace {
 
@@ -97,8 +99,8 @@ base::Result<void> Collector::add(const std::string& relative, size_t depth) {
   if (::stat(real.c_str(), &info) != 0) return base::errno_error(relative, errno);
   if (S_ISDIR(info.st_mode)) return add_folder(relative, depth);
   if (!S_ISREG(info.st_mode)) return base::invalid("out '" + relative + "' is neither a file nor a folder");
-  if (!base::is_safe_relative_path(relative))
-    return base::invalid("out '" + relative + "': a file's name may not hold a backslash or a NUL byte");
+  if (!base::is_safe_relative_path(relative) || !base::is_utf8(relative))
+    return base::invalid("an out's file name must be UTF-8 without backslashes, found '" + relative.substr(0, base::utf8_valid_prefix(relative)) + "…'");
   if (!seen_.insert(relative).second) return {};
   if (files_.size() == kMaxOutFiles) return base::invalid("the outs have more than " + std::to_string(kMaxOutFiles) + " files; pack them");
   files_.push_back({.path = relative, .blob = {}, .executable = (info.st_mode & S_IXUSR) != 0});
