@@ -3,6 +3,7 @@
 #include "api/lathe/blobs.h"
 #include "api/lathe/core.h"
 #include "api/lathe/data.h"
+#include "api/lathe/flow.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
 #include "core/identity.h"
@@ -31,6 +32,7 @@ void open_doors(House& house) {
   const api::lathe::BlobDoor blobs{*house.blobs, *house.offload};
   api::lathe::add_blob_routes(house.routes, blobs);
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
+  api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});
 }
