@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/command_group.h"
 #include "net/http.h"
 #include "serve/trial.h"
 
@@ -31,7 +32,7 @@ void requests(const Common& common, const std::string& endpoint, size_t limit, c
   Api api(common);
   std::string path = "/endpoints/" + net::percent_encode(endpoint) + "/requests?limit=" + std::to_string(limit);
   if (!from.empty()) path += "&from=" + net::percent_encode(from);
-  std::fputs(api.get_text(path).c_str(), stdout);
+  std::fputs(api.call({}, path).body.c_str(), stdout);
 }
 
 }  // namespace
@@ -47,17 +48,18 @@ void add_serve_commands(CLI::App& app, Common& common) {
   requests_command->add_option("--limit", *limit, "at most so many [20]");
   requests_command->add_option("--from", *from, "where to go on: the `next` of an earlier answer");
   requests_command->callback([=, &common] { requests(common, *endpoint, *limit, *from); });
-}
 
-void add_try_model_command(CLI::App& child) {
-  auto* command = child.add_subcommand("try-model", "Load a model, run it once, and say whether it may serve");
+  // What the server starts of itself before a model may serve; not for people.
+  CLI::App& child = command_group(app, "child", "");
+  child.group("");
+  auto* try_model = child.add_subcommand("try-model", "Load a model, run it once, and say whether it may serve");
   auto folder = std::make_shared<std::string>();
   auto transform = std::make_shared<std::string>();
   auto memory_bytes = std::make_shared<size_t>(0);
-  command->add_option("folder", *folder)->required();
-  command->add_option("transform", *transform);
-  command->add_option("memory_bytes", *memory_bytes);
-  command->callback([=] { serve::run_trial(*folder, *transform, *memory_bytes); });
+  try_model->add_option("folder", *folder)->required();
+  try_model->add_option("transform", *transform);
+  try_model->add_option("memory_bytes", *memory_bytes);
+  try_model->callback([=] { serve::run_trial(*folder, *transform, *memory_bytes); });
 }
 
 }  // namespace cli
