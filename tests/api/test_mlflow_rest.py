@@ -118,13 +118,17 @@ def test_garbage_never_breaks_the_server(server, http):
              "order_by", "page_token", "max_results", "datasets", "models", "source", "version", "status", "step", "timestamp"]
     rng = random.Random(7)
 
+    def text():
+        return "".join(rng.choice("\"'`()=A\u00e9\U0001f600") for _ in range(rng.randrange(9)))
+
     def value(depth=0):
-        pick = rng.randrange(9 if depth < 3 else 6)
-        return [None, rng.randrange(-2**63, 2**64), rng.random() * 10 ** rng.randrange(-300, 300), "0",
-                "".join(chr(rng.choice([0x22, 0x27, 0x60, 0x28, 0x29, 0x3D, 0x41, 0xE9, 0x1F600])) for _ in range(rng.randrange(9))),
-                rng.random() < 0.5, [value(depth + 1) for _ in range(rng.randrange(4))],
-                {rng.choice(names): value(depth + 1) for _ in range(rng.randrange(5))},
-                {"key": "k", "value": value(depth + 1)}][pick]
+        makers = [lambda: None, lambda: rng.randrange(-2**63, 2**64), lambda: rng.random() * 10.0 ** rng.randrange(-300, 300),
+                  lambda: "0", text, lambda: rng.random() < 0.5]
+        if depth < 3:
+            makers += [lambda: [value(depth + 1) for _ in range(rng.randrange(4))],
+                       lambda: {rng.choice(names): value(depth + 1) for _ in range(rng.randrange(5))},
+                       lambda: {"key": "k", "value": value(depth + 1)}]
+        return rng.choice(makers)()
 
     for _ in range(800):
         path = rng.choice(paths)
