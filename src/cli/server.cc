@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "data/duckdb.h"
 #include "flow/warden.h"
 #include "serve/model.h"
 #include "server/config.h"
@@ -105,6 +106,7 @@ void doctor(const server::Config& config, Common& common) {
   const auto dir = writable(config.dir);
   report("state folder", dir, "everything");
   report("ONNX Runtime", serve::onnxruntime_library(), "loading, evaluating and serving ONNX models");
+  report("DuckDB", data::duckdb_library(), "preparing data");
   report("cgroup v2", cgroup_delegated(), "exact memory limits of stages (their memory is sampled instead)");
   if (!dir) common.exit_code = kRefused;
 }
