@@ -394,11 +394,11 @@ void World::end_attempt(const std::string& id, Outcome outcome) {
   tell(engine_, id, outcome);
 }
 
-// News travels: late, twice, or not at all.
+// News travels: late, twice, or not at all; also after it was settled, for the scheduler to know better.
 void World::tell(const EnginePtr& engine, const std::string& id, Outcome outcome) {
   const auto news = [this, engine, id, outcome] {
     const Attempt& attempt = attempts_.at(id);
-    if (engine->alive && engine->orders.contains(id)) process(engine, {{attempt.run, AttemptEnded{attempt.stage, id, outcome, "news"}}});
+    process(engine, {{attempt.run, AttemptEnded{attempt.stage, id, outcome, "news"}}});
   };
   if (!faulty(10)) at(now_ + delay(), news);
   if (faulty(10)) at(now_ + delay(), news);
