@@ -34,6 +34,7 @@ struct Common {              // lives as long as the app
 void add_server_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
+void add_flow_commands(CLI::App& app, Common& common);
 void add_step_prepare(CLI::App& app, Common& common);
 
 }  // namespace cli
