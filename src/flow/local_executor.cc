@@ -311,8 +311,7 @@ class LocalExecutor final : public Executor {
   // Removes this workspace, or keeps it and removes older ones; leftovers of a crash go the same way.
   void tidy(const AttemptSpec& spec, bool keep) {
     if (!keep) (void)base::remove_tree(workspace_of(spec));
-    std::error_code error;
-    fs::remove(options_.dir / "work" / spec.run, error);  // only if it is empty
+    remove_run_folder(spec.run);
     prune(options_.dir / "work", 2, kKeptWorkspaces);
     if (releases_++ % kPruneEvery == 0) prune(options_.dir / "attempts", 1, kKeptAttempts);
   }
@@ -331,8 +330,17 @@ class LocalExecutor final : public Executor {
     std::ranges::sort(found);
     for (size_t i = 0; i < found.size() - limit; ++i) {
       (void)base::remove_tree(found[i].second);
-      if (depth > 1) fs::remove(found[i].second.parent_path(), error);
+      if (depth > 1) remove_run_folder(found[i].second.parent_path().filename().string());
     }
+  }
+
+  // Only an empty one. An attempt of the run that is being submitted may be about to make its workspace in it.
+  void remove_run_folder(const std::string& run) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [attempt, entry] : entries_)
+      if (entry.spec->run == run) return;
+    std::error_code error;
+    fs::remove(options_.dir / "work" / run, error);
   }
 
   bool is_known(const std::string& attempt) {

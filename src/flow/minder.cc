@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ class Minder {
   void begin_end(Outcome outcome, std::string detail, int64_t now);
   void sweep(int64_t now);
   void describe_exit(int status);
+  void publish_status();
   [[noreturn]] void finish();
 
   base::Path folder_;
@@ -278,8 +280,23 @@ void Minder::finish() {
   if (output_) read_output();
   status_.ended_us = wall_us();
   memory_.remove();
-  (void)base::write_file_durably(folder_ / "status", status_.to_text(), 0600);
+  publish_status();
   ::_exit(0);
+}
+
+// The news goes out as soon as the status stands in its place, before it is forced to the disk: a server that takes the
+// end over commits it with an fsync of its own. Until then a power cut loses it, and the attempt counts as lost.
+void Minder::publish_status() {
+  const std::string text = status_.to_text();
+  const base::Path temporary = folder_ / "status.tmp";
+  auto fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (!fd || !base::write_all(fd->get(), text) || ::rename(temporary.c_str(), (folder_ / "status").c_str()) != 0) return;
+  if (control_) {
+    const std::string news = encode({.type = FrameType::kEnded, .fields = {request_.attempt, text}});
+    (void)!::send(control_.get(), news.data(), news.size(), MSG_NOSIGNAL);
+  }
+  ::fsync(fd->get());
+  (void)base::fsync_dir(folder_);
 }
 
 }  // namespace

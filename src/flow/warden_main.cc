@@ -37,6 +37,7 @@ struct Client {
 struct Ward {
   pid_t minder = 0;
   base::Fd control;
+  FrameReader news;
 };
 
 class Warden {
@@ -56,6 +57,7 @@ class Warden {
   void fork_minder(const StartRequest& request);
   void query(Client& client, const std::string& attempt);
   void kill(const std::string& attempt, const Frame& order);
+  void read_minder(Ward& ward);
   void reap();
   void check_orphans();
   void report_end(const std::string& attempt);
@@ -120,15 +122,23 @@ void Warden::add_client(base::Fd fd) {
 void Warden::run() {
   while (needed()) {
     std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    const size_t first_client = fds.size();
     for (const auto& client : clients_)
       fds.push_back({client->fd.get(), static_cast<short>(client->out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
+    const size_t first_ward = fds.size();
+    for (const auto& [attempt, ward] : wards_) fds.push_back({ward.control.get(), POLLIN, 0});
     const bool idle = wards_.empty() && clients_.empty();
     const int wait_ms = !orphans_.empty() ? kOrphanPollMs : idle ? 1000 : -1;
     if (::poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return;
+    size_t at = first_ward;
+    for (auto& [attempt, ward] : wards_)
+      if (fds[at++].revents) read_minder(ward);
     if (fds[0].revents) reap();
-    for (size_t i = 0; i < clients_.size(); ++i) {
-      if (fds[i + 2].revents & POLLOUT) flush(*clients_[i]);
-      if (fds[i + 2].revents & (POLLIN | POLLHUP | POLLERR)) read_client(*clients_[i]);
+    at = first_client;
+    for (const auto& client : clients_) {
+      const short events = fds[at++].revents;
+      if (events & POLLOUT) flush(*client);
+      if (events & (POLLIN | POLLHUP | POLLERR)) read_client(*client);
     }
     std::erase_if(clients_, [](const auto& client) { return !client->fd; });
     if (fds[1].revents) add_client(base::Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
@@ -202,7 +212,7 @@ void Warden::fork_minder(const StartRequest& request) {
     return report_end(request.attempt);
   }
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-  wards_.emplace(request.attempt, Ward{.minder = child, .control = std::move(ours)});
+  wards_.emplace(request.attempt, Ward{.minder = child, .control = std::move(ours), .news = {}});
   broadcast({.type = FrameType::kStarted, .fields = {request.attempt}});
 }
 
@@ -227,6 +237,16 @@ void Warden::kill(const std::string& attempt, const Frame& order) {
   const std::string bytes = encode(order);
   if (::send(ward->second.control.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0)
     base::log::warn("a minder does not take orders", {{"attempt", attempt}, {"errno", errno}});
+}
+
+// Its end, before its exit. Whoever connects in between hears it again when the minder is reaped.
+void Warden::read_minder(Ward& ward) {
+  char buffer[65536];
+  const ssize_t n = ::read(ward.control.get(), buffer, sizeof buffer);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) return ward.control.reset();
+  ward.news.feed({buffer, static_cast<size_t>(n)});
+  for (auto frame = ward.news.next(); frame && *frame; frame = ward.news.next()) broadcast(**frame);
 }
 
 void Warden::reap() {
