@@ -123,13 +123,13 @@ TEST_F(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   EXPECT_EQ(row.reason, "it has not succeeded before");
   const std::string log = log_of(row.attempt);
   EXPECT_TRUE(log.starts_with("tool one 0.1\n")) << log;
-  EXPECT_NE(log.find("/work/" + id + "/" + row.attempt), std::string::npos);
+  EXPECT_NE(log.find("/workspaces/" + id + "/" + row.attempt), std::string::npos);
   EXPECT_NE(log.find("\n/opt/lathe/bin:"), std::string::npos);
   EXPECT_NE(log.find("MLFLOW_EXPERIMENT_NAME=exp"), std::string::npos);
   EXPECT_EQ(out_of(row.attempt, "out.txt"), "hello");
   // What it did to its copy does not reach the blob, and the workspace goes.
   EXPECT_EQ(blobs_->get(base::sha256("hello")).value_or(""), "hello");
-  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(dir_ / "work" / id); }));
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(dir_ / "workspaces" / id); }));
 }
 
 TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
@@ -150,7 +150,7 @@ TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   const auto info = read([&](store::Tx& tx) { return attempt_info(tx, attempt); });
   ASSERT_TRUE(info);
   EXPECT_EQ(info->stage, "one");
-  ASSERT_TRUE(base::write_file_durably(dir_ / "work" / id / attempt / "go", ""));
+  ASSERT_TRUE(base::write_file_durably(dir_ / "workspaces" / id / attempt / "go", ""));
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
   EXPECT_FALSE(*read([&](store::Tx& tx) { return core::find_token(tx, token); }));
   EXPECT_FALSE(read([&](store::Tx& tx) { return attempt_info(tx, attempt); }));
@@ -243,12 +243,12 @@ TEST_F(EngineTest, ARestartAdoptsWhatRuns) {
   std::string attempt;
   ASSERT_TRUE(eventually([&] {
     attempt = stages_of(id)["slow"].attempt;
-    return !attempt.empty() && std::filesystem::exists(dir_ / "work" / id / attempt / "count");
+    return !attempt.empty() && std::filesystem::exists(dir_ / "workspaces" / id / attempt / "count");
   }));
   down();
   up();
   EXPECT_EQ(stages_of(id)["slow"].attempt, attempt);
-  ASSERT_TRUE(base::write_file_durably(dir_ / "work" / id / attempt / "go", ""));
+  ASSERT_TRUE(base::write_file_durably(dir_ / "workspaces" / id / attempt / "go", ""));
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
   EXPECT_EQ(stages_of(id)["slow"].attempt, attempt);
   EXPECT_EQ(out_of(attempt, "out"), "x\n");

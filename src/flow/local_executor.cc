@@ -151,7 +151,7 @@ class LocalExecutor final : public Executor {
     bool foreign = false;      // started on another machine, or before this one booted
   };
 
-  base::Path workspace_of(const AttemptSpec& spec) const { return options_.dir / "work" / spec.run / spec.attempt; }
+  base::Path workspace_of(const AttemptSpec& spec) const { return options_.dir / "workspaces" / spec.run / spec.attempt; }
 
   Frame kill_frame(const std::string& attempt, const Entry& entry) const {
     return {.type = FrameType::kKill, .fields = {attempt, std::string(name(Outcome::kKilled)), entry.kill}};
@@ -312,7 +312,7 @@ class LocalExecutor final : public Executor {
   void tidy(const AttemptSpec& spec, bool keep) {
     if (!keep) (void)base::remove_tree(workspace_of(spec));
     remove_run_folder(spec.run);
-    prune(options_.dir / "work", 2, kKeptWorkspaces);
+    prune(options_.dir / "workspaces", 2, kKeptWorkspaces);
     if (releases_++ % kPruneEvery == 0) prune(options_.dir / "attempts", 1, kKeptAttempts);
   }
 
@@ -340,7 +340,7 @@ class LocalExecutor final : public Executor {
     for (const auto& [attempt, entry] : entries_)
       if (entry.spec->run == run) return;
     std::error_code error;
-    fs::remove(options_.dir / "work" / run, error);
+    fs::remove(options_.dir / "workspaces" / run, error);
   }
 
   bool is_known(const std::string& attempt) {
