@@ -13,7 +13,9 @@
 #include "core/migrations.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
+#include "flow/dvc_lock.h"
 #include "flow/warden.h"
+#include "store/testing.h"
 
 namespace flow {
 namespace {
@@ -28,25 +30,26 @@ bool eventually(const std::function<bool()>& what) {
   return false;
 }
 
-class EngineTest : public testing::Test {
+class EngineTest : public store::testing::EngineTest {
  protected:
+  EngineTest() : store::testing::EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
+
   void SetUp() override {
-    dir_ = *base::make_temp_dir(testing::TempDir(), "engine");
+    store::testing::EngineTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    down();
     up();
   }
   void TearDown() override {
     down();
-    EXPECT_TRUE(stop_warden(dir_, kLongUs));
-    EXPECT_TRUE(base::remove_tree(dir_));
+    if (!dir_.empty()) EXPECT_TRUE(stop_warden(dir_, kLongUs));
+    store::testing::EngineTest::TearDown();
   }
 
   void up() {
     auto warden = launch_warden(dir_);  // as the server does: before there are threads
     ASSERT_TRUE(warden) << warden.error().message;
-    static const store::ModuleMigrations modules[] = {core::migrations(), blob::migrations(), migrations()};
-    auto store = store::Store::open({.url = "sqlite:" + (dir_ / "lathe.db").string(), .sync_full = false, .holder = "test"}, modules);
-    ASSERT_TRUE(store) << store.error().message;
-    store_ = std::move(*store);
+    open();
     blobs_ = std::move(*blob::BlobStore::open(dir_));
     EngineOptions options{.server_url = "http://127.0.0.1:1", .binary_dir = "/opt/lathe/bin", .env = base::allowed_environment(), .slots = 4};
     engine_ = std::make_unique<Engine>(*store_, base::system_clock(),
@@ -54,15 +57,6 @@ class EngineTest : public testing::Test {
     ASSERT_TRUE(engine_->start());
   }
   void down() { engine_.reset(), store_.reset(), blobs_.reset(); }
-
-  template <class F>
-  auto write(F f) {
-    return store_->write_blocking(base::Context::system(base::system_clock()), f);
-  }
-  template <class F>
-  auto read(F f) {
-    return store_->read_blocking(base::Context::system(base::system_clock()), f);
-  }
 
   void put_bundle(const std::string& id, const std::map<std::string, std::string>& files) {
     const auto put = write([&](store::Tx& tx) -> base::Result<void> {
@@ -105,13 +99,11 @@ class EngineTest : public testing::Test {
   }
   static StageSpec stage(std::string name, std::string cmd) { return {.name = name, .group = name, .cmd = std::move(cmd)}; }
 
-  base::Path dir_;
-  std::unique_ptr<store::Store> store_;
   std::unique_ptr<blob::BlobStore> blobs_;
   std::unique_ptr<Engine> engine_;
 };
 
-TEST_F(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
+TEST_P(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   put_bundle("b1", {{"hello.txt", "hello"}, {"bin/tool.sh", "#!/bin/sh\necho tool $LATHE_STAGE $LATHE_PARAM_LR\n"}});
   PipelineSpec spec{.name = "p", .bundle = "b1", .experiment = "exp"};
   spec.stages = {stage("one", "./bin/tool.sh; cat hello.txt > out.txt; echo more > hello.txt; pwd; echo $PATH; env | sort")};
@@ -132,7 +124,7 @@ TEST_F(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(dir_ / "workspaces" / id); }));
 }
 
-TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
+TEST_P(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("one", "echo $LATHE_TOKEN; while [ ! -e go ]; do sleep 0.05; done; test $MLFLOW_TRACKING_TOKEN = $LATHE_TOKEN")};
@@ -156,7 +148,7 @@ TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   EXPECT_FALSE(read([&](store::Tx& tx) { return attempt_info(tx, attempt); }));
 }
 
-TEST_F(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
+TEST_P(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
   put_bundle("b1", {{"a.txt", "1"}, {"b.txt", "1"}});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("first", "mkdir -p d && cat a.txt > d/x && echo y > d/y"), stage("second", "cat d/x d/y b.txt > sum")};
@@ -189,7 +181,7 @@ TEST_F(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
   EXPECT_EQ(stages_of(run4)["first"].reason, "the run was forced");
 }
 
-TEST_F(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
+TEST_P(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("bad", "exit 3"), stage("after", "true"), stage("apart", "true"), stage("forgot", "true")};
@@ -207,7 +199,7 @@ TEST_F(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
   EXPECT_EQ(stages["forgot"].reason, "out 'missing.txt' was not made");
 }
 
-TEST_F(EngineTest, ADepThatIsNotThereFailsInWords) {
+TEST_P(EngineTest, ADepThatIsNotThereFailsInWords) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("one", "true")};
@@ -217,7 +209,7 @@ TEST_F(EngineTest, ADepThatIsNotThereFailsInWords) {
   EXPECT_NE(stages_of(id)["one"].reason.find("dep 'nothing.csv' is neither in the bundle"), std::string::npos);
 }
 
-TEST_F(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
+TEST_P(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("long", "echo up; sleep 1000"), stage("next", "true")};
@@ -233,7 +225,7 @@ TEST_F(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
   EXPECT_EQ(stages_of(id)["next"].state, State::kCancelled);
 }
 
-TEST_F(EngineTest, ARestartAdoptsWhatRuns) {
+TEST_P(EngineTest, ARestartAdoptsWhatRuns) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("slow", "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; cat count > out"), stage("next", "cat out")};
@@ -254,7 +246,7 @@ TEST_F(EngineTest, ARestartAdoptsWhatRuns) {
   EXPECT_EQ(out_of(attempt, "out"), "x\n");
 }
 
-TEST_F(EngineTest, StopOfAllCancelsTheRun) {
+TEST_P(EngineTest, StopOfAllCancelsTheRun) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("long", "echo up; sleep 1000")};
@@ -270,6 +262,69 @@ TEST_F(EngineTest, StopOfAllCancelsTheRun) {
   EXPECT_EQ(wait_end(id).state, State::kCancelled);
   EXPECT_EQ(stages_of(id)["long"].reason, "`lathe down` ended it");
 }
+
+TEST_P(EngineTest, TheLockSaysWhatWasReadAndMade) {
+  put_bundle("b1", {{"in.txt", "x"}});
+  PipelineSpec spec{.name = "p", .bundle = "b1"};
+  spec.stages = {stage("make", "mkdir d && printf foo > d/foo && printf bar > d/bar && cp in.txt m.json")};
+  spec.stages[0].file_deps = {"in.txt"}, spec.stages[0].outs = {"d"}, spec.stages[0].metrics = {"m.json"};
+  spec.stages[0].params = {{"lr", "0.1"}, {"other.yaml:a", "[1, 2]"}};
+  const std::string id = start(spec);
+  EXPECT_EQ(wait_end(id).state, State::kSucceeded);
+  const auto lock = read([&](store::Tx& tx) { return dvc_lock(tx, id); });
+  ASSERT_TRUE(lock) << lock.error().message;
+  EXPECT_EQ(*lock, R"(schema: '2.0'
+stages:
+  make:
+    cmd: mkdir d && printf foo > d/foo && printf bar > d/bar && cp in.txt m.json
+    deps:
+    - path: in.txt
+      hash: md5
+      md5: 9dd4e461268c8034f5c8564e155c67a6
+      size: 1
+    params:
+      other.yaml:
+        a: [1, 2]
+      params.yaml:
+        lr: 0.1
+    outs:
+    - path: d
+      hash: md5
+      md5: 5ea40360f5b4ec688df672a4db9c17d1.dir
+      size: 6
+      nfiles: 2
+    - path: m.json
+      hash: md5
+      md5: 9dd4e461268c8034f5c8564e155c67a6
+      size: 1
+)");
+  const auto outs = read([&](store::Tx& tx) { return list_outs(tx, id); });
+  ASSERT_EQ(outs->size(), 3u);
+  EXPECT_EQ((*outs)[0].path, "d/bar");
+}
+
+TEST_P(EngineTest, ATimeThatHasComeStartsARunWithItsParameters) {
+  put_bundle("b1", {});
+  PipelineSpec spec{.name = "p", .bundle = "b1", .cron = "* * * * *", .cron_params = {{"retrain", "1"}}};
+  spec.stages = {stage("one", "test $LATHE_PARAM_RETRAIN = 1")};
+  ASSERT_TRUE(write([&](store::Tx& tx) -> base::Result<void> {
+    TRY(put_pipeline(tx, spec));
+    tx.exec("UPDATE flow_pipelines SET cron_next_us = ? WHERE name = 'p'", tx.now_us());  // a minute is long for a test
+    core::emit(tx, "pipeline.changed", "pipeline", "p");
+    return tx.status();
+  }));
+  std::vector<PipelineRun> runs;
+  ASSERT_TRUE(eventually([&] {
+    runs = *read([](store::Tx& tx) -> base::Result<std::vector<PipelineRun>> { return list_runs(tx, "p"); });
+    return !runs.empty();
+  }));
+  EXPECT_EQ(runs[0].cause, "cron");
+  EXPECT_EQ(wait_end(runs[0].id).state, State::kSucceeded);
+  EXPECT_GT(*read([](store::Tx& tx) -> base::Result<int64_t> { return tx.query_i64("SELECT cron_next_us FROM flow_pipelines").value_or(0); }),
+            base::system_clock().wall_us() - 60'000'000);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, store::testing::engines(), store::testing::engine_name);
 
 }  // namespace
 }  // namespace flow
