@@ -213,10 +213,13 @@ void list_runs(Common& common, const std::string& what, int limit) {
 }
 
 void print_log(Api& api, const std::string& attempt, bool follow) {
-  api.stream("/attempts/" + net::percent_encode(attempt) + "/log" + (follow ? "?follow=true" : ""), [](std::string_view bytes) {
+  bool line_open = false;
+  api.stream("/attempts/" + net::percent_encode(attempt) + "/log" + (follow ? "?follow=true" : ""), [&line_open](std::string_view bytes) {
+    line_open = !bytes.ends_with('\n');
     const bool good = std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size();
     return std::fflush(stdout) == 0 && good;
   });
+  if (line_open) std::printf("\n");
 }
 
 // Every attempt of a run once, in the order in which they begin; with follow, on until the run has ended.
