@@ -1,6 +1,7 @@
-// flow_bench [--json]: how many task transitions a second go through the real store, and how long it takes from the end of
-// one local task to the start of the next. Transitions: a stage that begins and a stage that ends, each with its attempt,
-// token, events, audit line and lineage, durable. Processes are left out of the first figure and in the second.
+// flow_bench [--json]: how many task transitions a second go through the real store, and how long it takes from the end
+// of one local task to the start of the next. Transitions: a stage that begins and a stage that ends, each with its
+// attempt, token, events, audit line and lineage, durable. Processes are left out of the first figure and in the
+// second.
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +29,12 @@ class InstantExecutor final : public Executor {
  public:
   void observe(std::function<void(AttemptNews)> sink) override { sink_ = std::move(sink); }
   void submit(AttemptSpec spec) override {
-    sink_({.kind = AttemptNews::Kind::kEnded, .attempt = spec.attempt, .handle = "", .outcome = Outcome::kSucceeded, .detail = "", .outs = {}});
+    sink_({.kind = AttemptNews::Kind::kEnded,
+           .attempt = spec.attempt,
+           .handle = "",
+           .outcome = Outcome::kSucceeded,
+           .detail = "",
+           .outs = {}});
   }
   void adopt(AttemptSpec spec, std::string_view) override { submit(std::move(spec)); }
   void cancel(std::string_view, std::string_view) override {}
@@ -100,18 +106,21 @@ std::vector<double> handovers(const base::Path& dir, base::Fd warden, int length
     spec.stages.push_back(std::move(stage));
   }
   EngineOptions options{.server_url = "http://127.0.0.1:1", .env = base::allowed_environment(), .slots = 2};
-  Engine engine(*store, base::system_clock(), make_local_executor({.dir = dir}, *blobs, std::move(warden)), options, nullptr);
+  Engine engine(*store, base::system_clock(), make_local_executor({.dir = dir}, *blobs, std::move(warden)), options,
+                nullptr);
   must(engine.start());
   const PipelineRun run = must(store->write_blocking(context(), [&](store::Tx& tx) -> base::Result<PipelineRun> {
     TRY(put_pipeline(tx, spec));
     return create_run(tx, {.pipeline = "chain", .bundle = ""});
   }));
   wait_until_all_ended(*store);
-  const auto stages = must(store->read_blocking(context(), [&](store::Tx& tx) -> base::Result<std::vector<StageRow>> { return list_stages(tx, run.id); }));
+  const auto stages = must(store->read_blocking(
+      context(), [&](store::Tx& tx) -> base::Result<std::vector<StageRow>> { return list_stages(tx, run.id); }));
   std::vector<double> out;
   int64_t ended = 0;
   for (const StageRow& stage : stages) {
-    const AttemptStatus status = AttemptStatus::from_text(must(base::read_file(attempt_dir(dir, stage.attempt) / "status")));
+    const AttemptStatus status =
+        AttemptStatus::from_text(must(base::read_file(attempt_dir(dir, stage.attempt) / "status")));
     if (ended != 0) out.push_back(static_cast<double>(status.started_us - ended) / 1000);
     ended = status.ended_us;
   }
@@ -132,7 +141,13 @@ int main(int argc, char** argv) {
   must(stop_warden(dir / "b", 10'000'000));
   (void)base::remove_tree(dir);
   const double median = gaps[gaps.size() / 2], p99 = gaps[gaps.size() * 99 / 100];
-  if (json) std::printf("{\"transitions_per_second\": %.0f, \"handover_median_ms\": %.3f, \"handover_p99_ms\": %.3f}\n", rate, median, p99);
-  else std::printf("%.0f task transitions/s through the store; end of a task to the start of the next: median %.2f ms, p99 %.2f ms\n", rate, median, p99);
+  if (json)
+    std::printf("{\"transitions_per_second\": %.0f, \"handover_median_ms\": %.3f, \"handover_p99_ms\": %.3f}\n", rate,
+                median, p99);
+  else
+    std::printf(
+        "%.0f task transitions/s through the store; end of a task to the start of the next: median %.2f ms, p99 %.2f "
+        "ms\n",
+        rate, median, p99);
   return 0;
 }

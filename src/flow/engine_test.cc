@@ -11,9 +11,9 @@
 #include "core/event.h"
 #include "core/identity.h"
 #include "core/migrations.h"
+#include "flow/dvc_lock.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
-#include "flow/dvc_lock.h"
 #include "flow/warden.h"
 #include "store/testing.h"
 
@@ -51,9 +51,13 @@ class EngineTest : public store::testing::EngineTest {
     ASSERT_TRUE(warden) << warden.error().message;
     open();
     blobs_ = std::move(*blob::BlobStore::open(dir_));
-    EngineOptions options{.server_url = "http://127.0.0.1:1", .binary_dir = "/opt/lathe/bin", .env = base::allowed_environment(), .slots = 4};
-    engine_ = std::make_unique<Engine>(*store_, base::system_clock(),
-                                       make_local_executor({.dir = dir_, .grace_us = 300'000}, *blobs_, std::move(*warden)), options, nullptr);
+    EngineOptions options{.server_url = "http://127.0.0.1:1",
+                          .binary_dir = "/opt/lathe/bin",
+                          .env = base::allowed_environment(),
+                          .slots = 4};
+    engine_ = std::make_unique<Engine>(
+        *store_, base::system_clock(),
+        make_local_executor({.dir = dir_, .grace_us = 300'000}, *blobs_, std::move(*warden)), options, nullptr);
     ASSERT_TRUE(engine_->start());
   }
   void down() { engine_.reset(), store_.reset(), blobs_.reset(); }
@@ -63,7 +67,10 @@ class EngineTest : public store::testing::EngineTest {
       for (const auto& [path, text] : files) {
         TRY_SET(const blob::BlobInfo info, blobs_->put(text));
         TRY(blob::hold_blob(tx, info, "bundle", id));
-        TRY(blob::put_artifact(tx, {.root = "bundle/" + id, .path = path, .size = info.size, .digest = info.sha256,
+        TRY(blob::put_artifact(tx, {.root = "bundle/" + id,
+                                    .path = path,
+                                    .size = info.size,
+                                    .digest = info.sha256,
                                     .address = path.ends_with(".sh") ? "x" : ""}));
       }
       return {};
@@ -92,12 +99,17 @@ class EngineTest : public store::testing::EngineTest {
     for (const StageRow& row : *rows) out[row.name] = row;
     return out;
   }
-  std::string log_of(const std::string& attempt) { return base::read_file(attempt_dir(dir_, attempt) / "log").value_or(""); }
+  std::string log_of(const std::string& attempt) {
+    return base::read_file(attempt_dir(dir_, attempt) / "log").value_or("");
+  }
   std::string out_of(const std::string& attempt, const std::string& path) {
-    const auto artifact = read([&](store::Tx& tx) { return blob::get_artifact(tx, "attempt/" + attempt + "/out", path); });
+    const auto artifact =
+        read([&](store::Tx& tx) { return blob::get_artifact(tx, "attempt/" + attempt + "/out", path); });
     return artifact ? blobs_->get(artifact->digest).value_or("(gone)") : "(none)";
   }
-  static StageSpec stage(std::string name, std::string cmd) { return {.name = name, .group = name, .cmd = std::move(cmd)}; }
+  static StageSpec stage(std::string name, std::string cmd) {
+    return {.name = name, .group = name, .cmd = std::move(cmd)};
+  }
 
   std::unique_ptr<blob::BlobStore> blobs_;
   std::unique_ptr<Engine> engine_;
@@ -106,7 +118,8 @@ class EngineTest : public store::testing::EngineTest {
 TEST_P(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   put_bundle("b1", {{"hello.txt", "hello"}, {"bin/tool.sh", "#!/bin/sh\necho tool $LATHE_STAGE $LATHE_PARAM_LR\n"}});
   PipelineSpec spec{.name = "p", .bundle = "b1", .experiment = "exp"};
-  spec.stages = {stage("one", "./bin/tool.sh; cat hello.txt > out.txt; echo more > hello.txt; pwd; echo $PATH; env | sort")};
+  spec.stages = {
+      stage("one", "./bin/tool.sh; cat hello.txt > out.txt; echo more > hello.txt; pwd; echo $PATH; env | sort")};
   spec.stages[0].outs = {"out.txt"};
   const std::string id = start(spec, {{"lr", "0.1"}});
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
@@ -127,7 +140,8 @@ TEST_P(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
 TEST_P(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("one", "echo $LATHE_TOKEN; while [ ! -e go ]; do sleep 0.05; done; test $MLFLOW_TRACKING_TOKEN = $LATHE_TOKEN")};
+  spec.stages = {stage(
+      "one", "echo $LATHE_TOKEN; while [ ! -e go ]; do sleep 0.05; done; test $MLFLOW_TRACKING_TOKEN = $LATHE_TOKEN")};
   const std::string id = start(spec);
   std::string attempt, token;
   ASSERT_TRUE(eventually([&] {
@@ -151,7 +165,8 @@ TEST_P(EngineTest, TheTokenWorksWhileTheAttemptLives) {
 TEST_P(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
   put_bundle("b1", {{"a.txt", "1"}, {"b.txt", "1"}});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("first", "mkdir -p d && cat a.txt > d/x && echo y > d/y"), stage("second", "cat d/x d/y b.txt > sum")};
+  spec.stages = {stage("first", "mkdir -p d && cat a.txt > d/x && echo y > d/y"),
+                 stage("second", "cat d/x d/y b.txt > sum")};
   spec.stages[0].file_deps = {"a.txt"}, spec.stages[0].outs = {"d"};
   spec.stages[1].file_deps = {"d", "b.txt"}, spec.stages[1].outs = {"sum"}, spec.stages[1].after = {"first"};
   const std::string run1 = start(spec);
@@ -228,7 +243,8 @@ TEST_P(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
 TEST_P(EngineTest, ARestartAdoptsWhatRuns) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("slow", "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; cat count > out"), stage("next", "cat out")};
+  spec.stages = {stage("slow", "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; cat count > out"),
+                 stage("next", "cat out")};
   spec.stages[0].outs = {"out"};
   spec.stages[1].file_deps = {"out"}, spec.stages[1].after = {"slow"};
   const std::string id = start(spec);
@@ -320,7 +336,9 @@ TEST_P(EngineTest, ATimeThatHasComeStartsARunWithItsParameters) {
   }));
   EXPECT_EQ(runs[0].cause, "cron");
   EXPECT_EQ(wait_end(runs[0].id).state, State::kSucceeded);
-  EXPECT_GT(*read([](store::Tx& tx) -> base::Result<int64_t> { return tx.query_i64("SELECT cron_next_us FROM flow_pipelines").value_or(0); }),
+  EXPECT_GT(*read([](store::Tx& tx) -> base::Result<int64_t> {
+    return tx.query_i64("SELECT cron_next_us FROM flow_pipelines").value_or(0);
+  }),
             base::system_clock().wall_us() - 60'000'000);
 }
 
