@@ -1,7 +1,6 @@
 #include "blob/backup.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +37,7 @@ std::string manifest_text(const BackupInfo& info) {
   manifest["created_us"] = info.created_us;
   manifest["with_blobs"] = info.with_blobs;
   manifest["database_bytes"] = info.database_bytes;
+  manifest["database_sha256"] = info.database_sha256;
   manifest["blobs"] = info.blobs;
   manifest["blob_bytes"] = info.blob_bytes;
   manifest["missing"] = base::json::array(info.missing.begin(), info.missing.end());
@@ -57,6 +57,7 @@ base::Result<BackupInfo> parse_manifest(std::string_view text) {
   TRY_SET(info.created_us, base::required_int(*manifest, "created_us"));
   TRY_SET(info.with_blobs, base::required_bool(*manifest, "with_blobs"));
   TRY_SET(info.database_bytes, base::required_int(*manifest, "database_bytes"));
+  TRY_SET(info.database_sha256, base::required_string(*manifest, "database_sha256"));
   TRY_SET(info.blobs, base::required_int(*manifest, "blobs"));
   TRY_SET(info.blob_bytes, base::required_int(*manifest, "blob_bytes"));
   TRY_SET(const auto* const missing, base::required_array(*manifest, "missing"));
@@ -152,9 +153,13 @@ class TarBackup final : public Backup {
       TRY_SET(list_, blobs_named_by(copy));
     }
     TRY_SET(database_, base::open_file(copy, O_RDONLY));
-    struct stat found;
-    if (::fstat(database_.get(), &found) != 0) return base::errno_error(copy.string(), errno);
-    info_.database_bytes = found.st_size;
+    base::Hasher hasher(base::HashAlgo::kSha256);
+    std::string buffer(kCopyBytes, '\0');
+    for (ssize_t n = 0; (n = ::read(database_.get(), buffer.data(), buffer.size())) > 0; info_.database_bytes += n) {
+      hasher.update({buffer.data(), static_cast<size_t>(n)});
+    }
+    info_.database_sha256 = hasher.finish().hex();
+    if (::lseek(database_.get(), 0, SEEK_SET) != 0) return base::errno_error(copy.string(), errno);
     return {};
   }
 
@@ -231,18 +236,25 @@ class Reader {
     if (!database || database->name != kDatabaseFile || database->size != info.database_bytes) {
       return base::invalid("the backup has no database where it should be");
     }
-    TRY(read_database(*database, target));
+    TRY_SET(const base::Digest found, read_database(*database, target));
+    if (found.hex() != info.database_sha256) return base::invalid("the database is damaged in the backup");
     TRY(read_blobs(info, target));
     return info;
   }
 
  private:
-  base::Result<void> read_database(const tar::Member& member, const Target& target) {
-    if (target.database.empty()) return content(member, [](std::string_view) { return base::Result<void>(); });
-    TRY_SET(base::Fd out, base::open_file(target.database, O_WRONLY | O_CREAT | O_EXCL, 0644));
-    TRY(content(member, [&](std::string_view bytes) { return base::write_all(out.get(), bytes); }));
-    if (::fsync(out.get()) != 0) return base::errno_error(target.database.string(), errno);
-    return {};
+  base::Result<base::Digest> read_database(const tar::Member& member, const Target& target) {
+    base::Hasher hasher(base::HashAlgo::kSha256);
+    base::Fd out;
+    if (!target.database.empty()) {
+      TRY_SET(out, base::open_file(target.database, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    }
+    TRY(content(member, [&](std::string_view bytes) {
+      hasher.update(bytes);
+      return out ? base::write_all(out.get(), bytes) : base::Result<void>();
+    }));
+    if (out && ::fsync(out.get()) != 0) return base::errno_error(target.database.string(), errno);
+    return hasher.finish();
   }
 
   base::Result<void> read_blobs(const BackupInfo& info, const Target& target) {

@@ -25,6 +25,7 @@ struct BackupInfo {
   std::string version;        // of the Lathe that made it
   bool with_blobs = true;
   int64_t database_bytes = 0;
+  std::string database_sha256;
   int64_t blobs = 0;
   int64_t blob_bytes = 0;
   std::vector<std::string> missing;  // digests that the database names and the store had lost (see fsck)

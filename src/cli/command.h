@@ -32,5 +32,6 @@ struct Common {              // lives as long as the app
 
 // Each domain's file adds its own; callbacks may keep a reference to `common`.
 void add_server_commands(CLI::App& app, Common& common);
+void add_store_commands(CLI::App& app, Common& common);
 
 }  // namespace cli

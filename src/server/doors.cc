@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "api/lathe/blobs.h"
 #include "api/lathe/core.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
@@ -26,6 +27,8 @@ void open_doors(House& house) {
   house.access.may = core::may;
   api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
                                              [&house] { return status_json(house); }});
+  api::lathe::add_blob_routes(house.routes, {*house.store, *house.blobs, *house.offload, house.clock, house.config.dir,
+                                             std::string(kVersion)});
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});
 }

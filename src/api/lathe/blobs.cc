@@ -1,0 +1,219 @@
+#include "api/lathe/blobs.h"
+
+#include <sys/stat.h>
+
+#include <optional>
+#include <span>
+
+#include "api/lathe/errors.h"
+#include "base/json.h"
+#include "base/json_writer.h"
+#include "base/limits.h"
+#include "blob/backup.h"
+#include "blob/gc.h"
+#include "core/audit.h"
+
+namespace api::lathe {
+namespace {
+
+constexpr size_t kChunk = 256 << 10;        // of a body, between the socket and the disk
+constexpr size_t kMaxDigests = 10'000;      // asked for by one POST /blobs/missing
+constexpr net::RouteLimits kUpload{.body_bytes = base::limits::kUploadBody, .deadline_us = 0};  // a stall ends it
+constexpr net::RouteLimits kDownload{.body_bytes = 0, .deadline_us = 0};
+
+base::Result<base::Digest> digest_in(const net::Request& request) {
+  auto digest = base::Digest::from_hex(base::HashAlgo::kSha256, request.param("sha256"));
+  if (!digest) return std::unexpected(std::move(digest).error().within("the blob's address"));
+  return digest;
+}
+
+// As much of the body as fits; less only at its end.
+base::Task<base::Result<size_t>> read_full(net::Request& request, std::span<char> into) {
+  size_t have = 0;
+  while (have < into.size()) {
+    CO_TRY_SET(const size_t n, co_await request.read_some(into.subspan(have)));
+    if (n == 0) break;
+    have += n;
+  }
+  co_return have;
+}
+
+base::Task<base::Result<blob::BlobInfo>> receive(BlobDoor door, net::Request& request, base::Digest digest) {
+  auto begin = [&door] { return door.blobs.begin(); };
+  CO_TRY_SET(auto writer, co_await door.offload.run(begin));
+  std::string buffer(kChunk, '\0');
+  while (true) {
+    CO_TRY_SET(const size_t n, co_await read_full(request, buffer));
+    if (n == 0) break;
+    auto write = [&] { return writer->write({buffer.data(), n}); };
+    CO_TRY(co_await door.offload.run(write));
+    if (n < buffer.size()) break;
+  }
+  auto finish = [&] { return writer->finish(digest); };
+  CO_TRY_SET(const blob::BlobInfo info, co_await door.offload.run(finish));
+  auto remember = [info](store::Tx& tx) -> base::Result<bool> {
+    TRY(blob::register_upload(tx, info));
+    return true;
+  };
+  CO_TRY(co_await door.store.write(request.ctx, remember));
+  co_return info;
+}
+
+base::Task<void> put_blob(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto digest = digest_in(request);
+  if (!digest) co_return fail(response, request, digest.error());
+  const auto info = co_await receive(door, request, *digest);
+  if (!info) co_return fail(response, request, info.error());
+  std::string body;
+  base::JsonWriter json(body);
+  json.begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5.hex()).field("size", info->size).end_object();
+  response.send_json(std::move(body), 201);
+}
+
+base::Task<void> get_blob(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto digest = digest_in(request);
+  if (!digest) co_return fail(response, request, digest.error());
+  auto find = [digest = *digest](store::Tx& tx) { return blob::find_blob(tx, digest); };
+  const auto known = co_await door.store.read_point(request.ctx, find);
+  if (!known) co_return fail(response, request, known.error());
+  if (!*known) {
+    co_return fail(response, request, {base::Code::kNotFound, "blob " + digest->hex() + " is not known to this project"});
+  }
+  auto open = [&] { return door.blobs.open_blob(*digest); };
+  const auto fd = co_await door.offload.run(open);
+  if (!fd) co_return fail(response, request, fd.error());
+  const auto size = static_cast<uint64_t>((*known)->size);
+  response.header("ETag", "\"" + digest->hex() + "\"");
+  response.header("Cache-Control", "private, max-age=31536000, immutable");
+  if (!co_await response.begin(200, "application/octet-stream", size)) co_return;
+  if (!co_await response.send_file(fd->get(), 0, size)) co_return;
+  std::ignore = co_await response.end();
+}
+
+base::Result<std::vector<base::Digest>> parse_digests(std::string_view body) {
+  TRY_SET(const auto value, base::parse_json(body));
+  TRY_SET(const auto* const object, base::as_object(value, "the body"));
+  TRY_SET(const auto* const array, base::required_array(*object, "digests"));
+  if (array->size() > kMaxDigests) {
+    return base::fail(base::Code::kTooLarge, "'digests' has " + std::to_string(array->size()) + " entries; at most " +
+                                                 std::to_string(kMaxDigests) + " are answered at once");
+  }
+  std::vector<base::Digest> digests;
+  for (const auto& entry : *array) {
+    if (!entry.is_string()) return base::invalid("'digests' must hold strings, found " + std::string(base::kind_name(entry.kind())));
+    TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, std::string_view(entry.as_string())));
+    digests.push_back(digest);
+  }
+  return digests;
+}
+
+// What this project does not have. What it has will not be collected before the grace period has passed anew, so that
+// the caller can rely on the answer.
+base::Task<base::Result<std::vector<base::Digest>>> missing_of(BlobDoor door, base::Context ctx,
+                                                               std::vector<base::Digest> digests) {
+  auto read = [&](store::Tx& tx) -> base::Result<std::vector<bool>> {
+    std::vector<bool> known;
+    for (const base::Digest& digest : digests) {
+      TRY_SET(const auto found, blob::find_blob(tx, digest));
+      known.push_back(found.has_value());
+    }
+    return known;
+  };
+  CO_TRY_SET(const auto known, co_await door.store.read(std::move(ctx), read));
+  auto touch = [&]() -> base::Result<std::vector<base::Digest>> {
+    std::vector<base::Digest> missing;
+    for (size_t i = 0; i < digests.size(); ++i) {
+      if (!known[i] || !door.blobs.touch(digests[i])) missing.push_back(digests[i]);
+    }
+    return missing;
+  };
+  co_return co_await door.offload.run(touch);
+}
+
+base::Task<void> post_missing(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto body = co_await request.read_body();
+  if (!body) co_return fail(response, request, body.error());
+  auto digests = parse_digests(*body);
+  if (!digests) co_return fail(response, request, digests.error());
+  const auto missing = co_await missing_of(door, request.ctx, std::move(*digests));
+  if (!missing) co_return fail(response, request, missing.error());
+  std::string answer;
+  base::JsonWriter json(answer);
+  json.begin_object().key("missing").begin_array();
+  for (const base::Digest& digest : *missing) json.value(digest.hex());
+  json.end_array().end_object();
+  response.send_json(std::move(answer));
+}
+
+base::Task<void> get_backup(BlobDoor door, net::Request& request, net::Response& response) {
+  const std::string wanted = request.query_value("blobs").value_or("true");
+  if (wanted != "true" && wanted != "false") {
+    co_return fail(response, request, {base::Code::kInvalid, "blobs is '" + wanted + "'; it must be true or false"});
+  }
+  auto begin = [&] {
+    return blob::Backup::begin(door.store, door.blobs, door.clock,
+                               {.dir = door.dir, .version = door.version, .with_blobs = wanted == "true"});
+  };
+  const auto backup = co_await door.offload.run(begin);
+  if (!backup) co_return fail(response, request, backup.error());
+  auto note = [](store::Tx& tx) -> base::Result<bool> {
+    core::audit(tx, "store.backed_up", "store", "");
+    return true;
+  };
+  if (const auto noted = co_await door.store.write(request.ctx, note); !noted) {
+    co_return fail(response, request, noted.error());
+  }
+  if (!co_await response.begin(200, "application/x-tar", static_cast<uint64_t>((*backup)->size()))) co_return;
+  std::string buffer(kChunk, '\0');
+  while (true) {
+    auto read = [&] { return (*backup)->read(buffer); };
+    const auto n = co_await door.offload.run(read);
+    // A blob that cannot be read: the answer stays shorter than announced, which its reader notices.
+    if (!n || *n == 0) break;
+    if (!co_await response.write({buffer.data(), *n})) co_return;
+  }
+  std::ignore = co_await response.end();
+}
+
+base::Result<int64_t> grace_in(std::string_view body) {
+  if (body.empty()) return blob::kGraceUs;
+  TRY_SET(const auto value, base::parse_json(body));
+  TRY_SET(const auto* const object, base::as_object(value, "the body"));
+  TRY_SET(const auto grace_us, base::optional_int(*object, "grace_us"));
+  if (grace_us && *grace_us < 0) return base::invalid("grace_us is " + std::to_string(*grace_us) + "; it must be 0 or more");
+  return grace_us.value_or(blob::kGraceUs);
+}
+
+base::Task<void> post_gc(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto body = co_await request.read_body();
+  if (!body) co_return fail(response, request, body.error());
+  const auto grace_us = grace_in(*body);
+  if (!grace_us) co_return fail(response, request, grace_us.error());
+  auto collect = [&] { return blob::collect_garbage(door.store, door.blobs, request.ctx, *grace_us); };
+  const auto report = co_await door.offload.run(collect);
+  if (!report) co_return fail(response, request, report.error());
+  std::string answer;
+  base::JsonWriter json(answer);
+  json.begin_object().field("marked", report->marked).field("forgotten", report->forgotten);
+  json.field("removed", report->removed).field("bytes", report->bytes).end_object();
+  response.send_json(std::move(answer));
+}
+
+}  // namespace
+
+void add_blob_routes(net::RouteTable& routes, const BlobDoor& door) {
+  using base::Permission;
+  using net::Method;
+  const auto add = [&](Method method, std::string path, Permission permission, net::RouteLimits limits,
+                       base::Task<void> (*handler)(BlobDoor, net::Request&, net::Response&)) {
+    routes.add({method, "/api/lathe/v1" + path, net::Protocol::kLathe, permission, limits,
+                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
+  };
+  add(Method::kPut, "/blobs/{sha256}", Permission::kWrite, kUpload, put_blob);
+  add(Method::kGet, "/blobs/{sha256}", Permission::kRead, kDownload, get_blob);
+  add(Method::kPost, "/blobs/missing", Permission::kWrite, {}, post_missing);
+  add(Method::kGet, "/backup", Permission::kAdmin, kDownload, get_backup);
+  add(Method::kPost, "/gc", Permission::kAdmin, {.deadline_us = 0}, post_gc);
+}
+
+}  // namespace api::lathe
