@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kCopyBytes = 256 << 10;
 constexpr size_t kBatchFiles = 256;   // temporary files open at once
+constexpr size_t kSyncFsFrom = 32;    // from so many on, one syncfs is cheaper than an fsync each
 
 int64_t mtime_us(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000 + info.st_mtim.tv_nsec / 1000;
@@ -98,18 +99,22 @@ class LocalStore final : public BlobStore {
   }
 
   base::Result<std::vector<BlobInfo>> finish(std::span<LocalWriter* const> writers) {
-    // Writing is started for all before one is waited for: the first fsync's journal commit then serves the others.
-    for (LocalWriter* writer : writers) {
-      if (writers.size() > 1) ::sync_file_range(writer->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    if (writers.size() >= kSyncFsFrom) {
+      TRY(sync_file_system());
+    } else {
+      for (LocalWriter* writer : writers) TRY(writer->sync());
     }
-    for (LocalWriter* writer : writers) TRY(writer->sync());
     std::vector<BlobInfo> infos;
     std::set<base::Path> folders;
     for (LocalWriter* writer : writers) {
       infos.push_back(writer->seal());
       TRY(place(*writer, infos.back(), folders));
     }
-    for (const base::Path& folder : folders) TRY(base::fsync_dir(folder));
+    if (folders.size() >= kSyncFsFrom) {
+      TRY(sync_file_system());
+    } else {
+      for (const base::Path& folder : folders) TRY(base::fsync_dir(folder));
+    }
     return infos;
   }
 
@@ -204,6 +209,12 @@ class LocalStore final : public BlobStore {
     if (::fchmod(writer.fd(), 0444) != 0) return base::errno_error(writer.path().string(), errno);
     if (::rename(writer.path().c_str(), path.c_str()) != 0) return base::errno_error(path.string(), errno);
     writer.moved();
+    return {};
+  }
+
+  base::Result<void> sync_file_system() {
+    TRY_SET(base::Fd fd, base::open_file(root_, O_RDONLY | O_DIRECTORY));
+    if (::syncfs(fd.get()) != 0) return base::errno_error(root_.string(), errno);
     return {};
   }
 

@@ -1,6 +1,10 @@
 #include "blob/migrations.h"
 #include "core/migrations.h"
-#include "flow/flow.h"
+#include "data/migrations.h"
+#include "base/process.h"
+#include "flow/local_executor.h"
+#include "flow/migrations.h"
+#include "serve/migrations.h"
 #include "server/house.h"
 #include "server/version.h"
 #include "track/experiments.h"
@@ -11,8 +15,8 @@
 namespace server {
 
 base::Result<void> open_store(House& house) {
-  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations(),
-                                                     track::migrations()};
+  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), data::migrations(), flow::migrations(),
+                                                     track::migrations(), serve::migrations()};
   store::Options options;
   options.url = house.config.store_url;
   options.holder = "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid());
@@ -24,6 +28,8 @@ base::Result<void> open_store(House& house) {
 base::Result<void> start_modules(House& house) {
   TRY(house.store->write_blocking(base::Context::system(house.clock), track::stamp_default_experiment));
   house.offload = std::make_unique<net::Offload>();
+  TRY_SET(const base::Path binary, base::executable_path());
+  TRY_SET(house.runtime, serve::Runtime::start(*house.store, *house.blobs, house.config.dir / "serve", binary, house.metrics));
   house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
   house.commit_listener = house.store->add_event_listener([&house] {
     house.tokens->forget();
@@ -32,8 +38,21 @@ base::Result<void> start_modules(House& house) {
   return {};
 }
 
+base::Result<void> start_engine(House& house, const std::string& address) {
+  TRY_SET(const base::Path binary, base::executable_path());
+  flow::EngineOptions options;
+  options.server_url = address;
+  options.binary_dir = binary.parent_path();
+  options.env = base::allowed_environment();
+  house.engine = std::make_unique<flow::Engine>(
+      *house.store, house.clock, flow::make_local_executor({.dir = house.config.dir}, *house.blobs, std::move(house.warden)), options,
+      &house.metrics);
+  return house.engine->start();
+}
+
 House::~House() {
   net.reset();
+  engine.reset();  // what runs stays with the warden
   if (store && commit_listener != 0) store->remove_event_listener(commit_listener);
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <optional>
 #include <span>
 
@@ -9,15 +10,13 @@
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
-#include "blob/backup.h"
-#include "blob/gc.h"
-#include "core/audit.h"
 
 namespace api::lathe {
 namespace {
 
 constexpr size_t kChunk = 256 << 10;        // of a body, between the socket and the disk
-constexpr size_t kMaxDigests = 10'000;      // asked for by one POST /blobs/missing
+constexpr size_t kMaxDigests = 100'000;     // asked for by one POST /blobs/missing
+constexpr net::RouteLimits kQuestion{.body_bytes = 16 * base::limits::kMiB};
 constexpr net::RouteLimits kUpload{.body_bytes = base::limits::kUploadBody, .deadline_us = 0};  // a stall ends it
 constexpr net::RouteLimits kDownload{.body_bytes = 0, .deadline_us = 0};
 
@@ -79,15 +78,8 @@ base::Task<void> get_blob(BlobDoor door, net::Request& request, net::Response& r
   if (!*known) {
     co_return fail(response, request, {base::Code::kNotFound, "blob " + digest->hex() + " is not known to this project"});
   }
-  auto open = [&] { return door.blobs.open_blob(*digest); };
-  const auto fd = co_await door.offload.run(open);
-  if (!fd) co_return fail(response, request, fd.error());
-  const auto size = static_cast<uint64_t>((*known)->size);
-  response.header("ETag", "\"" + digest->hex() + "\"");
   response.header("Cache-Control", "private, max-age=31536000, immutable");
-  if (!co_await response.begin(200, "application/octet-stream", size)) co_return;
-  if (!co_await response.send_file(fd->get(), 0, size)) co_return;
-  std::ignore = co_await response.end();
+  co_await send_blob(door, *digest, "application/octet-stream", request, response);
 }
 
 base::Result<std::vector<base::Digest>> parse_digests(std::string_view body) {
@@ -145,61 +137,21 @@ base::Task<void> post_missing(BlobDoor door, net::Request& request, net::Respons
   response.send_json(std::move(answer));
 }
 
-base::Task<void> get_backup(BlobDoor door, net::Request& request, net::Response& response) {
-  const std::string wanted = request.query_value("blobs").value_or("true");
-  if (wanted != "true" && wanted != "false") {
-    co_return fail(response, request, {base::Code::kInvalid, "blobs is '" + wanted + "'; it must be true or false"});
-  }
-  auto begin = [&] {
-    return blob::Backup::begin(door.store, door.blobs, door.clock,
-                               {.dir = door.dir, .version = door.version, .with_blobs = wanted == "true"});
-  };
-  const auto backup = co_await door.offload.run(begin);
-  if (!backup) co_return fail(response, request, backup.error());
-  auto note = [](store::Tx& tx) -> base::Result<bool> {
-    core::audit(tx, "store.backed_up", "store", "");
-    return true;
-  };
-  if (const auto noted = co_await door.store.write(request.ctx, note); !noted) {
-    co_return fail(response, request, noted.error());
-  }
-  if (!co_await response.begin(200, "application/x-tar", static_cast<uint64_t>((*backup)->size()))) co_return;
-  std::string buffer(kChunk, '\0');
-  while (true) {
-    auto read = [&] { return (*backup)->read(buffer); };
-    const auto n = co_await door.offload.run(read);
-    // A blob that cannot be read: the answer stays shorter than announced, which its reader notices.
-    if (!n || *n == 0) break;
-    if (!co_await response.write({buffer.data(), *n})) co_return;
-  }
+}  // namespace
+
+base::Task<void> send_blob(BlobDoor door, base::Digest digest, std::string type, net::Request& request,
+                           net::Response& response) {
+  auto open = [&] { return door.blobs.open_blob(digest); };
+  const auto fd = co_await door.offload.run(open);
+  if (!fd) co_return fail(response, request, fd.error());
+  struct stat found;
+  if (::fstat(fd->get(), &found) != 0) co_return fail(response, request, base::errno_error("a blob", errno).error());
+  const auto size = static_cast<uint64_t>(found.st_size);
+  response.header("ETag", "\"" + digest.hex() + "\"");
+  if (!co_await response.begin(200, type, size)) co_return;
+  if (!co_await response.send_file(fd->get(), 0, size)) co_return;
   std::ignore = co_await response.end();
 }
-
-base::Result<int64_t> grace_in(std::string_view body) {
-  if (body.empty()) return blob::kGraceUs;
-  TRY_SET(const auto value, base::parse_json(body));
-  TRY_SET(const auto* const object, base::as_object(value, "the body"));
-  TRY_SET(const auto grace_us, base::optional_int(*object, "grace_us"));
-  if (grace_us && *grace_us < 0) return base::invalid("grace_us is " + std::to_string(*grace_us) + "; it must be 0 or more");
-  return grace_us.value_or(blob::kGraceUs);
-}
-
-base::Task<void> post_gc(BlobDoor door, net::Request& request, net::Response& response) {
-  const auto body = co_await request.read_body();
-  if (!body) co_return fail(response, request, body.error());
-  const auto grace_us = grace_in(*body);
-  if (!grace_us) co_return fail(response, request, grace_us.error());
-  auto collect = [&] { return blob::collect_garbage(door.store, door.blobs, request.ctx, *grace_us); };
-  const auto report = co_await door.offload.run(collect);
-  if (!report) co_return fail(response, request, report.error());
-  std::string answer;
-  base::JsonWriter json(answer);
-  json.begin_object().field("marked", report->marked).field("forgotten", report->forgotten);
-  json.field("removed", report->removed).field("bytes", report->bytes).end_object();
-  response.send_json(std::move(answer));
-}
-
-}  // namespace
 
 void add_blob_routes(net::RouteTable& routes, const BlobDoor& door) {
   using base::Permission;
@@ -211,9 +163,7 @@ void add_blob_routes(net::RouteTable& routes, const BlobDoor& door) {
   };
   add(Method::kPut, "/blobs/{sha256}", Permission::kWrite, kUpload, put_blob);
   add(Method::kGet, "/blobs/{sha256}", Permission::kRead, kDownload, get_blob);
-  add(Method::kPost, "/blobs/missing", Permission::kWrite, {}, post_missing);
-  add(Method::kGet, "/backup", Permission::kAdmin, kDownload, get_backup);
-  add(Method::kPost, "/gc", Permission::kAdmin, {.deadline_us = 0}, post_gc);
+  add(Method::kPost, "/blobs/missing", Permission::kRead, kQuestion, post_missing);
 }
 
 }  // namespace api::lathe

@@ -12,6 +12,9 @@ int main(int argc, char** argv) {
   app.fallthrough();
   cli::add_server_commands(app, common);
   cli::add_store_commands(app, common);
+  cli::add_serve_commands(app, common);
+  cli::add_data_commands(app, common);
+  cli::add_step_prepare(app, common);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
