@@ -180,7 +180,7 @@ void add_step_prepare(CLI::App& app, Common& common) {
   auto* command = step.add_subcommand("prepare", "Raw files → a data version: rejects, split, fitted transform, profile");
   auto options = std::make_shared<PrepareOptions>();
   command->add_option("name", options->name, "the data set's name")->required();
-  command->add_option("--files", options->files, "raw files: CSV or Parquet, shell patterns allowed; may be repeated");
+  command->add_option("--files", options->files, "raw files: CSV or Parquet, shell patterns allowed; may be repeated")->allow_extra_args(false);
   command->add_option("--label", options->label, "the label's column");
   command->add_option("--spec", options->spec, "what is declared: prepare.yaml (docs/formats/prepare.md)");
   command->add_option("--endpoint", options->endpoint, "whose labelled traffic joins at a retraining");
