@@ -6,8 +6,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +33,8 @@ class Args {
   std::optional<std::string> optional_text(std::string_view name);
   std::optional<int64_t> integer(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
+  // An enumeration's value by name or by number, as protobuf's JSON allows; nullopt when absent.
+  std::optional<int64_t> choice(std::string_view name, std::span<const std::string_view> names, int64_t first_number);
   std::vector<std::string> texts(std::string_view name);
   bool has(std::string_view name);
   std::string run_id(bool required = true);           // run_id, else run_uuid
@@ -61,8 +63,7 @@ class Args {
 
   const net::Request& request_;
   std::string body_;
-  std::unique_ptr<base::json::monotonic_resource> memory_;
-  base::json::object object_;  // in memory_
+  base::json::object object_;
   std::optional<base::Error> error_;
 };
 
