@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   app.fallthrough();
   cli::add_server_commands(app, common);
   cli::add_serve_commands(app, common);
+  cli::add_watch_commands(app, common);
   cli::add_data_commands(app, common);
   cli::add_step_prepare(app, common);
   try {
