@@ -32,6 +32,7 @@ struct Common {              // lives as long as the app
 
 // Each domain's file adds its own; callbacks may keep a reference to `common`.
 void add_server_commands(CLI::App& app, Common& common);
+void add_store_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
 void add_watch_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
