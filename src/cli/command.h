@@ -35,6 +35,7 @@ void add_server_commands(CLI::App& app, Common& common);
 void add_store_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
+void add_flow_commands(CLI::App& app, Common& common);
 void add_step_prepare(CLI::App& app, Common& common);
 
 }  // namespace cli

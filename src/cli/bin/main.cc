@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   cli::add_store_commands(app, common);
   cli::add_serve_commands(app, common);
   cli::add_data_commands(app, common);
+  cli::add_flow_commands(app, common);
   cli::add_step_prepare(app, common);
   try {
     app.parse(argc, argv);
