@@ -36,6 +36,7 @@ void add_store_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
 void add_watch_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
+void add_flow_commands(CLI::App& app, Common& common);
 void add_step_prepare(CLI::App& app, Common& common);
 
 }  // namespace cli

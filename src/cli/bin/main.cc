@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   cli::add_serve_commands(app, common);
   cli::add_watch_commands(app, common);
   cli::add_data_commands(app, common);
+  cli::add_flow_commands(app, common);
   cli::add_step_prepare(app, common);
   try {
     app.parse(argc, argv);
