@@ -32,6 +32,10 @@ inline constexpr size_t kWriteQueue = 8192;                // waiting write jobs
 inline constexpr size_t kReadQueue = 4096;                 // waiting searches; past it: 429
 inline constexpr size_t kGroupJobs = 256;                  // write jobs in one commit
 inline constexpr int64_t kJobUs = 5'000'000;               // one write job; past it it is rolled back
+inline constexpr int64_t kJobRows = 100'000;               // rows changed by one write job; bulk work goes in steps
+inline constexpr int64_t kReadUs = 60'000'000;             // one read without a deadline of its own
+inline constexpr size_t kPointConnections = 8;             // threads with a read-only SQLite connection of their own
+inline constexpr size_t kStatements = 512;                 // prepared statements kept per connection; the oldest goes
 inline constexpr size_t kSqlCacheBytes = 16 * kMiB;        // page caches of all SQLite connections together
 
 // events

@@ -42,21 +42,26 @@ struct Options {
   size_t readers = 2;
   size_t postgres_connections = 8;
   std::string holder;            // who we are, shown to a second server that is refused
+  bool read_only = false;        // for tools beside a running server: no lock, no migrations, writes refused
+  std::string sqlite_vfs;        // name of a registered sqlite3_vfs; empty: the default. Tests inject faults with it
 };
 
 class Store;
 
 namespace detail {
 
-// One submitted job. Lives in the awaiting coroutine's frame (or on a blocked caller's stack) until done() was called.
+// One submitted job. Lives in the awaiting coroutine's frame (or on a blocked caller's stack) until it was answered:
+// a coroutine by resuming `handle` on `loop` (the store hands many to a loop at one wake-up), a blocked caller by done().
 class Job {
  public:
   virtual ~Job() = default;
   virtual base::Result<void> run(Tx& tx) = 0;  // may be called again
   virtual void fail(base::Error error) = 0;    // instead of, or after, run
-  virtual void done() = 0;                     // from the store's thread: resume the owner; the job is gone after it
+  virtual void done() {}                       // only when `loop` is null; the job is gone after it
 
   base::Context ctx;
+  base::Loop* loop = nullptr;
+  std::coroutine_handle<> handle;
 };
 
 template <class F>
@@ -124,6 +129,9 @@ class Store {
   // kUnsupported with the pg_dump command to run).
   virtual base::Result<void> backup_database(const std::string& path) = 0;
 
+  // What the database's own checker finds wrong; empty when it is sound (PostgreSQL has none to ask from here). Blocks.
+  virtual base::Result<std::vector<std::string>> check_database() = 0;
+
  protected:
   enum class Kind : uint8_t { kWrite, kRead, kPoint };
   virtual void submit(Kind kind, detail::Job* job) = 0;
@@ -140,18 +148,15 @@ class Store {
     Awaitable(const Awaitable&) = delete;
     bool await_ready() { return kind_ == Kind::kPoint && store_.run_point_here(this); }
     void await_suspend(std::coroutine_handle<> handle) {
-      handle_ = handle;
-      loop_ = base::Loop::current();
+      this->handle = handle;
+      this->loop = base::Loop::current();
       store_.submit(kind_ == Kind::kPoint ? Kind::kRead : kind_, this);
     }
     detail::Outcome<F> await_resume() { return std::move(this->outcome_); }
 
    private:
-    void done() override { loop_->resume({handle_}); }
     Store& store_;
     Kind kind_;
-    base::Loop* loop_ = nullptr;
-    std::coroutine_handle<> handle_;
   };
 
   template <class F>

@@ -25,7 +25,7 @@ struct Blob {  // marks a parameter as bytes
   std::string_view bytes;
 };
 
-// One bound parameter; text and bytes are borrowed until the statement has run (for Rows: until it is destroyed).
+// One bound parameter; text and bytes are borrowed for the call. NaN is bound as NULL on both engines.
 class Param {
  public:
   enum class Type : uint8_t { kNull, kInt, kDouble, kText, kBlob };
@@ -104,6 +104,7 @@ class Tx {
     return rows.next() ? rows.opt_i64(0) : std::nullopt;
   }
   // For parameter lists built at run time (search). SQL text built at run time is cached too, up to a bound.
+  // A text parameter that is not UTF-8, or holds NUL, fails with kInvalid.
   virtual int64_t run(std::string_view sql, std::span<const Param> params) = 0;
   virtual Rows open(std::string_view sql, std::span<const Param> params) = 0;
 

@@ -1,0 +1,217 @@
+#include "core/event.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace core {
+namespace {
+
+constexpr int64_t kPollUs = 1'000'000;         // correctness never depends on the wake-up
+constexpr int64_t kBackoffLeastUs = 100'000;
+constexpr int64_t kBackoffMostUs = 30'000'000;
+constexpr int64_t kTrimStep = 10'000;          // events removed by one call
+constexpr int64_t kServer = 0;                 // consumers serve all projects
+
+std::vector<Event> to_events(store::Rows rows) {
+  std::vector<Event> events;
+  while (rows.next()) {
+    events.push_back({{rows.i64(0), rows.i64(1)}, rows.i64(2), rows.i64(3), rows.str(4), rows.str(5), rows.str(6),
+                      rows.str(7), rows.str(8)});
+  }
+  return events;
+}
+
+// On PostgreSQL a transaction below pg_snapshot_xmin has ended: what it wrote is all there, and nothing can still appear
+// before it in the order (xid, seq).
+store::Rows query_events(store::Tx& tx, EventPosition after, size_t limit, int64_t project) {
+  if (tx.backend() == store::Backend::kPostgres) {
+    return tx.query(
+        "SELECT xid, seq, project, at_us, kind, subject_kind, subject, actor, body FROM events"
+        " WHERE (xid, seq) > (?, ?) AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        " AND (project = ? OR ? = 0) ORDER BY xid, seq LIMIT ?",
+        after.xid, after.seq, project, project, limit);
+  }
+  return tx.query(
+      "SELECT xid, seq, project, at_us, kind, subject_kind, subject, actor, body FROM events"
+      " WHERE seq > ? AND (project = ? OR ? = 0) ORDER BY seq LIMIT ?",
+      after.seq, project, project, limit);
+}
+
+}  // namespace
+
+void emit(store::Tx& tx, std::string_view kind, std::string_view subject_kind, std::string_view subject,
+          std::string_view body) {
+  tx.exec("INSERT INTO events (project, at_us, kind, subject_kind, subject, actor, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          tx.project(), tx.now_us(), kind, subject_kind, subject, tx.ctx().actor.name, body);
+  tx.wake_event_listeners();
+}
+
+base::Result<std::vector<Event>> read_events(store::Tx& tx, EventPosition after, size_t limit, int64_t project) {
+  std::vector<Event> events = to_events(query_events(tx, after, limit, project));
+  TRY(tx.status());
+  return events;
+}
+
+base::Result<EventPosition> newest_position(store::Tx& tx) {
+  EventPosition newest;
+  if (tx.backend() == store::Backend::kPostgres) {
+    // Everything of ended transactions is behind it; what comes later has this xid or a higher one.
+    const auto xmin = tx.query_i64("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint");
+    if (xmin) newest = {*xmin - 1, std::numeric_limits<int64_t>::max()};
+  } else {
+    newest.seq = tx.query_i64("SELECT max(seq) FROM events").value_or(0);
+  }
+  TRY(tx.status());
+  return newest;
+}
+
+// Never the newest event: on SQLite its row id is where numbering goes on.
+base::Result<int64_t> trim_events(store::Tx& tx, int64_t keep_us) {
+  store::Rows rows = tx.query("SELECT xid, seq FROM consumers ORDER BY xid, seq LIMIT 1");
+  EventPosition passed{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::max()};
+  if (rows.next()) passed = {rows.i64(0), rows.i64(1)};
+  const int64_t removed = tx.exec(
+      "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE (xid, seq) <= (?, ?) AND at_us < ?"
+      " AND seq < (SELECT max(seq) FROM events) ORDER BY xid, seq LIMIT ?)",
+      passed.xid, passed.seq, tx.now_us() - keep_us, kTrimStep);
+  TRY(tx.status());
+  return removed;
+}
+
+// --- Consumer -------------------------------------------------------------------------------------------------------
+
+struct Consumer::Impl {
+  Impl(store::Store& s, const base::Clock& c, std::string n, Handler h, bool start)
+      : store(s), clock(c), name(std::move(n)), handler(std::move(h)), from_start(start) {
+    if (auto begun = begin(); !begun) report("could not begin", begun.error());
+    listener = store.add_event_listener([this] { wake(); });
+    thread = std::thread([this] { run(); });
+  }
+
+  ~Impl() {
+    store.remove_event_listener(listener);
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+      changed.notify_one();
+    }
+    thread.join();
+  }
+
+  void wake() {
+    std::lock_guard lock(mutex);
+    woken = true;
+    changed.notify_one();
+  }
+
+  // False when it is time to stop.
+  bool wait(int64_t most_us, bool wakeable) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, std::chrono::microseconds(most_us), [&] { return stopping || (wakeable && woken); });
+    woken = false;
+    return !stopping;
+  }
+
+  bool stop_requested() {
+    std::lock_guard lock(mutex);
+    return stopping;
+  }
+
+  base::Context context(int64_t project) const {
+    auto ctx = base::Context::system(clock, "system:" + name);
+    ctx.project = project;
+    return ctx;
+  }
+
+  void report(std::string_view what, const base::Error& error) const {
+    base::log::warn("event consumer", {{"consumer", name}, {"what", what}, {"error", error.message}});
+  }
+
+  // The row that holds the position: found, or made.
+  base::Result<void> begin() {
+    auto found = store.write_blocking(context(base::kDefaultProject), [this](store::Tx& tx) -> base::Result<EventPosition> {
+      EventPosition first;
+      if (!from_start) {
+        TRY_SET(first, newest_position(tx));
+      }
+      tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+              kServer, name, first.xid, first.seq, tx.now_us());
+      store::Rows rows = tx.query("SELECT xid, seq FROM consumers WHERE project = ? AND name = ?", kServer, name);
+      if (rows.next()) first = {rows.i64(0), rows.i64(1)};
+      TRY(tx.status());
+      return first;
+    });
+    if (!found) return std::unexpected(found.error());
+    position = *found;
+    return {};
+  }
+
+  base::Result<void> handle(const Event& event) {
+    auto done = store.write_blocking(context(event.project), [&](store::Tx& tx) -> base::Result<bool> {
+      TRY(handler(tx, event));
+      tx.exec("UPDATE consumers SET xid = ?, seq = ?, moved_us = ? WHERE project = ? AND name = ?", event.position.xid,
+              event.position.seq, tx.now_us(), kServer, name);
+      return true;
+    });
+    if (!done) return std::unexpected(done.error());
+    position = event.position;
+    return {};
+  }
+
+  // Handles what there is; answers whether it saw a full batch (there may be more).
+  base::Result<bool> step() {
+    if (!position) TRY(begin());
+    auto events = store.read_blocking(context(base::kDefaultProject), [this](store::Tx& tx) {
+      return read_events(tx, *position, base::limits::kEventBatch);
+    });
+    if (!events) return std::unexpected(events.error());
+    for (const Event& event : *events) {
+      if (stop_requested()) return false;
+      if (auto handled = handle(event); !handled) {
+        return std::unexpected(std::move(handled).error().within(event.kind + " " + event.subject));
+      }
+    }
+    return events->size() == base::limits::kEventBatch;
+  }
+
+  void run() {
+    int64_t backoff_us = kBackoffLeastUs;
+    while (true) {
+      const auto more = step();
+      if (!more) {
+        report("failed; tried again", more.error());
+        if (!wait(backoff_us, false)) return;
+        backoff_us = std::min(backoff_us * 2, kBackoffMostUs);
+        continue;
+      }
+      backoff_us = kBackoffLeastUs;
+      if (*more ? stop_requested() : !wait(kPollUs, true)) return;
+    }
+  }
+
+  store::Store& store;
+  const base::Clock& clock;
+  const std::string name;
+  const Handler handler;
+  const bool from_start;
+  std::optional<EventPosition> position;  // of the thread, once begun
+  uint64_t listener = 0;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool woken = false;
+  bool stopping = false;
+  std::thread thread;
+};
+
+Consumer::Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start)
+    : impl_(std::make_unique<Impl>(store, clock, std::move(name), std::move(handler), from_start)) {}
+Consumer::~Consumer() = default;
+
+}  // namespace core
