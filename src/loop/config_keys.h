@@ -50,7 +50,7 @@ inline constexpr Key kModelKeys[] = {
     {"from", KeyType::kText, "", "Stage whose logged models are the candidates.", true},
 };
 
-inline constexpr std::string_view kMetrics = "accuracy|balanced_accuracy|f1_macro|precision_macro|recall_macro";
+inline constexpr std::string_view kMetrics = "accuracy|macro_precision|macro_recall|macro_f1|weighted_f1";
 
 inline constexpr Key kEvaluateKeys[] = {
     {"metric", KeyType::kChoice, "accuracy", "What is better: compares candidates, and champion with challenger.", false, 0, 0, kMetrics},
