@@ -1,0 +1,159 @@
+// stats_probe: one JSON request a line on stdin, one JSON answer a line on stdout. It lets tests/stats hold src/stats
+// against scikit-learn, scipy and statsmodels on inputs made at test time. Not installed.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "base/json.h"
+#include "base/json_writer.h"
+#include "stats/compare.h"
+#include "stats/interval.h"
+#include "stats/metrics.h"
+
+namespace {
+
+using base::json::array;
+using base::json::object;
+using base::json::value;
+
+double number(const value& v) {
+  if (v.is_string()) {  // JSON has no word for these
+    const auto& text = v.get_string();
+    return text == "NaN" ? std::numeric_limits<double>::quiet_NaN()
+                         : std::numeric_limits<double>::infinity() * (text == "-Infinity" ? -1 : 1);
+  }
+  return v.to_number<double>();
+}
+template <class T>
+std::vector<T> list(const object& in, const char* key) {
+  std::vector<T> out;
+  for (const value& v : in.at(key).as_array()) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      out.emplace_back(v.as_string());
+    } else {
+      out.push_back(static_cast<T>(number(v)));
+    }
+  }
+  return out;
+}
+double real(const object& in, const char* key) { return number(in.at(key)); }
+int64_t integer(const object& in, const char* key) { return in.at(key).to_number<int64_t>(); }
+
+stats::BootstrapOptions options_of(const object& in) {
+  return {.seed = static_cast<uint64_t>(integer(in, "seed")),
+          .resamples = static_cast<int>(integer(in, "resamples")),
+          .confidence = real(in, "confidence")};
+}
+
+using Out = base::JsonWriter;
+
+void write(Out& out, const stats::Interval& interval) {
+  out.begin_array().value(interval.low).value(interval.high).end_array();
+}
+void write(Out& out, std::string_view key, const stats::AveragedMetrics& average) {
+  out.key(key).begin_array().value(average.precision).value(average.recall).value(average.f1).end_array();
+}
+
+void classification(const object& in, Out& out) {
+  const auto truth = list<std::string>(in, "truth"), predicted = list<std::string>(in, "predicted");
+  const auto coded = stats::code_labels(truth, predicted);
+  const stats::ConfusionMatrix matrix(*coded);
+  const stats::Classification result = stats::classification(matrix, coded->classes);
+  out.field("accuracy", result.accuracy);
+  write(out, "macro", result.macro);
+  write(out, "weighted", result.weighted);
+  out.field("macro_f1", stats::classification_metric(stats::ClassificationMetric::kMacroF1, matrix));
+  out.field("weighted_f1", stats::classification_metric(stats::ClassificationMetric::kWeightedF1, matrix));
+  out.key("classes").begin_array();
+  for (const auto& c : result.classes) {
+    out.begin_array().value(c.label).value(c.precision).value(c.recall).value(c.f1).value(c.support).end_array();
+  }
+  out.end_array().key("confusion").begin_array();
+  for (const int64_t count : matrix.counts()) out.value(count);
+  out.end_array();
+}
+
+void probabilities(const object& in, Out& out) {
+  const auto truth = list<uint32_t>(in, "truth");
+  const auto columns = list<double>(in, "probabilities");
+  const size_t classes = columns.size() / truth.size();
+  out.field("log_loss", stats::log_loss(truth, columns, classes));
+  out.field("brier", stats::brier_score(truth, columns, classes));
+  out.field("auc_ovr", stats::roc_auc_ovr(truth, columns, classes));
+  if (classes != 2) return;
+  std::vector<uint8_t> positive;
+  std::vector<double> scores;
+  for (size_t i = 0; i < truth.size(); ++i) positive.push_back(truth[i] == 1), scores.push_back(columns[2 * i + 1]);
+  out.field("auc", stats::roc_auc(positive, scores));
+}
+
+void regression(const object& in, Out& out) {
+  const auto result = stats::regression(list<double>(in, "truth"), list<double>(in, "predicted"));
+  out.field("rmse", result.rmse).field("mae", result.mae).field("r2", result.r2);
+}
+
+void wilson(const object& in, Out& out) {
+  out.key("interval");
+  write(out, stats::wilson_interval(integer(in, "successes"), integer(in, "trials"), real(in, "confidence")));
+}
+
+void write(Out& out, const stats::PairedBootstrap& result) {
+  out.field("difference", result.difference).field("p_greater", result.p_greater);
+  out.field("p_two_sided", result.p_two_sided).key("interval");
+  write(out, result.interval);
+}
+
+void bootstrap_mean(const object& in, Out& out) {
+  const auto values = list<double>(in, "values");
+  out.key("interval");
+  write(out, stats::bootstrap_interval(
+                 values.size(),
+                 [&](std::span<const uint32_t> rows) {
+                   double sum = 0;
+                   for (const uint32_t row : rows) sum += values[row];
+                   return sum / static_cast<double>(rows.size());
+                 },
+                 options_of(in)));
+}
+
+void paired_bootstrap(const object& in, Out& out) {
+  const auto metric = stats::parse_classification_metric(in.at("metric").as_string());
+  write(out, *stats::paired_bootstrap(*metric, list<std::string>(in, "truth"), list<std::string>(in, "champion"),
+                                      list<std::string>(in, "challenger"), options_of(in)));
+}
+
+void mcnemar(const object& in, Out& out) {
+  const auto r = stats::mcnemar(integer(in, "champion_only"), integer(in, "challenger_only"));
+  out.field("exact_p", r.exact_p).field("exact_p_greater", r.exact_p_greater);
+  out.field("chi2", r.chi2).field("chi2_p", r.chi2_p);
+}
+
+const std::map<std::string, std::function<void(const object&, Out&)>, std::less<>> kAnswers{
+    {"classification", classification}, {"probabilities", probabilities},       {"regression", regression},
+    {"wilson", wilson},                 {"bootstrap_mean", bootstrap_mean},     {"mcnemar", mcnemar},
+    {"paired_bootstrap", paired_bootstrap},
+};
+
+}  // namespace
+
+int main() {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    const auto request = base::parse_json(line);
+    if (!request) {
+      std::fprintf(stderr, "stats_probe: %s\n", request.error().message.c_str());
+      return 1;
+    }
+    const object& in = request->as_object();
+    std::string text;
+    Out out(text);
+    out.begin_object();
+    kAnswers.at(std::string(in.at("ask").as_string()))(in, out);
+    out.end_object();
+    std::cout << text << std::endl;
+  }
+}
