@@ -24,7 +24,7 @@ base::Result<Applied> read_applied(store::Rows& rows) {
 }
 
 // A word of a shell command.
-std::string quoted(std::string_view word) {
+std::string shell_word(std::string_view word) {
   std::string out = "'";
   for (char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -164,7 +164,7 @@ flow::PipelineSpec build_pipeline(const Config& config) {
   flow::PipelineSpec out = config.stages;
   std::vector<flow::StageSpec> framed;
   for (const auto& data : config.data) {
-    auto stage = own_step(prepare_stage(data.name), "prepare", "lathe step prepare --config " + quoted(config.file) + " " + quoted(data.name), {});
+    auto stage = own_step(prepare_stage(data.name), "prepare", "lathe step prepare --config " + shell_word(config.file) + " " + shell_word(data.name), {});
     for (const auto& path : data.paths) {
       if (!is_glob(path)) stage.file_deps.push_back(path);
     }

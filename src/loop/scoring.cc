@@ -108,7 +108,7 @@ void write_worst(base::JsonWriter& w, const ScoringRule& rule, const std::vector
   for (size_t i = 0; i < truth.size(); ++i) {
     if (truth[i] != predicted[i]) wrong.push_back(i);
   }
-  if (!scores.empty()) std::stable_sort(wrong.begin(), wrong.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+  if (!scores.empty()) std::sort(wrong.begin(), wrong.end(), [&](size_t a, size_t b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; });
   wrong.resize(std::min(wrong.size(), static_cast<size_t>(rule.evaluate.worst_rows)));
   w.key("worst").begin_array();
   for (const size_t row : wrong) {
