@@ -25,6 +25,9 @@ inline constexpr int64_t kHeaderReadUs = 15'000'000;       // from first byte to
 inline constexpr int64_t kBodyStallUs = 30'000'000;        // a body that stops coming: 408
 inline constexpr int64_t kWriteStallUs = 30'000'000;       // a peer that stops reading: closed
 inline constexpr int64_t kRequestUs = 60'000'000;          // default deadline of a request: 504
+inline constexpr int64_t kLingerUs = 5'000'000;            // after a refusal: what still comes is read and dropped,
+inline constexpr size_t kLingerBytes = 256 * kMiB;         //   so that the peer sees the answer; past either: closed
+inline constexpr int64_t kSweepUs = 250'000;               // how often a loop looks for what has run out of time
 inline constexpr int64_t kDrainUs = 10'000'000;            // SIGTERM to exit
 
 // store

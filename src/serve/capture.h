@@ -1,19 +1,24 @@
-// Capture: what an endpoint was asked and answered, in append-only segment files per writer, CRC-guarded, fsynced by time
-// or size; the one place where an answer does not wait for the disk (what a crash can lose is bounded and counted).
-// Format: docs/formats/capture.md. A prediction id ("pr_" + UUIDv7) carries writer and segment in its random part, so a
-// prediction is found without an index row per request.
+// Capture: what an endpoint was asked and answered, in append-only segment files per endpoint and writer, CRC-guarded,
+// fsynced by time or size; the one place where an answer does not wait for the disk (what a crash can lose is bounded and
+// counted). Format: docs/formats/capture.md. A prediction id ("pr_" + UUIDv7) carries writer and segment in its random
+// part, so a prediction is found without an index row per request.
 //
-// Thread: record() from any loop: a bounded queue with a counted drop, no lock that waits. Readers anywhere.
+// Thread: stream(), new_id() and record() from any loop; record() copies into a ring of the calling thread and never
+// waits: past the ring's end the record is dropped and counted. Readers and flush() block; any plain thread.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/fs.h"
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/metrics.h"
 #include "base/result.h"
 
 namespace serve {
@@ -24,35 +29,90 @@ struct CapturePosition {   // a point in an endpoint's capture; ordered
   auto operator<=>(const CapturePosition&) const = default;
 };
 
+// What the records of one revision have in common; registered once as a stream.
+struct CaptureSource {
+  int64_t project = 0;
+  std::string endpoint;
+  int64_t revision = 0;
+  std::vector<std::string> features;       // numeric ones, in the order of a row
+  std::vector<std::string> text_features;
+  auto operator<=>(const CaptureSource&) const = default;
+};
+
+// One answered request, borrowed from the door that answers it.
+struct CaptureRecord {
+  base::Uuid id{};
+  std::string_view client_id;              // untrusted; cut at kMaxClientIdBytes
+  int64_t at_us = 0;
+  uint32_t row_count = 0;
+  std::span<const double> rows;            // row-major raw features; NaN: missing
+  std::span<const std::string> texts;      // row-major text features; "": missing
+  std::span<const std::string> labels;     // predicted, one per row
+  std::span<const double> scores;          // highest score per row, or empty
+};
+
 struct CapturedRequest {
   std::string id;            // "pr_…"
-  std::string client_id;     // the client's own request id, untrusted
+  std::string client_id;
   int64_t at_us = 0;
   int64_t project = 0;
   std::string endpoint;
   int64_t revision = 0;
   std::vector<std::string> features;   // names
-  std::vector<double> rows;            // row-major raw features; NaN: missing (text features: texts)
-  std::vector<std::string> texts;      // row-major text features, when there are any (names in text_features)
+  std::vector<double> rows;            // row-major raw features; NaN: missing
+  std::vector<std::string> texts;      // row-major text features, when there are any; "": missing
   std::vector<std::string> text_features;
   std::vector<std::string> labels;     // predicted, one per row
   std::vector<double> scores;          // highest score per row, if any
   uint32_t row_count = 0;
 };
 
+// Where the records of one source go; made by Capture::stream, lives as long as the Capture.
+class CaptureStream;
+
 class Capture {
  public:
+  static constexpr size_t kMaxClientIdBytes = 256;
+  static constexpr size_t kMaxFeatures = 4096;  // a source with more keeps labels and scores, not its rows
+
+  struct Options {
+    size_t ring_bytes = 4 * base::limits::kMiB;         // per recording thread (a power of two); past it: dropped, counted
+    size_t record_bytes = 1 * base::limits::kMiB;       // one request; past it: dropped, counted
+    size_t segment_bytes = 16 * base::limits::kMiB;     // a segment is closed past this size …
+    int64_t segment_us = 3'600'000'000;                 // … or age
+    size_t sync_bytes = 4 * base::limits::kMiB;         // fsync past this many unsynced bytes …
+    int64_t sync_us = 1'000'000;                        // … or this long after the first of them
+    size_t keep_bytes = 1 * base::limits::kGiB;         // retention: oldest closed segments go first
+    int64_t keep_us = int64_t{30} * 86'400'000'000;     // 30 days
+  };
+
+  // Recovers torn tails of a former process; then starts the writer thread. The destructor drains and closes; nobody
+  // may record by then.
+  static base::Result<std::unique_ptr<Capture>> open(const base::Path& dir, base::Registry& metrics, const Options& options);
+  static base::Result<std::unique_ptr<Capture>> open(const base::Path& dir, base::Registry& metrics) {
+    return open(dir, metrics, Options());
+  }
   virtual ~Capture() = default;
 
-  // Reserves the id that a request's capture record will carry. Hot path.
-  virtual std::string new_id(int64_t now_us) = 0;
-  virtual void record(CapturedRequest request) = 0;   // hot path: queued or dropped and counted
-  virtual void flush() = 0;                           // all recorded so far is readable (and fsynced). Blocks
+  // Hot path. new_id reserves the id that the request's record will carry.
+  virtual base::Uuid new_id(CaptureStream& stream, int64_t now_us) = 0;
+  virtual void record(CaptureStream& stream, const CaptureRecord& record) = 0;
+
+  virtual CaptureStream& stream(const CaptureSource& source) = 0;  // the same source answers the same stream; takes a lock
+  virtual void flush() = 0;   // all recorded so far is readable and fsynced. Blocks
 
   // Records of an endpoint after `from`, oldest first, at most `limit`; `next` is where to go on.
   struct Batch { std::vector<CapturedRequest> requests; CapturePosition next; };
   virtual base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) = 0;
+  // Where records from `at_us` on begin (a segment's beginning: a few older ones may come first).
+  virtual CapturePosition seek(int64_t project, std::string_view endpoint, int64_t at_us) = 0;
   virtual base::Result<std::optional<CapturedRequest>> find(std::string_view id) = 0;
+
+  // For tests and tools: records an owned request; fills in an empty id and answers it.
+  std::string record(CapturedRequest request);
 };
+
+std::string prediction_id(const base::Uuid& id);                            // "pr_…"
+std::optional<base::Uuid> parse_prediction_id(std::string_view text);
 
 }  // namespace serve

@@ -1,5 +1,5 @@
 // Endpoints and revisions: an address, and one immutable set of (model version, options) behind it. Rows only; the
-// runtime that serves them is serve/router.h.
+// runtime that serves them is serve/runtime.h.
 #pragma once
 
 #include <cstdint>
@@ -40,12 +40,22 @@ struct NewRevision {
   std::string transform_digest;
 };
 
+struct Deployment {  // an endpoint with what is live behind it
+  int64_t project = 0;
+  Endpoint endpoint;
+  Revision live;
+};
+
+// Made if absent; an existing one moves to `environment`. Names: letters, digits, '.', '_', '-'; at most 100 characters.
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment);
+base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name);  // the only default of the project
 base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name);
-std::vector<Endpoint> list_endpoints(store::Tx& tx, bool all_projects = false);
-base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision);  // weight 0: not live
+std::vector<Endpoint> list_endpoints(store::Tx& tx);
+// Not live yet. The blobs of the model's files and of its transform are held for the revision.
+base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision);
 base::Result<Revision> get_revision(store::Tx& tx, std::string_view endpoint, int64_t number);
 std::vector<Revision> list_revisions(store::Tx& tx, std::string_view endpoint);
+std::vector<Deployment> list_deployments(store::Tx& tx);  // of all projects; endpoints that serve something
 // The flip: live = number, previous = what was live, generation + 1, edge version → revision, event "endpoint.promoted"
 // (or "endpoint.rolled_back"). `expected_live` is what the caller judged against: kConflict if it moved.
 base::Result<Endpoint> set_live(store::Tx& tx, std::string_view endpoint, int64_t number, int64_t expected_live, bool rollback);

@@ -16,10 +16,10 @@ namespace stats {
 
 // Difference = metric(challenger) - metric(champion), both on the same resampled rows.
 struct PairedBootstrap {
-  double difference = 0;      // on all rows
-  Interval interval;          // percentile
-  double p_greater = 1;       // one-sided: (1 + resamples with difference <= 0) / (1 + resamples)
-  double p_two_sided = 1;     // 2 × the smaller tail, at most 1
+  double difference = 0;   // on all rows
+  Interval interval;       // percentile
+  double p_greater = 1;    // one-sided: (1 + resamples with difference <= 0) / (1 + resamples)
+  double p_two_sided = 1;  // 2 × the smaller tail, at most 1
   int resamples = 0;
   uint64_t seed = 0;
 };
@@ -39,11 +39,11 @@ PairedBootstrap paired_bootstrap(size_t rows, const RowsMetric& difference, cons
 
 // statsmodels.stats.contingency_tables.mcnemar; no discordant row: p = 1.
 struct McNemar {
-  int64_t champion_only = 0;    // rows that only the champion has right
+  int64_t champion_only = 0;  // rows that only the champion has right
   int64_t challenger_only = 0;
-  double exact_p = 1;           // two-sided binomial
-  double exact_p_greater = 1;   // one-sided: challenger better; P(X >= challenger_only), X ~ Binomial(discordant, 1/2)
-  double chi2 = 0;              // with continuity correction
+  double exact_p = 1;          // two-sided binomial
+  double exact_p_greater = 1;  // one-sided: challenger better; P(X >= challenger_only), X ~ Binomial(discordant, 1/2)
+  double chi2 = 0;             // with continuity correction
   double chi2_p = 1;
 };
 McNemar mcnemar(int64_t champion_only, int64_t challenger_only);

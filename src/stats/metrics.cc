@@ -157,19 +157,29 @@ double classification_metric(ClassificationMetric metric, const ConfusionMatrix&
     rows += static_cast<double>(counts.support);
     const double found = static_cast<double>(counts.hits);
     switch (metric) {
-      case ClassificationMetric::kAccuracy: break;
-      case ClassificationMetric::kMacroPrecision: sum += ratio(found, static_cast<double>(counts.predicted)); break;
-      case ClassificationMetric::kMacroRecall: sum += ratio(found, static_cast<double>(counts.support)); break;
-      case ClassificationMetric::kMacroF1: sum += harmonic(counts.hits, counts.predicted, counts.support); break;
+      case ClassificationMetric::kAccuracy:
+        break;
+      case ClassificationMetric::kMacroPrecision:
+        sum += ratio(found, static_cast<double>(counts.predicted));
+        break;
+      case ClassificationMetric::kMacroRecall:
+        sum += ratio(found, static_cast<double>(counts.support));
+        break;
+      case ClassificationMetric::kMacroF1:
+        sum += harmonic(counts.hits, counts.predicted, counts.support);
+        break;
       case ClassificationMetric::kWeightedF1:
         sum += harmonic(counts.hits, counts.predicted, counts.support) * static_cast<double>(counts.support);
         break;
     }
   }
   switch (metric) {
-    case ClassificationMetric::kAccuracy: return ratio(hits, rows);
-    case ClassificationMetric::kWeightedF1: return ratio(sum, rows);
-    default: return ratio(sum, kinds);
+    case ClassificationMetric::kAccuracy:
+      return ratio(hits, rows);
+    case ClassificationMetric::kWeightedF1:
+      return ratio(sum, rows);
+    default:
+      return ratio(sum, kinds);
   }
 }
 

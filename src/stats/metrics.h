@@ -78,7 +78,8 @@ double roc_auc_ovr(std::span<const uint32_t> truth, std::span<const double> prob
 struct Regression {
   int64_t rows = 0;
   double rmse = 0, mae = 0;
-  double r2 = 0;  // of a constant truth: 1 when predicted exactly, else 0 (scikit-learn's force_finite); NaN below 2 rows
+  double r2 =
+      0;  // of a constant truth: 1 when predicted exactly, else 0 (scikit-learn's force_finite); NaN below 2 rows
 };
 Regression regression(std::span<const double> truth, std::span<const double> predicted);
 

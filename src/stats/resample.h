@@ -1,6 +1,6 @@
-// Draws rows with replacement, fast: two indices from each 64-bit number of the seeded generator, each by multiplication
-// with a 32-bit part (bias below rows / 2^32, far under the noise of any resample count).
-// Thread: one at a time.
+// Draws rows with replacement, fast: two indices from each 64-bit number of the seeded generator, each by
+// multiplication with a 32-bit part (bias below rows / 2^32, far under the noise of any resample count). Thread: one at
+// a time.
 #pragma once
 
 #include <cstdint>

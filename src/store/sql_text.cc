@@ -1,9 +1,10 @@
 #include "store/sql_text.h"
 
+#include <algorithm>
 #include <cctype>
-#include <cstring>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 namespace store::detail {
 namespace {
@@ -116,42 +117,7 @@ std::string number_parameters(std::string_view sql) {
 }
 
 bool is_storable_text(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const unsigned char* const end = p + text.size();
-  const auto continues = [&](size_t count) {
-    if (static_cast<size_t>(end - p) <= count) return false;
-    for (size_t i = 1; i <= count; ++i) {
-      if ((p[i] & 0xC0) != 0x80) return false;
-    }
-    return true;
-  };
-  while (p < end) {
-    while (end - p >= 8) {  // eight ASCII bytes at once, none of them NUL
-      uint64_t word;
-      std::memcpy(&word, p, 8);
-      constexpr uint64_t kHigh = 0x8080808080808080, kOnes = 0x0101010101010101;
-      if ((word & kHigh) || ((word - kOnes) & ~word & kHigh)) break;
-      p += 8;
-    }
-    if (p == end) break;
-    const unsigned char c = *p;
-    if (c == 0) return false;
-    if (c < 0x80) {
-      p += 1;
-    } else if (c >= 0xC2 && c < 0xE0) {
-      if (!continues(1)) return false;
-      p += 2;
-    } else if (c >= 0xE0 && c < 0xF0) {
-      if (!continues(2) || (c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] >= 0xA0)) return false;
-      p += 3;
-    } else if (c >= 0xF0 && c < 0xF5) {
-      if (!continues(3) || (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] >= 0x90)) return false;
-      p += 4;
-    } else {
-      return false;
-    }
-  }
-  return true;
+  return base::is_utf8(text) && text.find('\0') == std::string_view::npos;
 }
 
 }  // namespace store::detail

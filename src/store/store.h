@@ -39,8 +39,9 @@ namespace store {
 struct Options {
   std::string url;               // "sqlite:PATH" or "postgresql://…"
   bool sync_full = true;         // SQLite: synchronous=FULL. Off only for tests that do not test durability
-  size_t readers = 2;
-  size_t postgres_connections = 8;
+  size_t readers = 2;            // threads and connections for read()
+  size_t postgres_writers = 6;   // PostgreSQL: threads and connections for write()
+  std::string postgres_schema;   // PostgreSQL: where the tables are, made if absent; empty: the user's default
   std::string holder;            // who we are, shown to a second server that is refused
   bool read_only = false;        // for tools beside a running server: no lock, no migrations, writes refused
   std::string sqlite_vfs;        // name of a registered sqlite3_vfs; empty: the default. Tests inject faults with it

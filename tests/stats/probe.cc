@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "stats/compare.h"
+#include "stats/drift.h"
 #include "stats/interval.h"
 #include "stats/metrics.h"
 
@@ -132,10 +133,68 @@ void mcnemar(const object& in, Out& out) {
   out.field("chi2", r.chi2).field("chi2_p", r.chi2_p);
 }
 
+void drift(const object& in, Out& out) {
+  const auto reference = stats::sample_of(list<double>(in, "reference"));
+  const auto current = stats::sample_of(list<double>(in, "current"));
+  const bool integers = in.contains("integers") && in.at("integers").as_bool();
+  const stats::KsResult ks = stats::ks_two_sample(reference, current);
+  out.field("ks_d", ks.d).field("ks_p", ks.p);
+  out.field("evidently_psi", stats::evidently_psi(reference, current, integers));
+  out.field("evidently_jensenshannon", stats::evidently_jensenshannon(reference, current, integers));
+  out.field("evidently_wasserstein", stats::evidently_wasserstein(reference, current));
+  out.field("wasserstein", stats::wasserstein(reference, current));
+}
+
+void ks_p(const object& in, Out& out) {
+  out.field("p", stats::ks_p_value(integer(in, "reference_rows"), integer(in, "current_rows"), integer(in, "gap")));
+}
+
+void categories(const object& in, Out& out) {
+  const auto reference = list<int64_t>(in, "reference"), current = list<int64_t>(in, "current");
+  const stats::ChiSquare result = stats::chi2_homogeneity(reference, current);
+  out.field("statistic", result.statistic).field("p", result.p).field("degrees", result.degrees);
+  out.field("evidently_p", stats::evidently_chisquare(reference, current));
+  out.field("lathe_psi", stats::lathe_psi(reference, current));
+}
+
+void hypergeometric(const object& in, Out& out) {
+  out.field("p", stats::hypergeometric_at_least(integer(in, "marked_drawn"), integer(in, "population"),
+                                                integer(in, "marked"), integer(in, "drawn")));
+}
+
+void corrections(const object& in, Out& out) {
+  const auto p = list<double>(in, "p");
+  out.key("holm").begin_array();
+  for (const double adjusted : stats::holm_adjusted(p)) out.value(adjusted);
+  out.end_array().key("bh").begin_array();
+  for (const double adjusted : stats::benjamini_hochberg_adjusted(p)) out.value(adjusted);
+  out.end_array();
+}
+
+void bins(const object& in, Out& out) {
+  const auto reference = stats::sample_of(list<double>(in, "reference"));
+  const auto frozen = stats::freeze_bins(reference, static_cast<size_t>(integer(in, "most")));
+  out.key("edges").begin_array();
+  for (const double edge : frozen.edges) out.value(edge);
+  out.end_array().key("counts").begin_array();
+  for (const int64_t count : stats::count_into(frozen, reference)) out.value(count);
+  out.end_array();
+}
+
 const std::map<std::string, std::function<void(const object&, Out&)>, std::less<>> kAnswers{
-    {"classification", classification}, {"probabilities", probabilities},       {"regression", regression},
-    {"wilson", wilson},                 {"bootstrap_mean", bootstrap_mean},     {"mcnemar", mcnemar},
+    {"classification", classification},
+    {"probabilities", probabilities},
+    {"regression", regression},
+    {"wilson", wilson},
+    {"bootstrap_mean", bootstrap_mean},
+    {"mcnemar", mcnemar},
     {"paired_bootstrap", paired_bootstrap},
+    {"drift", drift},
+    {"ks_p", ks_p},
+    {"categories", categories},
+    {"hypergeometric", hypergeometric},
+    {"corrections", corrections},
+    {"bins", bins},
 };
 
 }  // namespace

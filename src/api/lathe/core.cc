@@ -1,0 +1,182 @@
+#include "api/lathe/core.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/json_writer.h"
+#include "base/limits.h"
+#include "core/audit.h"
+#include "core/event.h"
+#include "net/sse.h"
+#include "api/lathe/errors.h"
+
+namespace api::lathe {
+namespace {
+
+constexpr size_t kPage = 100;
+constexpr size_t kMaxPage = 1000;
+constexpr int64_t kHeartbeatUs = 15'000'000;
+constexpr net::RouteLimits kNoBody{.body_bytes = 0};
+
+std::string position_text(core::EventPosition p) { return std::to_string(p.xid) + "." + std::to_string(p.seq); }
+
+base::Result<int64_t> parse_count(std::string_view text, std::string_view what, int64_t most) {
+  int64_t n = -1;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (ec != std::errc() || end != text.data() + text.size() || n < 0 || n > most) {
+    return base::invalid(std::string(what) + " is '" + std::string(text) + "'; it must be a whole number from 0 to " + std::to_string(most));
+  }
+  return n;
+}
+
+base::Result<core::EventPosition> parse_position(std::string_view text) {
+  core::EventPosition position;
+  const size_t dot = text.find('.');
+  if (dot == text.npos) return base::invalid("an event position is '" + std::string(text) + "'; it must look like 0.17, as an event's id does");
+  TRY_SET(position.xid, parse_count(text.substr(0, dot), "the position's first part", INT64_MAX));
+  TRY_SET(position.seq, parse_count(text.substr(dot + 1), "the position's second part", INT64_MAX));
+  return position;
+}
+
+base::Result<size_t> limit_of(const net::Request& request) {
+  const auto text = request.query_value("limit");
+  if (!text) return kPage;
+  TRY_SET(const int64_t n, parse_count(*text, "limit", kMaxPage));
+  return static_cast<size_t>(std::max<int64_t>(n, 1));
+}
+
+void append_event(base::JsonWriter& json, const core::Event& event) {
+  json.begin_object();
+  json.field("id", position_text(event.position)).field("at_us", event.at_us).field("kind", event.kind);
+  json.key("subject").begin_object().field("kind", event.subject_kind).field("id", event.subject).end_object();
+  json.field("actor", event.actor).key("body").raw(event.body);
+  json.end_object();
+}
+
+base::Task<base::Result<std::vector<core::Event>>> read_events(const CoreDoor& door, base::Context ctx,
+                                                               core::EventPosition after, size_t limit) {
+  auto read = [after, limit](store::Tx& tx) { return core::read_events(tx, after, limit, tx.project()); };
+  co_return co_await door.store.read(std::move(ctx), read);
+}
+
+base::Task<void> events_page(const CoreDoor& door, net::Request& request, net::Response& response) {
+  core::EventPosition after;
+  if (const auto text = request.query_value("after")) {
+    auto position = parse_position(*text);
+    if (!position) co_return fail(response, request, position.error());
+    after = *position;
+  }
+  const auto limit = limit_of(request);
+  if (!limit) co_return fail(response, request, limit.error());
+  const auto events = co_await read_events(door, request.ctx, after, *limit);
+  if (!events) co_return fail(response, request, events.error());
+  std::string body;
+  base::JsonWriter json(body);
+  json.begin_object().key("events").begin_array();
+  for (const auto& event : *events) append_event(json, event);
+  json.end_array();
+  json.field("next", position_text(events->empty() ? after : events->back().position)).end_object();
+  response.send_json(std::move(body));
+}
+
+// From Last-Event-ID (or ?after=) on, else from now; ends when the peer goes or the server drains.
+base::Task<void> events_stream(const CoreDoor& door, net::Request& request, net::Response& response) {
+  std::string from(request.header("last-event-id"));
+  if (from.empty()) from = request.query_value("after").value_or("");
+  core::EventPosition after;
+  if (!from.empty()) {
+    auto position = parse_position(from);
+    if (!position) co_return fail(response, request, position.error());
+    after = *position;
+  } else {
+    auto newest = [](store::Tx& tx) { return core::newest_position(tx); };
+    const auto position = co_await door.store.read(request.ctx, newest);
+    if (!position) co_return fail(response, request, position.error());
+    after = *position;
+  }
+  net::EventStream stream(response);
+  if (!co_await stream.begin()) co_return;
+  stream.add_comment();
+  const std::stop_token cancelled = request.ctx.cancelled;
+  while (!cancelled.stop_requested()) {
+    const uint64_t seen = door.commits.version();
+    const auto events = co_await read_events(door, request.ctx, after, base::limits::kEventBatch);
+    if (!events) co_return;
+    for (const auto& event : *events) {
+      std::string data;
+      base::JsonWriter json(data);
+      append_event(json, event);
+      after = event.position;
+      stream.add(position_text(after), event.kind, data);
+    }
+    if (!co_await stream.flush()) co_return;
+    if (!events->empty()) continue;
+    co_await door.commits.wait(seen, kHeartbeatUs, cancelled);
+    if (door.commits.version() == seen) stream.add_comment();
+  }
+  std::ignore = co_await response.end();
+}
+
+base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Response& response) {
+  int64_t before = 0;
+  if (const auto text = request.query_value("before")) {
+    auto n = parse_count(*text, "before", INT64_MAX);
+    if (!n) co_return fail(response, request, n.error());
+    before = *n;
+  }
+  const auto limit = limit_of(request);
+  if (!limit) co_return fail(response, request, limit.error());
+  auto read = [before, n = *limit](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
+    auto lines = core::audit_lines(tx, before, n);
+    TRY(tx.status());
+    return lines;
+  };
+  const auto lines = co_await door.store.read(request.ctx, read);
+  if (!lines) co_return fail(response, request, lines.error());
+  std::string body;
+  base::JsonWriter json(body);
+  json.begin_object().key("lines").begin_array();
+  for (const auto& line : *lines) {
+    json.begin_object().field("id", line.id).field("at_us", line.at_us).field("actor", line.actor).field("action", line.action);
+    json.key("subject").begin_object().field("kind", line.subject_kind).field("id", line.subject).end_object();
+    json.field("request_id", line.request_id).key("body").raw(line.body).end_object();
+  }
+  json.end_array();
+  if (lines->size() == *limit) json.field("next_before", lines->back().id);
+  json.end_object();
+  response.send_json(std::move(body));
+}
+
+}  // namespace
+
+void add_core_routes(net::RouteTable& routes, const CoreDoor& door) {
+  using base::Permission;
+  using net::Method;
+  using net::Protocol;
+  routes.add({Method::kGet, "/health", Protocol::kOps, Permission::kNone, kNoBody,
+              [](net::Request&, net::Response& response) -> base::Task<void> {
+                response.send(200, "text/plain; charset=utf-8", "OK");
+                co_return;
+              }});
+  routes.add({Method::kGet, "/metrics", Protocol::kOps, Permission::kRead, kNoBody,
+              [door](net::Request&, net::Response& response) -> base::Task<void> {
+                response.send(200, "text/plain; version=0.0.4; charset=utf-8", door.metrics.render());
+                co_return;
+              }});
+  routes.add({Method::kGet, "/api/lathe/v1/status", Protocol::kLathe, Permission::kRead, kNoBody,
+              [door](net::Request&, net::Response& response) -> base::Task<void> {
+                response.send_json(door.status());
+                co_return;
+              }});
+  routes.add({Method::kGet, "/api/lathe/v1/audit", Protocol::kLathe, Permission::kAdmin, kNoBody,
+              [door](net::Request& request, net::Response& response) { return audit_page(door, request, response); }});
+  // One path, two forms: a stream for whoever accepts text/event-stream, else a page.
+  routes.add({Method::kGet, "/api/lathe/v1/events", Protocol::kLathe, Permission::kRead,
+              {.body_bytes = 0, .deadline_us = 0},
+              [door](net::Request& request, net::Response& response) {
+                const bool live = request.header("accept").find("text/event-stream") != std::string_view::npos;
+                return live ? events_stream(door, request, response) : events_page(door, request, response);
+              }});
+}
+
+}  // namespace api::lathe

@@ -1,0 +1,27 @@
+// lathe: one binary for the server, its command line and the child processes that it starts of itself.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cli/command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app{"The machine-learning lifecycle in one server", "lathe"};
+  cli::Common common;
+  app.require_subcommand(1);
+  app.add_option("--server", common.server, "Address of the server; else LATHE_SERVER, else the nearest .lathe/address upward");
+  app.fallthrough();
+  cli::add_server_commands(app, common);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : cli::kUsage;
+  } catch (const cli::Failure& failure) {
+    std::fprintf(stderr, "lathe: %s\n", failure.what());
+    return failure.exit_code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "lathe: %s\n", error.what());
+    return cli::kRefused;
+  }
+  return common.exit_code;
+}

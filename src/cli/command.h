@@ -1,0 +1,36 @@
+// What every command shares. A command that fails throws Failure; main prints it and exits with its code.
+//   0 done · 1 the server (or the work) said no · 2 wrong usage · 3 no server reached
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace cli {
+
+inline constexpr int kRefused = 1;
+inline constexpr int kUsage = 2;
+inline constexpr int kUnreachable = 3;
+
+class Failure : public std::runtime_error {
+ public:
+  Failure(int exit_code, const std::string& message) : std::runtime_error(message), exit_code_(exit_code) {}
+  int exit_code() const { return exit_code_; }
+
+ private:
+  int exit_code_;
+};
+
+struct Common {              // lives as long as the app
+  std::string server;        // --server
+  int exit_code = 0;         // of a command that ended without Failure
+};
+
+// Each domain's file adds its own; callbacks may keep a reference to `common`.
+void add_server_commands(CLI::App& app, Common& common);
+
+}  // namespace cli

@@ -1,0 +1,108 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "cli/api.h"
+#include "cli/command.h"
+#include "server/config.h"
+#include "server/run.h"
+#include "server/version.h"
+
+namespace cli {
+namespace {
+
+constexpr int64_t kDownPatienceUs = base::limits::kDrainUs + 5'000'000;
+
+// The flags of every setting; what was given, by key.
+std::shared_ptr<server::Variables> add_setting_flags(CLI::App& command) {
+  auto given = std::make_shared<server::Variables>();
+  for (const auto& spec : server::setting_specs()) {
+    command.add_option_function<std::string>(
+        spec.flag(), [given, key = std::string(spec.key)](const std::string& value) { (*given)[key] = value; },
+        std::string(spec.help) + " [" + (spec.fallback.empty() ? "none" : std::string(spec.fallback)) + "]; " + spec.variable());
+  }
+  return given;
+}
+
+server::Config load(const server::Variables& flags) {
+  auto config = server::load_config(flags, server::environment());
+  if (!config) throw Failure(kUsage, config.error().message);
+  return std::move(*config);
+}
+
+void print_config(const server::Config& config) {
+  size_t width = 0;
+  for (const auto& s : config.settings) width = std::max(width, s.key.size() + s.value.size());
+  for (const auto& s : config.settings) {
+    std::printf("%s: %s%*s  # %s\n", s.key.c_str(), s.value.c_str(), static_cast<int>(width - s.key.size() - s.value.size()), "",
+                s.source.c_str());
+  }
+}
+
+// The process that holds DIR/server.lock; 0: nobody does. The lock's text says who, the lock itself whether it is true.
+pid_t holder_of(const base::Path& dir) {
+  const base::Path path = dir / "server.lock";
+  const base::Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd || flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return 0;
+  const auto text = base::read_file(path, 4096);
+  const size_t at = text ? text->find("process ") : std::string::npos;
+  return at == std::string::npos ? 0 : static_cast<pid_t>(std::atoi(text->c_str() + at + 8));
+}
+
+void down(const base::Path& dir) {
+  const pid_t pid = holder_of(dir);
+  if (pid == 0) {
+    std::printf("no server runs on %s\n", dir.c_str());
+  } else {
+    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) throw Failure(kRefused, "process " + std::to_string(pid) + " cannot be told to stop: " + std::strerror(errno));
+    const int64_t until_us = base::system_clock().mono_us() + kDownPatienceUs;
+    while (holder_of(dir) == pid) {
+      if (base::system_clock().mono_us() > until_us) throw Failure(kRefused, "process " + std::to_string(pid) + " did not stop in time");
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    std::printf("stopped process %d\n", pid);
+  }
+}
+
+void status(const Common& common) {
+  Api api(common);
+  const auto answer = api.get("/status");
+  std::printf("%s\n", api.server().c_str());
+  for (const auto& [key, value] : answer.as_object()) {
+    std::printf("  %s: %s\n", std::string(key).c_str(), value.is_string() ? value.as_string().c_str() : base::to_text(value).c_str());
+  }
+}
+
+}  // namespace
+
+void add_server_commands(CLI::App& app, Common& common) {
+  auto* up = app.add_subcommand("up", "Serve until SIGTERM or Ctrl-C");
+  up->callback([flags = add_setting_flags(*up), &common] { common.exit_code = server::run(load(*flags)); });
+
+  auto* down_command = app.add_subcommand("down", "Stop the server of a folder, cancel what runs, leave no process");
+  auto dir = std::make_shared<std::string>();
+  down_command->add_option("--dir", *dir, "folder that holds all state [.lathe]; LATHE_DIR");
+  down_command->callback([dir] {
+    server::Variables flags;
+    if (!dir->empty()) flags["dir"] = *dir;
+    down(load(flags).dir);
+  });
+
+  auto* config = app.add_subcommand("config", "Print each setting and where it came from");
+  config->callback([flags = add_setting_flags(*config)] { print_config(load(*flags)); });
+
+  app.add_subcommand("status", "Ask the server how it is")->callback([&common] { status(common); });
+  app.add_subcommand("version", "Print the version")->callback([] { std::printf("lathe %s\n", std::string(server::kVersion).c_str()); });
+}
+
+}  // namespace cli

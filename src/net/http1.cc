@@ -1,0 +1,657 @@
+#include "net/http1.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "net/peer.h"
+#include "net/text.h"
+
+namespace net {
+namespace {
+
+constexpr size_t kInputBytes = 16 << 10;
+constexpr size_t kFlushBytes = 64 << 10;   // pipelined answers are written once this many bytes wait
+constexpr size_t kKeepBytes = 128 << 10;   // an output buffer that grew beyond this is given back
+constexpr size_t kCopyBytes = 16 << 10;    // shorter pieces of a stream are copied behind their chunk header
+constexpr size_t kRequestIdBytes = 128;
+
+std::string_view reason(int status) {
+  switch (status) {
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 499: return "Client Closed Request";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Status";
+  }
+}
+
+void append_number(std::string& out, uint64_t number, int base = 10) {
+  char digits[24];
+  out.append(digits, static_cast<size_t>(std::to_chars(digits, digits + sizeof digits, number, base).ptr - digits));
+}
+
+// "Date: …\r\n", made anew once a second and thread.
+std::string_view date_line() {
+  thread_local time_t at = 0;
+  thread_local char line[48];
+  thread_local size_t size = 0;
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  if (now.tv_sec != at || size == 0) {
+    tm parts{};
+    gmtime_r(&now.tv_sec, &parts);
+    at = now.tv_sec;
+    size = strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+  }
+  return {line, size};
+}
+
+// A value that a handler took from a request must not end its header line.
+void append_header(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ");
+  for (char c : value) out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
+  out.append("\r\n");
+}
+
+bool is_sane_request_id(std::string_view id) {
+  if (id.empty() || id.size() > kRequestIdBytes) return false;
+  for (char c : id) {
+    const bool sane = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                      std::string_view("-_.:/+=@").find(c) != std::string_view::npos;
+    if (!sane) return false;
+  }
+  return true;
+}
+
+constexpr double kSecondsBounds[] = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
+
+}  // namespace
+
+ServerShared::ServerShared(const ServerLimits& l, const base::Clock& c, base::Registry& metrics)
+    : limits(l),
+      clock(c),
+      refused_connections(metrics.counter("lathe_http_refused_connections_total", "Connections answered 503 at once: too many")),
+      refused_requests(metrics.counter("lathe_http_refused_requests_total", "Requests answered 503 at once: too many in flight")),
+      seconds(metrics.histogram("lathe_http_request_seconds", "From the end of a request's head to the end of its answer", kSecondsBounds)) {
+  for (int i = 0; i < 5; ++i) {
+    answers[i] = &metrics.counter("lathe_http_answers_total", "Answers by class of status", {{"class", std::to_string(i + 1) + "xx"}});
+  }
+  metrics.gauge_fn("lathe_http_connections", "Open connections", [this] { return static_cast<double>(connections.load()); });
+  metrics.gauge_fn("lathe_http_requests_in_flight", "Requests being answered", [this] { return static_cast<double>(in_flight.load()); });
+}
+
+// --- what handlers see ------------------------------------------------------------------------------------------------
+
+class Http1Connection::RequestImpl final : public Request {
+ public:
+  explicit RequestImpl(Http1Connection& connection) : connection_(connection) {}
+  base::Task<base::Result<size_t>> read_some(std::span<char> into) override { return connection_.read_body(into); }
+
+ private:
+  Http1Connection& connection_;
+};
+
+class Http1Connection::ResponseImpl final : public Response {
+ public:
+  explicit ResponseImpl(Http1Connection& connection) : connection_(connection) {}
+
+  void reset() {
+    status_ = 0;
+    content_type_.clear();
+    headers_.clear();
+    body_.clear();
+    whole_ = started_ = ended = chunked = no_body = false;
+    left = 0;
+  }
+  void set_status(int status) { status_ = status; }
+  bool whole() const { return whole_; }
+  const std::string& content_type() const { return content_type_; }
+  const std::vector<Header>& headers() const { return headers_; }
+  std::string& body() { return body_; }
+
+  base::Task<base::Result<void>> begin(int status, std::string_view content_type,
+                                       std::optional<uint64_t> content_length) override {
+    ASSERT_ALWAYS(!answered());
+    status_ = status;
+    content_type_ = content_type;
+    started_ = true;
+    no_body = connection_.request_->method == Method::kHead || status == 204 || status == 304;
+    chunked = !content_length && !connection_.parser_.http_1_0();
+    sized = content_length.has_value();
+    left = content_length.value_or(0);
+    if (connection_.parser_.state() != Http1Parser::State::kComplete || (!sized && !chunked)) connection_.close_ = true;
+    connection_.write_head(content_length, chunked);
+    co_return base::Result<void>{};
+  }
+
+  base::Task<base::Result<void>> write(std::string_view bytes) override {
+    if (bytes.empty() || no_body) co_return base::Result<void>{};
+    CO_TRY(account(bytes.size()));
+    std::string& out = connection_.out_;
+    if (chunked) {
+      append_number(out, bytes.size(), 16);
+      out.append("\r\n");
+    }
+    if (bytes.size() <= kCopyBytes) {
+      out.append(bytes);
+      if (chunked) out.append("\r\n");
+      co_return outcome(co_await connection_.flush());
+    }
+    if (!co_await connection_.flush()) co_return outcome(false);
+    connection_.wait_for(Wait::kWrite);
+    const auto written = co_await connection_.stream_->write(bytes);
+    connection_.wait_for(Wait::kNothing);
+    if (written.error != 0) connection_.give_up();
+    if (chunked) out.append("\r\n");
+    co_return outcome(written.error == 0);
+  }
+
+  base::Task<base::Result<void>> end() override {
+    ASSERT_ALWAYS(started_);
+    if (ended) co_return base::Result<void>{};
+    if (sized && left != 0 && !no_body) {
+      connection_.close_ = true;  // the peer sees that bytes are missing
+      co_return base::internal("the answer ended before its Content-Length");
+    }
+    ended = true;
+    if (chunked && !no_body) connection_.out_.append("0\r\n\r\n");
+    co_return base::Result<void>{};
+  }
+
+  base::Task<base::Result<void>> send_file(int fd, uint64_t offset, uint64_t length) override {
+    if (length == 0 || no_body) co_return base::Result<void>{};
+    CO_TRY(account(length));
+    if (chunked) {
+      append_number(connection_.out_, length, 16);
+      connection_.out_.append("\r\n");
+    }
+    if (!co_await connection_.flush()) co_return outcome(false);
+    connection_.wait_for(Wait::kWrite);
+    const auto sent = co_await connection_.stream_->send_file(fd, offset, length);
+    connection_.wait_for(Wait::kNothing);
+    if (sent.error != 0) connection_.give_up();
+    if (chunked) connection_.out_.append("\r\n");
+    co_return outcome(sent.error == 0);
+  }
+
+  bool ended = false;
+  bool chunked = false;
+  bool sized = false;
+  bool no_body = false;
+  uint64_t left = 0;
+
+ private:
+  base::Result<void> account(uint64_t bytes) {
+    ASSERT_ALWAYS(started_ && !ended);
+    if (!sized) return {};
+    if (bytes > left) return base::internal("more bytes than the answer's Content-Length");
+    left -= bytes;
+    return {};
+  }
+  static base::Result<void> outcome(bool written) {
+    if (written) return {};
+    return base::fail(base::Code::kCancelled, "the peer has gone");
+  }
+
+  Http1Connection& connection_;
+};
+
+// --- the connection ---------------------------------------------------------------------------------------------------
+
+Http1Connection::Http1Connection(ServerShared& shared, std::unique_ptr<Stream> stream, Peer peer)
+    : shared_(shared),
+      stream_(std::move(stream)),
+      request_(std::make_unique<RequestImpl>(*this)),
+      response_(std::make_unique<ResponseImpl>(*this)),
+      parser_(*request_, {shared.limits.header_bytes, shared.limits.header_count, shared.limits.target_bytes}),
+      buffer_(std::make_unique<char[]>(kInputBytes)) {
+  request_->peer = std::move(peer);
+}
+
+Http1Connection::~Http1Connection() = default;
+
+void Http1Connection::wait_for(Wait what) {
+  wait_ = what;
+  if (what == Wait::kNothing) return;
+  wait_since_us_ = shared_.clock.mono_us();
+  written_before_ = stream_->bytes_written();
+}
+
+void Http1Connection::give_up() {
+  gone_ = true;
+  close_ = true;
+  stop_.request_stop();
+}
+
+void Http1Connection::sweep(int64_t now_us) {
+  const ServerLimits& limits = shared_.limits;
+  const int64_t waited_us = now_us - wait_since_us_;
+  bool expired = false;
+  switch (wait_) {
+    case Wait::kNothing: break;
+    case Wait::kRequest: expired = waited_us > limits.idle_us || shared_.draining.load(std::memory_order_relaxed); break;
+    case Wait::kHead: expired = waited_us > limits.header_read_us; break;
+    case Wait::kBody: expired = waited_us > limits.body_stall_us; break;
+    case Wait::kLinger: expired = waited_us > limits.linger_us; break;
+    case Wait::kWrite:
+      if (stream_->bytes_written() != written_before_) return wait_for(Wait::kWrite);
+      expired = waited_us > limits.write_stall_us;
+      break;
+  }
+  if (in_handler_) {
+    const int64_t deadline_us = request_->ctx.deadline_mono_us;
+    const bool late = deadline_us != 0 && now_us > deadline_us;
+    const bool ended = endless_ && shared_.draining.load(std::memory_order_relaxed);
+    if (wait_ == Wait::kBody && late) expired = true;
+    if (late || ended) stop_.request_stop();
+    if (late || ended) close_ = true;
+    if (wait_ != Wait::kWrite && !gone_ && stream_->peer_gone()) give_up();
+  }
+  if (expired) {
+    timed_out_ = true;
+    stream_->cancel();
+  }
+}
+
+void Http1Connection::abort() {
+  give_up();
+  stream_->cancel();
+}
+
+base::Task<bool> Http1Connection::flush() {
+  if (gone_) co_return false;
+  if (!out_.empty()) {
+    wait_for(Wait::kWrite);
+    const auto written = co_await stream_->write(out_);
+    wait_for(Wait::kNothing);
+    out_.clear();
+    if (out_.capacity() > kKeepBytes) out_.shrink_to_fit();
+    if (written.error != 0) give_up();
+  }
+  co_return !gone_;
+}
+
+base::Task<void> Http1Connection::run() {
+  using State = Http1Parser::State;
+  for (;;) {
+    // The head of the next request; answers that are ready leave before we wait for more.
+    while (parser_.state() == State::kIdle || parser_.state() == State::kHead) {
+      if (input_.empty()) {
+        if (!out_.empty() && !co_await flush()) co_return;
+        if (wait_ == Wait::kNothing) wait_for(parser_.state() == State::kIdle ? Wait::kRequest : Wait::kHead);
+        const auto read = co_await stream_->read_some({buffer_.get(), kInputBytes});
+        if (read.error != 0 || read.bytes == 0) {
+          if (timed_out_ && parser_.state() == State::kHead) {
+            write_error(base::Error{base::Code::kDeadline, "the request's head did not arrive in time"}, 408);
+            close_ = true;
+            co_await flush();
+          }
+          co_return;
+        }
+        input_ = {buffer_.get(), read.bytes};
+        if (wait_ == Wait::kRequest) wait_ = Wait::kNothing;  // the time for the head counts from its first byte
+      }
+      parser_.feed(input_);
+      if (parser_.state() == State::kHead && wait_ == Wait::kNothing) wait_for(Wait::kHead);
+    }
+    wait_ = Wait::kNothing;
+
+    if (const Route* route = dispatch(); route != nullptr) {
+      if (!bearer_secret(*request_).empty()) {
+        if (auto ok = co_await authorise_token(*shared_.access, *request_, route->permission); !ok) {
+          write_error(ok.error());
+          route = nullptr;
+        }
+      }
+      if (route != nullptr) {
+        in_handler_ = true;
+        try {
+          co_await route->handler(*request_, *response_);
+        } catch (const std::exception& e) {
+          base::log::error("a handler threw", {{"request", request_->ctx.request_id}, {"route", route->pattern}, {"what", e.what()}});
+          if (!response_->started()) write_error(base::Error{base::Code::kInternal, "an internal error; the server's log has the request id"});
+        }
+        in_handler_ = false;
+      }
+      finish_answer(route);
+      shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      finish_answer(nullptr);
+    }
+    if (gone_) co_return;
+    const bool read_to_end = parser_.state() == State::kComplete;
+    if (close_) {
+      if (!co_await flush()) co_return;
+      if (!read_to_end) co_await linger();
+      co_return;
+    }
+    if (out_.size() > kFlushBytes && !co_await flush()) co_return;
+    parser_.next();
+  }
+}
+
+// Everything before the handler. Answers the route with the request's slot taken, or null with an error written.
+const Route* Http1Connection::dispatch() {
+  response_->reset();
+  RequestImpl& request = *request_;
+  request.params.clear();
+  request.ctx.actor.kind = base::ActorKind::kSystem;
+  request.ctx.actor.name.assign("nobody");
+  request.ctx.actor.attempt.clear();
+  request.ctx.project = base::kDefaultProject;
+  request.ctx.now_us = shared_.clock.wall_us();
+  request.ctx.deadline_mono_us = 0;
+  started_us_ = shared_.clock.mono_us();
+  next_slice_ = slice_used_ = 0;
+  body_bytes_ = 0;
+  override_status_ = 0;
+  continue_sent_ = false;
+  protocol_ = Protocol::kPage;
+  take_request_id();
+  if (parser_.state() == Http1Parser::State::kFailed) {
+    close_ = true;
+    protocol_ = protocol_of(request.target.substr(0, request.target.find('?')));
+    write_error(base::Error{base::Code::kInvalid, parser_.failure().message}, parser_.failure().status);
+    return nullptr;
+  }
+  close_ = !parser_.keep_alive() || shared_.draining.load(std::memory_order_relaxed);
+  const Route* route = nullptr;
+  if (auto ok = parse_target(); !ok) {
+    write_error(ok.error());
+  } else {
+    route = route_request();
+  }
+  if (route == nullptr) return nullptr;
+  if (auto ok = check_access(*route); !ok) {
+    write_error(ok.error());
+    return nullptr;
+  }
+  if (shared_.in_flight.fetch_add(1, std::memory_order_relaxed) >= shared_.limits.requests_in_flight) {
+    shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);
+    shared_.refused_requests.add();
+    response_->header("Retry-After", "1");
+    write_error(base::Error{base::Code::kUnavailable, "too many requests are being answered; try again"});
+    return nullptr;
+  }
+  body_limit_ = route->limits.body_bytes;
+  endless_ = route->limits.deadline_us == 0;
+  if (!endless_) request.ctx.deadline_mono_us = started_us_ + route->limits.deadline_us;
+  request.ctx.cancelled = stop_.get_token();
+  return route;
+}
+
+base::Result<void> Http1Connection::parse_target() {
+  RequestImpl& request = *request_;
+  std::string_view target = request.target;
+  if (target.starts_with("http://") || target.starts_with("https://")) {  // absolute form: its authority is the host
+    target.remove_prefix(target.find("//") + 2);
+    const size_t slash = target.find_first_of("/?");
+    const std::string_view authority = target.substr(0, slash);
+    for (auto& [name, value] : request.headers) {
+      if (name == "host") value = authority;
+    }
+    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
+  }
+  if (target == "*" && request.method == Method::kOptions) target = "/";
+  const size_t mark = target.find('?');
+  request.query.clear();
+  if (mark != target.npos) request.query = target.substr(mark + 1);
+  const std::string_view raw = target.substr(0, mark);
+  request.path.clear();
+  if (raw.empty() || raw.front() != '/') return base::invalid("the request target must begin with '/'");
+  if (!percent_decode_into(raw, false, request.path)) {
+    return base::invalid("the path has a '%' that is not followed by two hex digits, or a NUL");
+  }
+  protocol_ = protocol_of(request.path);
+  if (!is_utf8(request.path)) return base::invalid("the path is not UTF-8");
+  std::string_view rest = std::string_view(request.path).substr(1);
+  for (size_t at = rest.find("."); at != rest.npos; at = rest.find(".", at + 1)) {
+    if (at != 0 && rest[at - 1] != '/') continue;
+    const std::string_view segment = rest.substr(at, rest.find('/', at) - at);
+    if (segment == "." || segment == "..") return base::invalid("the path has a '" + std::string(segment) + "' segment");
+  }
+  if (request.path.find('\\') != std::string::npos) return base::invalid("the path has a backslash");
+  if (request.query.find_first_of("%+") != std::string::npos) {
+    auto decoded = percent_decode(request.query, true);
+    if (!decoded) return base::invalid("the query has a '%' that is not followed by two hex digits, or a NUL");
+    if (!is_utf8(*decoded)) return base::invalid("the query is not UTF-8");
+  } else if (!is_utf8(request.query)) {
+    return base::invalid("the query is not UTF-8");
+  }
+  return {};
+}
+
+const Route* Http1Connection::route_request() {
+  RequestImpl& request = *request_;
+  if (auto ok = check_local_headers(request); !ok) {
+    write_error(ok.error());
+    return nullptr;
+  }
+  auto match = shared_.routes->find(request.method, request.path);
+  if (match.route == nullptr) {
+    if (!match.path_known) {
+      write_error(base::Error{base::Code::kNotFound, "nothing is served at " + request.path});
+      return nullptr;
+    }
+    std::string allowed;
+    for (Method m : {Method::kGet, Method::kHead, Method::kPost, Method::kPut, Method::kPatch, Method::kDelete}) {
+      if (shared_.routes->find(m, request.path).route != nullptr) allowed.append(allowed.empty() ? "" : ", ").append(name(m));
+    }
+    response_->header("Allow", allowed + ", OPTIONS");
+    if (request.method == Method::kOptions) {
+      response_->send(204, "", "");
+    } else {
+      write_error(base::Error{base::Code::kInvalid, std::string(name(request.method)) + " is not served at " + request.path +
+                                                        "; allowed: " + allowed}, 405);
+    }
+    return nullptr;
+  }
+  protocol_ = match.route->protocol;
+  request.params = std::move(match.params);
+  if (request.content_length && *request.content_length > match.route->limits.body_bytes) {
+    write_error(base::Error{base::Code::kTooLarge, "the body has " + std::to_string(*request.content_length) +
+                                                       " bytes; this route takes at most " +
+                                                       std::to_string(match.route->limits.body_bytes)});
+    return nullptr;
+  }
+  return match.route;
+}
+
+base::Result<void> Http1Connection::check_access(const Route& route) {
+  if (!bearer_secret(*request_).empty()) return {};  // the token is looked up before the handler runs
+  if (route.permission != base::Permission::kNone && same_user_ < 0) {
+    same_user_ = peer_is_same_user(stream_->descriptor()) ? 1 : 0;
+    request_->peer.same_user = same_user_ == 1;
+  }
+  return authorise_local(*shared_.access, *request_, route.permission, same_user_ == 1);
+}
+
+void Http1Connection::take_request_id() {
+  std::string& id = request_->ctx.request_id;
+  const std::string_view given = request_->header("x-request-id");
+  if (is_sane_request_id(given)) {
+    id = given;
+  } else {
+    id = base::make_id("rq", *request_->ctx.random, request_->ctx.now_us);
+  }
+}
+
+void Http1Connection::write_error(const base::Error& error, int status) {
+  shared_.errors->write(protocol_, *response_, error, request_->ctx.request_id);
+  if (status != 0) response_->set_status(status);
+  if (error.code == base::Code::kUnauthenticated) response_->header("WWW-Authenticate", "Bearer");
+}
+
+void Http1Connection::finish_answer(const Route* route) {
+  if (!response_->answered() && !gone_) {
+    const bool late = request_->ctx.deadline_mono_us != 0 && shared_.clock.mono_us() > request_->ctx.deadline_mono_us;
+    write_error(late ? base::Error{base::Code::kDeadline, "the request took longer than it may"}
+                     : base::Error{base::Code::kInternal, "the handler gave no answer"});
+    if (!late && route != nullptr) {
+      base::log::error("a handler gave no answer", {{"request", request_->ctx.request_id}, {"route", route->pattern}});
+    }
+  }
+  if (override_status_ != 0 && response_->whole()) response_->set_status(override_status_);
+  if (response_->whole()) {
+    // A body that nobody read: what is here already is skipped, what is still to come ends the connection.
+    while (parser_.state() == Http1Parser::State::kBody && !input_.empty()) parser_.feed(input_);
+    if (parser_.state() != Http1Parser::State::kComplete) close_ = true;
+    write_whole();
+  } else if (!response_->ended) {
+    close_ = true;  // cut off: the peer sees that the end is missing
+  }
+  const int64_t now_us = shared_.clock.mono_us();
+  const int status = response_->status();
+  if (status >= 100 && status < 600) shared_.answers[status / 100 - 1]->add();
+  if (!endless_ || route == nullptr) shared_.seconds.observe(static_cast<double>(now_us - started_us_) * 1e-6);
+  if (status >= 500 || base::log::enabled(base::log::Level::kDebug)) log_answer(now_us);
+}
+
+void Http1Connection::log_answer(int64_t now_us) {
+  const int status = response_->status();
+  base::log::write(status >= 500 && status != 503 ? base::log::Level::kWarn : base::log::Level::kDebug, "request",
+                   {{"request", request_->ctx.request_id},
+                    {"method", name(request_->method)},
+                    {"path", request_->path},
+                    {"status", status},
+                    {"us", now_us - started_us_},
+                    {"actor", request_->ctx.actor.name},
+                    {"peer", request_->peer.address}});
+}
+
+void Http1Connection::write_head(std::optional<uint64_t> length, bool chunked) {
+  const ResponseImpl& response = *response_;
+  const int status = response.status();
+  out_.append("HTTP/1.1 ");
+  append_number(out_, static_cast<uint64_t>(status));
+  out_.append(" ").append(reason(status)).append("\r\n").append(date_line());
+  if (!response.content_type().empty()) out_.append("Content-Type: ").append(response.content_type()).append("\r\n");
+  if (status != 204 && status != 304) {
+    if (length) {
+      out_.append("Content-Length: ");
+      append_number(out_, *length);
+      out_.append("\r\n");
+    } else if (chunked) {
+      out_.append("Transfer-Encoding: chunked\r\n");
+    }
+  }
+  out_.append("X-Content-Type-Options: nosniff\r\nX-Request-Id: ").append(request_->ctx.request_id).append("\r\n");
+  for (const auto& [name, value] : response.headers()) append_header(out_, name, value);
+  if (close_) {
+    out_.append("Connection: close\r\n");
+  } else if (parser_.http_1_0()) {
+    out_.append("Connection: keep-alive\r\n");
+  }
+  out_.append("\r\n");
+}
+
+void Http1Connection::write_whole() {
+  write_head(response_->body().size(), false);
+  const int status = response_->status();
+  if (request_->method != Method::kHead && status != 204 && status != 304) out_.append(response_->body());
+}
+
+base::Error Http1Connection::body_error(const Stream::Outcome& outcome) {
+  close_ = true;
+  if (timed_out_) {
+    override_status_ = 408;
+    return {base::Code::kDeadline, "the body did not arrive in time"};
+  }
+  give_up();
+  return {base::Code::kCancelled, outcome.error == 0 ? "the connection was closed in the middle of the body"
+                                                     : "the connection broke in the middle of the body"};
+}
+
+base::Task<base::Result<size_t>> Http1Connection::read_body(std::span<char> into) {
+  using State = Http1Parser::State;
+  ASSERT_ALWAYS(!into.empty());
+  for (;;) {
+    const auto& slices = parser_.slices();
+    if (next_slice_ < slices.size()) {
+      std::string_view slice = slices[next_slice_].substr(slice_used_);
+      const size_t n = std::min(slice.size(), into.size());
+      if (body_bytes_ + n > body_limit_) {
+        close_ = true;
+        co_return base::fail(base::Code::kTooLarge, "the body has more than the " + std::to_string(body_limit_) +
+                                                        " bytes that this route takes");
+      }
+      std::memcpy(into.data(), slice.data(), n);
+      body_bytes_ += n;
+      slice_used_ += n;
+      if (slice_used_ == slices[next_slice_].size()) {
+        ++next_slice_;
+        slice_used_ = 0;
+      }
+      co_return n;
+    }
+    if (parser_.state() == State::kComplete) co_return size_t{0};
+    if (parser_.state() == State::kFailed) {
+      close_ = true;
+      co_return base::invalid(parser_.failure().message);
+    }
+    if (input_.empty()) {
+      if (parser_.expects_continue() && !continue_sent_ && !response_->started()) {
+        continue_sent_ = true;
+        out_.append("HTTP/1.1 100 Continue\r\n\r\n");
+      }
+      if (!co_await flush()) co_return std::unexpected(body_error({}));
+      wait_for(Wait::kBody);
+      const auto read = co_await stream_->read_some({buffer_.get(), kInputBytes});
+      wait_for(Wait::kNothing);
+      if (read.error != 0 || read.bytes == 0) co_return std::unexpected(body_error(read));
+      input_ = {buffer_.get(), read.bytes};
+    }
+    parser_.feed(input_);
+    next_slice_ = slice_used_ = 0;
+  }
+}
+
+// After a refusal the peer may still be sending. Closing now would reset the connection and could take the answer with
+// it, so we end our side, and read and drop what comes, for a while.
+base::Task<void> Http1Connection::linger() {
+  stream_->shutdown_write();
+  timed_out_ = false;
+  wait_for(Wait::kLinger);
+  for (size_t dropped = 0; dropped < shared_.limits.linger_bytes && !timed_out_;) {
+    const auto read = co_await stream_->read_some({buffer_.get(), kInputBytes});
+    if (read.error != 0 || read.bytes == 0) co_return;
+    dropped += read.bytes;
+  }
+}
+
+}  // namespace net

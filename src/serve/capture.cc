@@ -1,0 +1,519 @@
+#include "serve/capture.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "serve/capture_ring.h"
+#include "serve/capture_segment.h"
+
+namespace serve {
+
+// What is open behind one endpoint, and the number that ids minted now will name. The file is made by the first record.
+struct CaptureTarget {
+  int64_t project = 0;
+  std::string endpoint;
+  std::atomic<uint32_t> segment{0};
+  std::unique_ptr<SegmentFile> file;  // writer thread
+  int64_t opened_us = 0;              // writer thread
+};
+
+class CaptureStream {
+ public:
+  CaptureStream(CaptureSource source, CaptureTarget& target) : source_(std::move(source)), target_(target) {}
+  const CaptureSource& source() const { return source_; }
+  CaptureTarget& target() const { return target_; }
+
+ private:
+  const CaptureSource source_;
+  CaptureTarget& target_;
+};
+
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr int64_t kCollectUs = 20'000;        // while requests come: one batch of writes per this long
+constexpr int64_t kIdleUs = 500'000;          // while none come: at most this long until a missed wake-up is noticed
+constexpr int64_t kRetentionUs = 60'000'000;
+constexpr size_t kMaxRings = 256;             // recording threads: the id's slot is one byte
+constexpr size_t kMaxPending = size_t{4} << 20;  // bytes gathered per segment before they are written
+
+class CaptureImpl final : public Capture {
+ public:
+  CaptureImpl(base::Path dir, const Options& options, base::Registry& metrics)
+      : dir_(std::move(dir)),
+        options_(options),
+        instance_(next_instance()),
+        records_(metrics.counter("lathe_capture_records_total", "Requests written to capture.")),
+        bytes_(metrics.counter("lathe_capture_bytes_total", "Bytes written to capture.")),
+        dropped_full_(dropped(metrics, "queue_full")),
+        dropped_large_(dropped(metrics, "too_large")),
+        dropped_disk_(dropped(metrics, "disk")),
+        cut_bytes_(metrics.counter("lathe_capture_cut_bytes_total", "Bytes of torn tails cut off at start.")) {}
+  ~CaptureImpl() override;
+
+  base::Result<void> start();
+
+  base::Uuid new_id(CaptureStream& stream, int64_t now_us) override;
+  void record(CaptureStream& stream, const CaptureRecord& record) override;
+  CaptureStream& stream(const CaptureSource& source) override;
+  void flush() override;
+  base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) override;
+  CapturePosition seek(int64_t project, std::string_view endpoint, int64_t at_us) override;
+  base::Result<std::optional<CapturedRequest>> find(std::string_view id) override;
+
+ private:
+  static uint64_t next_instance() {
+    static std::atomic<uint64_t> counter{0};
+    return ++counter;
+  }
+  static base::Counter& dropped(base::Registry& metrics, const char* reason) {
+    return metrics.counter("lathe_capture_dropped_total", "Requests answered but not captured.", {{"reason", reason}});
+  }
+
+  base::Result<void> take_writer_number();
+  base::Result<void> recover();
+  CaptureRing* ring_here();
+
+  void run();
+  size_t drain();
+  void append(CaptureStream& stream, char* payload, size_t size);
+  bool open_target(CaptureTarget& target);
+  void close_target(CaptureTarget& target);
+  void write_out(CaptureTarget& target);
+  void write_all();
+  void sync_all();
+  void close_old();
+  void apply_retention();
+  std::vector<CaptureTarget*> targets();
+  bool look_in(const Segment& segment, const base::Uuid& id, CapturedRequest& out, base::Result<void>& status);
+
+  const base::Path dir_;
+  const Options options_;
+  const uint64_t instance_;  // tells thread-local rings of different Captures apart
+  base::Counter& records_;
+  base::Counter& bytes_;
+  base::Counter& dropped_full_;
+  base::Counter& dropped_large_;
+  base::Counter& dropped_disk_;
+  base::Counter& cut_bytes_;
+
+  uint16_t writer_ = 0;
+  base::Path folder_;  // of our own segments
+  SegmentIndex index_;
+  std::atomic<uint32_t> next_segment_{1};
+
+  std::mutex mutex_;  // streams, targets, rings, flush requests
+  std::condition_variable wake_, flushed_;
+  std::map<CaptureSource, std::unique_ptr<CaptureStream>> streams_;
+  std::map<std::pair<int64_t, std::string>, std::unique_ptr<CaptureTarget>> targets_;
+  std::vector<std::unique_ptr<CaptureRing>> rings_;
+  uint64_t flush_wanted_ = 0, flush_done_ = 0;
+  bool stop_ = false;
+  std::atomic<bool> idle_{false};
+
+  // writer thread
+  int64_t first_unsynced_us_ = 0;
+  int64_t next_retention_us_ = 0;
+  int64_t last_complaint_us_ = 0;
+  std::thread thread_;
+};
+
+CaptureImpl::~CaptureImpl() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+base::Result<void> CaptureImpl::start() {
+  TRY(base::make_dirs(dir_));
+  TRY(take_writer_number());
+  TRY(base::make_dirs(folder_));
+  TRY(recover());
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+// A server's own number, drawn once: ids of several servers' predictions never meet.
+base::Result<void> CaptureImpl::take_writer_number() {
+  const base::Path file = dir_ / "writer";
+  auto text = base::read_file(file, 64);
+  if (!text) {
+    if (text.error().code != base::Code::kNotFound) return std::unexpected(std::move(text).error());
+    char drawn[8];
+    std::snprintf(drawn, sizeof drawn, "%04x\n", static_cast<unsigned>(base::system_random().next_u64() & 0x3fff));
+    TRY(base::write_file_durably(file, drawn));
+    text = drawn;
+  }
+  char* end = nullptr;
+  const unsigned long number = std::strtoul(text->c_str(), &end, 16);
+  if (end != text->c_str() + 4 || number > 0x3fff) return base::internal(file.string() + " does not hold a writer's number");
+  writer_ = static_cast<uint16_t>(number);
+  folder_ = dir_ / text->substr(0, 4);
+  return {};
+}
+
+base::Result<void> CaptureImpl::recover() {
+  std::error_code error;
+  int64_t cut = 0;
+  uint32_t highest = 0;
+  for (const auto& folder : std::filesystem::directory_iterator(dir_, error)) {
+    if (!folder.is_directory(error)) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path(), error)) {
+      if (entry.path().extension() != ".cap") continue;
+      // Its number is never used again, even if nothing of it could be saved.
+      if (folder.path() == folder_) {
+        highest = std::max(highest, static_cast<uint32_t>(std::strtoul(entry.path().stem().c_str(), nullptr, 16)));
+      }
+      TRY_SET(std::shared_ptr<Segment> segment, recover_segment(entry.path(), cut));
+      if (segment) index_.add(std::move(segment));
+    }
+  }
+  cut_bytes_.add(static_cast<uint64_t>(cut));
+  next_segment_ = highest + 1;
+  return {};
+}
+
+// --- recording ------------------------------------------------------------------------------------------------------
+
+CaptureRing* CaptureImpl::ring_here() {
+  struct Known {
+    uint64_t instance;
+    CaptureRing* ring;
+  };
+  thread_local std::vector<Known> known;  // one entry, but for tests with several Captures
+  for (const Known& entry : known) {
+    if (entry.instance == instance_) [[likely]] return entry.ring;
+  }
+  std::lock_guard lock(mutex_);
+  CaptureRing* ring = nullptr;
+  if (rings_.size() < kMaxRings) {
+    rings_.push_back(std::make_unique<CaptureRing>(options_.ring_bytes, static_cast<uint8_t>(rings_.size())));
+    ring = rings_.back().get();
+  }
+  known.push_back({instance_, ring});
+  return ring;
+}
+
+base::Uuid CaptureImpl::new_id(CaptureStream& stream, int64_t now_us) {
+  CaptureRing* ring = ring_here();
+  if (!ring) return base::make_uuid7(base::system_random(), now_us);  // a thread too many: its records are dropped
+  return format::make_id(now_us, {.writer = writer_,
+                                  .segment = stream.target().segment.load(std::memory_order_relaxed),
+                                  .slot = ring->slot(),
+                                  .sequence = ring->next_sequence()});
+}
+
+void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
+  CaptureRing* ring = ring_here();
+  CaptureRecord record = given;
+  const CaptureSource& source = stream.source();
+  if (record.rows.size() != source.features.size() * record.row_count) record.rows = {};  // kMaxFeatures: no rows kept
+  if (record.texts.size() != source.text_features.size() * record.row_count) record.texts = {};
+  const size_t size = format::request_bytes(record);
+  if (size > options_.record_bytes) return dropped_large_.add();
+  char* out = ring ? ring->reserve(&stream, size) : nullptr;
+  if (!out) return dropped_full_.add();
+  format::encode_request(record, out);
+  ring->commit();
+  // No fence between commit and this load: a wake-up missed by a hair costs the record kIdleUs, not the request a fence.
+  if (idle_.load(std::memory_order_relaxed)) {
+    idle_.store(false, std::memory_order_relaxed);
+    wake_.notify_one();
+  }
+}
+
+CaptureStream& CaptureImpl::stream(const CaptureSource& source) {
+  CaptureSource kept = source;
+  if (kept.features.size() + kept.text_features.size() > kMaxFeatures) kept.features.clear(), kept.text_features.clear();
+  std::lock_guard lock(mutex_);
+  auto& stream = streams_[kept];
+  if (!stream) {
+    auto& target = targets_[{kept.project, kept.endpoint}];
+    if (!target) {
+      target = std::make_unique<CaptureTarget>();
+      target->project = kept.project;
+      target->endpoint = kept.endpoint;
+      target->segment = next_segment_++;
+    }
+    stream = std::make_unique<CaptureStream>(std::move(kept), *target);
+  }
+  return *stream;
+}
+
+void CaptureImpl::flush() {
+  std::unique_lock lock(mutex_);
+  const uint64_t mine = ++flush_wanted_;
+  wake_.notify_all();
+  flushed_.wait(lock, [&] { return flush_done_ >= mine; });
+}
+
+// --- the writer thread ----------------------------------------------------------------------------------------------
+
+void CaptureImpl::run() {
+  for (;;) {
+    uint64_t flush_upto = 0;
+    bool stopping = false;
+    {
+      std::lock_guard lock(mutex_);
+      flush_upto = flush_wanted_;
+      stopping = stop_;
+    }
+    const size_t drained = drain();
+    const int64_t now = base::system_clock().mono_us();
+    size_t unsynced = 0;
+    for (CaptureTarget* target : targets()) unsynced += target->file ? target->file->unsynced_bytes() : 0;
+    if (unsynced > 0 && first_unsynced_us_ == 0) first_unsynced_us_ = now;
+    const bool due = unsynced >= options_.sync_bytes || (unsynced > 0 && now - first_unsynced_us_ >= options_.sync_us);
+    if (due || flush_upto > flush_done_ || stopping) sync_all();
+    close_old();
+    if (now >= next_retention_us_) {
+      apply_retention();
+      next_retention_us_ = now + kRetentionUs;
+    }
+    std::unique_lock lock(mutex_);
+    if (flush_upto > flush_done_) {
+      flush_done_ = flush_upto;
+      flushed_.notify_all();
+    }
+    if (stopping) break;
+    if (stop_ || flush_wanted_ > flush_done_) continue;
+    if (drained > 0) {
+      wake_.wait_for(lock, microseconds(kCollectUs), [&] { return stop_ || flush_wanted_ > flush_done_; });
+    } else {
+      idle_.store(true, std::memory_order_relaxed);
+      wake_.wait_for(lock, microseconds(first_unsynced_us_ ? std::min(options_.sync_us, kIdleUs) : kIdleUs));
+      idle_.store(false, std::memory_order_relaxed);
+    }
+  }
+  for (CaptureTarget* target : targets()) close_target(*target);
+}
+
+size_t CaptureImpl::drain() {
+  std::vector<CaptureRing*> rings;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& ring : rings_) rings.push_back(ring.get());
+  }
+  size_t drained = 0;
+  for (CaptureRing* ring : rings) {
+    for (auto record = ring->front(); record.stream; record = ring->front()) {
+      append(*record.stream, record.bytes, record.size);
+      ring->pop();
+      ++drained;
+    }
+  }
+  write_all();
+  return drained;
+}
+
+void CaptureImpl::append(CaptureStream& stream, char* payload, size_t size) {
+  CaptureTarget& target = stream.target();
+  if (target.file && target.file->size() >= options_.segment_bytes) close_target(target);
+  if (!open_target(target)) return dropped_disk_.add();
+  target.file->append_request(payload, size, target.file->number_of(stream.source()));
+  if (target.file->size() - static_cast<size_t>(target.file->segment()->readable.load()) > kMaxPending) write_out(target);
+}
+
+bool CaptureImpl::open_target(CaptureTarget& target) {
+  if (target.file) return true;
+  const int64_t now = base::system_clock().wall_us();
+  auto file = SegmentFile::create(folder_, {.project = target.project,
+                                            .endpoint = target.endpoint,
+                                            .writer = writer_,
+                                            .segment = target.segment,
+                                            .created_us = now});
+  if (!file) {
+    if (now - last_complaint_us_ > kRetentionUs) {
+      base::log::error("capture: a segment cannot be opened; requests are not captured",
+                       {{"endpoint", target.endpoint}, {"error", file.error().message}});
+      last_complaint_us_ = now;
+    }
+    target.segment = next_segment_++;  // whatever is left of that name is not ours to overwrite
+    return false;
+  }
+  target.file = std::move(*file);
+  target.opened_us = now;
+  index_.add(target.file->segment());
+  return true;
+}
+
+void CaptureImpl::close_target(CaptureTarget& target) {
+  if (!target.file) return;
+  write_out(target);
+  if (auto closed = target.file->close(); !closed) {
+    base::log::error("capture: a segment cannot be closed", {{"endpoint", target.endpoint}, {"error", closed.error().message}});
+  }
+  target.file.reset();
+  target.segment = next_segment_++;
+}
+
+void CaptureImpl::write_out(CaptureTarget& target) {
+  if (!target.file) return;
+  const size_t requests = target.file->pending_requests();
+  const auto before = target.file->segment()->readable.load();
+  if (auto written = target.file->write(); !written) {
+    dropped_disk_.add(requests);
+    const int64_t now = base::system_clock().wall_us();
+    if (now - last_complaint_us_ > kRetentionUs) {
+      base::log::error("capture: the disk does not take it; requests are not captured",
+                       {{"endpoint", target.endpoint}, {"error", written.error().message}});
+      last_complaint_us_ = now;
+    }
+    return;
+  }
+  records_.add(requests);
+  bytes_.add(static_cast<uint64_t>(target.file->segment()->readable.load() - before));
+}
+
+std::vector<CaptureTarget*> CaptureImpl::targets() {
+  std::lock_guard lock(mutex_);
+  std::vector<CaptureTarget*> out;
+  for (const auto& entry : targets_) out.push_back(entry.second.get());
+  return out;
+}
+
+void CaptureImpl::write_all() {
+  for (CaptureTarget* target : targets()) write_out(*target);
+}
+
+void CaptureImpl::sync_all() {
+  for (CaptureTarget* target : targets()) {
+    if (!target->file) continue;
+    if (auto synced = target->file->sync(); !synced) base::log::error("capture", {{"error", synced.error().message}});
+  }
+  first_unsynced_us_ = 0;
+}
+
+void CaptureImpl::close_old() {
+  const int64_t now = base::system_clock().wall_us();
+  for (CaptureTarget* target : targets()) {
+    if (target->file && now - target->opened_us >= options_.segment_us) close_target(*target);
+  }
+}
+
+void CaptureImpl::apply_retention() {
+  const int64_t now = base::system_clock().wall_us();
+  std::vector<SegmentIndex::Ptr> all = index_.all();
+  uint64_t total = 0;
+  for (const auto& segment : all) total += static_cast<uint64_t>(segment->readable.load());
+  std::ranges::sort(all, {}, [](const auto& segment) { return segment->last_us.load(); });
+  for (const auto& segment : all) {
+    if (!segment->closed) continue;
+    if (total <= options_.keep_bytes && now - segment->last_us < options_.keep_us) break;
+    total -= static_cast<uint64_t>(segment->readable.load());
+    index_.remove(*segment);
+    std::error_code error;
+    std::filesystem::remove(segment->path, error);
+  }
+}
+
+// --- reading --------------------------------------------------------------------------------------------------------
+
+base::Result<Capture::Batch> CaptureImpl::read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) {
+  Batch batch{.next = from};
+  for (const auto& segment : index_.of_endpoint(project, endpoint, from.segment)) {
+    if (batch.requests.size() >= limit) break;
+    const auto number = static_cast<int64_t>(segment->header.segment);
+    const int64_t offset = number == from.segment ? from.offset : 0;
+    std::vector<CaptureSource> sources;
+    const auto walked = walk_segment(*segment, offset, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
+      if (payload[0] == format::kRequestFrame) {
+        const uint32_t source = format::source_number(payload);
+        if (source >= sources.size()) sources = segment->sources();
+        if (source >= sources.size()) return base::internal("a capture record names an unknown source");
+        TRY_SET(CapturedRequest request, format::decode_request(payload, sources[source]));
+        batch.requests.push_back(std::move(request));
+      }
+      batch.next = {number, next};
+      return batch.requests.size() < limit;
+    });
+    if (!walked) {
+      if (walked.error().code == base::Code::kNotFound) continue;  // retention took it meanwhile
+      if (walked.error().code != base::Code::kInternal) return std::unexpected(walked.error());
+      // Bit rot in one segment must not end all reading: what follows the damage in this segment is lost, and told.
+      base::log::error("capture: a damaged segment is skipped", {{"error", walked.error().message}});
+      batch.next = {number, segment->readable.load()};
+    }
+  }
+  return batch;
+}
+
+CapturePosition CaptureImpl::seek(int64_t project, std::string_view endpoint, int64_t at_us) {
+  CapturePosition end;
+  for (const auto& segment : index_.of_endpoint(project, endpoint, 0)) {
+    if (segment->last_us >= at_us) return {static_cast<int64_t>(segment->header.segment), 0};
+    end = {static_cast<int64_t>(segment->header.segment), segment->readable.load()};
+  }
+  return end;
+}
+
+bool CaptureImpl::look_in(const Segment& segment, const base::Uuid& id, CapturedRequest& out, base::Result<void>& status) {
+  bool found = false;
+  status = walk_segment(segment, 0, [&](std::string_view payload, int64_t) -> base::Result<bool> {
+    if (payload[0] != format::kRequestFrame || format::request_id(payload) != id) return true;
+    const auto sources = segment.sources();
+    const uint32_t source = format::source_number(payload);
+    if (source >= sources.size()) return base::internal("a capture record names an unknown source");
+    TRY_SET(out, format::decode_request(payload, sources[source]));
+    found = true;
+    return false;
+  });
+  return found;
+}
+
+base::Result<std::optional<CapturedRequest>> CaptureImpl::find(std::string_view text) {
+  const auto id = parse_prediction_id(text);
+  if (!id) return base::invalid("'" + std::string(text.substr(0, 64)) + "' is not a prediction's id (pr_ and 26 characters)");
+  const format::IdParts parts = format::parse_id(*id);
+  const auto named = index_.find(parts.writer, parts.segment);
+  if (!named) return std::nullopt;
+  // A record queued while its segment was being closed lies in the endpoint's next one.
+  auto segments = index_.of_endpoint(named->header.project, named->header.endpoint, parts.segment);
+  if (segments.size() > 2) segments.resize(2);
+  CapturedRequest request;
+  for (const auto& segment : segments) {
+    base::Result<void> status;
+    if (look_in(*segment, *id, request, status)) return request;
+    if (!status && status.error().code != base::Code::kNotFound) return std::unexpected(std::move(status).error());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Capture>> Capture::open(const base::Path& dir, base::Registry& metrics, const Options& options) {
+  auto capture = std::make_unique<CaptureImpl>(dir, options, metrics);
+  if (auto started = capture->start(); !started) return std::unexpected(std::move(started).error().within("capture"));
+  return std::unique_ptr<Capture>(std::move(capture));
+}
+
+std::string Capture::record(CapturedRequest request) {
+  CaptureStream& to = stream({.project = request.project,
+                              .endpoint = request.endpoint,
+                              .revision = request.revision,
+                              .features = request.features,
+                              .text_features = request.text_features});
+  const auto given = parse_prediction_id(request.id);
+  const base::Uuid id = given ? *given : new_id(to, request.at_us);
+  record(to, {.id = id,
+              .client_id = request.client_id,
+              .at_us = request.at_us,
+              .row_count = request.row_count,
+              .rows = request.rows,
+              .texts = request.texts,
+              .labels = request.labels,
+              .scores = request.scores});
+  return prediction_id(id);
+}
+
+}  // namespace serve

@@ -1,0 +1,30 @@
+#include <unistd.h>
+
+#include "api/lathe/core.h"
+#include "base/json_writer.h"
+#include "core/identity.h"
+#include "server/house.h"
+#include "server/version.h"
+
+namespace server {
+
+std::string status_json(const House& house) {
+  std::string out;
+  base::JsonWriter json(out);
+  json.begin_object();
+  json.field("version", kVersion).field("pid", getpid()).field("started_us", house.started_us);
+  json.field("dir", std::filesystem::absolute(house.config.dir).string());
+  json.field("store", house.store->backend() == store::Backend::kSqlite ? "sqlite" : "postgresql");
+  json.field("connections", house.net ? house.net->connections() : 0);
+  json.end_object();
+  return out;
+}
+
+void open_doors(House& house) {
+  house.access.find_token = [&house](std::string secret) { return house.tokens->find(std::move(secret)); };
+  house.access.may = core::may;
+  api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
+                                             [&house] { return status_json(house); }});
+}
+
+}  // namespace server

@@ -1,0 +1,36 @@
+#include "blob/migrations.h"
+#include "core/migrations.h"
+#include "flow/flow.h"
+#include "server/house.h"
+#include "server/version.h"
+
+#include <unistd.h>
+
+namespace server {
+
+base::Result<void> open_store(House& house) {
+  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations()};
+  store::Options options;
+  options.url = house.config.store_url;
+  options.holder = "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid());
+  TRY_SET(house.store, store::Store::open(options, kModules, &house.metrics));
+  TRY_SET(house.blobs, blob::BlobStore::open(house.config.dir));
+  return {};
+}
+
+base::Result<void> start_modules(House& house) {
+  house.offload = std::make_unique<net::Offload>();
+  house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
+  house.commit_listener = house.store->add_event_listener([&house] {
+    house.tokens->forget();
+    house.commits.notify();
+  });
+  return {};
+}
+
+House::~House() {
+  net.reset();
+  if (store && commit_listener != 0) store->remove_event_listener(commit_listener);
+}
+
+}  // namespace server

@@ -1,0 +1,100 @@
+#include "server/run.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/limits.h"
+#include "server/house.h"
+#include "server/version.h"
+
+namespace server {
+namespace {
+
+// Signals are taken by sigwait on this thread; every thread started later inherits the mask.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int give_up(const base::Error& error) {
+  base::log::error("the server cannot start", {{"why", error.message}});
+  return 1;
+}
+
+std::string address_of(const House& house) {
+  const std::string& host = house.config.address;
+  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(house.net->port());
+}
+
+base::Result<void> announce(const House& house) {
+  const std::string address = address_of(house);
+  TRY(base::write_file_durably(house.config.dir / "address", address + "\n"));
+  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(), house.config.dir.c_str());
+  std::fflush(stdout);
+  return {};
+}
+
+base::Result<void> open(House& house) {
+  net::ServerOptions options;
+  options.address = house.config.address;
+  options.port = house.config.port;
+  options.threads = house.config.threads;
+  TRY_SET(house.net, net::Server::listen(options, house.clock, house.metrics));
+  TRY(open_store(house));
+  TRY(start_modules(house));
+  open_doors(house);
+  house.net->start(house.routes, house.errors, house.access);
+  return announce(house);
+}
+
+}  // namespace
+
+int run(const Config& config) {
+  base::log::configure(config.log_level, config.log_json);
+  mallopt(M_ARENA_MAX, 4);  // an arena per thread is memory that an idle server only holds
+  raise_descriptor_limit();
+  const sigset_t signals = block_signals();
+  if (auto made = base::make_dirs(config.dir, 0700); !made) return give_up(made.error());
+  auto lock = base::FileLock::acquire(config.dir / "server.lock",
+                                      "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid()));
+  if (!lock) return give_up(lock.error());
+
+  // The warden is forked here: before any thread starts, and after the folder is ours.
+
+  int code = 0;
+  {
+    House house(config);
+    if (auto opened = open(house); !opened) return give_up(opened.error());
+    int signal = 0;
+    while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+    }
+    base::log::info("draining", {{"signal", signal}, {"connections", house.net->connections()}});
+    std::error_code ignored;
+    std::filesystem::remove(config.dir / "address", ignored);
+    if (!house.net->drain(base::limits::kDrainUs)) {
+      // A handler that does not end still points into the house: leave it standing and let the process go.
+      base::log::error("a request did not end in time", {{"connections", house.net->connections()}});
+      std::fflush(nullptr);
+      _exit(1);
+    }
+    base::log::info("stopped");
+  }
+  return code;
+}
+
+}  // namespace server

@@ -1,0 +1,216 @@
+"""Loads with a memory: each knows what was acknowledged, and afterwards asks whether it is still there."""
+
+import hashlib
+import json
+import pathlib
+import threading
+import time
+
+import requests
+
+API = "/api/2.0/mlflow"
+
+
+class Workload:
+    """One thread that works until stopped or until the server is gone. An operation counts once its answer was read."""
+
+    name = "work"
+
+    def __init__(self, server, rng):
+        self.server = server
+        self.rng = rng
+        self.acknowledged = 0
+        self.refusals: list[str] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.http = requests.Session()
+
+    def prepare(self) -> None:
+        pass
+
+    def start(self) -> None:
+        self._stop.clear()
+        self.http = requests.Session()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self.work()
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+            pass  # the kill
+        except requests.HTTPError as error:
+            self.refusals.append(str(error))
+
+    def ask(self, method: str, path: str, **more):
+        answer = self.http.request(method, self.server.url + path, timeout=30, **more)
+        if answer.status_code >= 400:
+            raise requests.HTTPError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+        return answer
+
+    def post(self, path: str, body: dict) -> dict:
+        return self.ask("POST", path, json=body).json()
+
+    def work(self) -> None:
+        raise NotImplementedError
+
+    def verify(self) -> list[str]:
+        raise NotImplementedError
+
+    def settle(self) -> list[str]:
+        return self.refusals
+
+
+class Tracking(Workload):
+    """Runs with tags and metric points, one request each."""
+
+    name = "points"
+
+    def __init__(self, server, rng):
+        super().__init__(server, rng)
+        self.runs: dict[str, dict] = {}  # run id → {"tags": {...}, "steps": [acknowledged], "tried": highest step sent}
+
+    def work(self) -> None:
+        run_id = self.post(f"{API}/runs/create", {"experiment_id": "0", "start_time": 1})["run"]["info"]["run_id"]
+        run = self.runs[run_id] = {"tags": {}, "steps": [], "tried": 0}
+        self.acknowledged += 1
+        for step in range(1, 40):
+            if self._stop.is_set():
+                return
+            run["tried"] = step
+            self.post(f"{API}/runs/log-metric", {"run_id": run_id, "key": "loss", "value": step / 7, "timestamp": step, "step": step})
+            run["steps"].append(step)
+            self.acknowledged += 1
+            if step % 10 == 0:
+                self.post(f"{API}/runs/set-tag", {"run_id": run_id, "key": f"t{step}", "value": str(step)})
+                run["tags"][f"t{step}"] = str(step)
+
+    def verify(self) -> list[str]:
+        problems = []
+        for run_id, run in list(self.runs.items())[-40:]:
+            answer = requests.get(f"{self.server.url}{API}/runs/get", params={"run_id": run_id}, timeout=30)
+            if answer.status_code != 200:
+                problems.append(f"run {run_id} was acknowledged and is gone: {answer.text[:200]}")
+                continue
+            tags = {t["key"]: t["value"] for t in answer.json()["run"]["data"].get("tags", [])}
+            problems += [f"run {run_id} lost tag {k}" for k, v in run["tags"].items() if tags.get(k) != v]
+            history = requests.get(f"{self.server.url}{API}/metrics/get-history", timeout=30,
+                                   params={"run_id": run_id, "metric_key": "loss"}).json().get("metrics", [])
+            found = [int(point["step"]) for point in history]
+            if len(found) != len(set(found)):
+                problems.append(f"run {run_id} has a point twice")
+            if missing := set(run["steps"]) - set(found):
+                problems.append(f"run {run_id} lost the points of steps {sorted(missing)}")
+            if extra := [s for s in found if s > run["tried"]]:
+                problems.append(f"run {run_id} has points that nobody sent: {extra}")
+        return problems
+
+
+class Artifacts(Workload):
+    """Uploads of 1 byte to 2 MB; some replace an earlier file."""
+
+    name = "uploads"
+
+    def __init__(self, server, rng):
+        super().__init__(server, rng)
+        self.files: dict[str, str] = {}      # path → SHA-256 of the newest acknowledged bytes
+        self.in_flight: dict[str, str] = {}  # path → what an upload that was never answered may have left
+
+    def prepare(self) -> None:
+        self.run = self.post(f"{API}/runs/create", {"experiment_id": "0", "start_time": 1})["run"]["info"]["run_id"]
+        self.root = f"/api/2.0/mlflow-artifacts/artifacts/0/{self.run}/artifacts"
+
+    def work(self) -> None:
+        path = f"d{self.rng.randrange(5)}/f{self.rng.randrange(60)}.bin"
+        body = self.rng.randbytes(int(2 ** self.rng.uniform(0, 21)))
+        digest = hashlib.sha256(body).hexdigest()
+        self.in_flight[path] = digest
+        self.ask("PUT", f"{self.root}/{path}", data=body)
+        del self.in_flight[path]
+        self.files[path] = digest
+        self.acknowledged += 1
+
+    def verify(self) -> list[str]:
+        problems = []
+        for path, digest in self.files.items():
+            answer = requests.get(f"{self.server.url}{self.root}/{path}", timeout=30)
+            found = hashlib.sha256(answer.content).hexdigest()
+            if answer.status_code == 200 and found == self.in_flight.get(path):
+                self.files[path] = found  # the unanswered upload had been committed
+            elif answer.status_code != 200 or found != digest:
+                problems.append(f"artifact {path}: {answer.status_code}, {len(answer.content)} bytes that were never uploaded so")
+        self.in_flight.clear()
+        return problems
+
+
+class Pipelines(Workload):
+    """Pipeline runs of four stages. Each stage holds a lock while it works: a second copy of it would find it taken."""
+
+    name = "pipeline runs"
+    STAGE = """#!/bin/sh
+# stage.sh NAME JOURNAL: notes its end, and TWICE if another copy of this stage of this run is at work
+exec 9>>"$2/$LATHE_PIPELINE_RUN.$1.lock"
+flock -n 9 || { echo "TWICE $LATHE_PIPELINE_RUN $1" >>"$2/journal"; exit 1; }
+sleep 0.2
+echo "$LATHE_ATTEMPT" >"$1.out"
+echo "END $LATHE_PIPELINE_RUN $1 $LATHE_ATTEMPT" >>"$2/journal"
+"""
+
+    def __init__(self, server, rng, folder: pathlib.Path):
+        super().__init__(server, rng)
+        self.project = folder / "project"
+        self.journal = folder / "journal"
+        self.runs: list[str] = []
+
+    def prepare(self) -> None:
+        self.project.mkdir()
+        self.journal.mkdir()
+        (self.project / "stage.sh").write_text(self.STAGE)
+        stages = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
+        lines = ["project: crash", "stages:"]
+        for stage, after in stages.items():
+            deps = ", ".join(["stage.sh"] + [f"{s}.out" for s in after])
+            lines += [f"  {stage}:", f"    cmd: sh stage.sh {stage} {self.journal}", f"    deps: [{deps}]",
+                      f"    outs: [{stage}.out]", "    always_changed: true"]
+        (self.project / "lathe.yaml").write_text("\n".join(lines) + "\n")
+        self.server.command("apply", "--no-run", cwd=self.project)
+
+    def work(self) -> None:
+        run = self.post("/api/lathe/v1/pipelines/crash/runs?project=crash", {})
+        self.runs.append(run["id"])
+        self.acknowledged += 1
+        self._stop.wait(0.5)
+
+    def verify(self) -> list[str]:
+        problems = self._twice()
+        for run in self.runs[-10:]:
+            answer = self._get(run)
+            if answer.status_code != 200:
+                problems.append(f"pipeline run {run} was acknowledged and is gone: {answer.text[:200]}")
+        return problems
+
+    def settle(self) -> list[str]:
+        """Every accepted run comes to its end, by itself."""
+        deadline = time.monotonic() + 180
+        waiting, problems = list(self.runs), []
+        while waiting:
+            state = self._get(waiting[0]).json()
+            if state["state"] == "succeeded":
+                waiting.pop(0)
+            elif state["state"] not in ("queued", "running") or time.monotonic() > deadline:
+                problems.append(f"pipeline run {waiting.pop(0)} ended as {json.dumps(state)[:600]}")
+            else:
+                time.sleep(0.1)
+        return problems + self._twice() + self.refusals
+
+    def _get(self, run: str):
+        return requests.get(f"{self.server.url}/api/lathe/v1/pipeline-runs/{run}?project=crash", timeout=30)
+
+    def _twice(self) -> list[str]:
+        file = self.journal / "journal"
+        return [line for line in file.read_text().splitlines() if line.startswith("TWICE")] if file.exists() else []
