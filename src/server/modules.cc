@@ -3,13 +3,16 @@
 #include "flow/flow.h"
 #include "server/house.h"
 #include "server/version.h"
+#include "track/experiments.h"
+#include "track/migrations.h"
 
 #include <unistd.h>
 
 namespace server {
 
 base::Result<void> open_store(House& house) {
-  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations()};
+  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations(),
+                                                     track::migrations()};
   store::Options options;
   options.url = house.config.store_url;
   options.holder = "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid());
@@ -19,6 +22,7 @@ base::Result<void> open_store(House& house) {
 }
 
 base::Result<void> start_modules(House& house) {
+  TRY(house.store->write_blocking(base::Context::system(house.clock), track::stamp_default_experiment));
   house.offload = std::make_unique<net::Offload>();
   house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
   house.commit_listener = house.store->add_event_listener([&house] {

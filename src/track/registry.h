@@ -1,4 +1,5 @@
 // Registered models, versions, aliases; and logged models as other rooms need them. MLflow's words and ids.
+// registered.h holds the rest of the registry's surface (tags, stages, renaming, deleting), models.h that of logged models.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ struct LoggedModel {
   std::string experiment_id;
   std::string name;
   std::string source_run_id;
-  std::string artifact_root;  // artifacts' root: "<exp>/models/<id>/artifacts" under the proxy's namespace
+  std::string artifact_root;  // of the artifact table: "mlflow/<exp>/models/<id>/artifacts"
   std::string status;         // PENDING, READY, UPLOAD_FAILED, DELETED
   std::string attempt;        // the attempt whose token logged it, if any
   int64_t created_ms = 0;
@@ -31,8 +32,12 @@ struct ModelVersion {
   std::string source;         // as the client gave it: models:/m-…, runs:/…, mlflow-artifacts:/…
   std::string run_id;
   std::string model_id;
-  std::string description;
+  std::string run_link;
+  std::optional<std::string> description;  // none once an update left it out
   std::string stage = "None";
+  std::string storage_uri;    // where a client downloads it from
+  std::string artifact_root;  // root of its files in the artifact table; "" if they are not in our store
+  int64_t row = 0;
   int64_t created_ms = 0;
   int64_t updated_ms = 0;
   std::map<std::string, std::string> tags;
@@ -44,6 +49,7 @@ struct NewModelVersion {
   std::string source;
   std::string run_id;
   std::string model_id;
+  std::string run_link;
   std::string description;
   std::map<std::string, std::string> tags;
 };

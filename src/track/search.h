@@ -1,0 +1,71 @@
+// Searches: runs, experiments, registered models, versions, logged models. One filter language (search_ast.h), pages by
+// keyset (page_token.h). docs/design/tracking.md tells how a search of runs chooses its index.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "store/tx.h"
+#include "track/experiments.h"
+#include "track/models.h"
+#include "track/registered.h"
+#include "track/runs.h"
+#include "track/types.h"
+
+namespace track {
+
+inline constexpr int64_t kMaxRunsPage = 50'000;
+inline constexpr int64_t kMaxRegisteredPage = 1000;
+inline constexpr int64_t kMaxVersionsPage = 200'000;
+inline constexpr size_t kMaxSearchedExperiments = 10'000;
+
+struct RunSearch {
+  std::vector<std::string> experiment_ids;  // none: nothing is found
+  std::string filter;
+  View view = View::kActive;
+  int64_t max_results = 1000;
+  std::vector<std::string> order_by;        // default: start_time DESC, then run id
+  std::string page_token;
+};
+base::Result<Page<Run>> search_runs(store::Tx& tx, const RunSearch& search);
+
+struct ExperimentSearch {
+  std::string filter;
+  View view = View::kActive;
+  int64_t max_results = 0;
+  std::vector<std::string> order_by;        // default: creation_time DESC, experiment_id
+  std::string page_token;
+};
+base::Result<Page<Experiment>> search_experiments(store::Tx& tx, const ExperimentSearch& search);
+
+struct RegistrySearch {
+  std::string filter;
+  int64_t max_results = 100;
+  std::vector<std::string> order_by;
+  std::string page_token;
+};
+base::Result<Page<RegisteredModel>> search_registered_models(store::Tx& tx, const RegistrySearch& search);
+base::Result<Page<ModelVersion>> search_versions(store::Tx& tx, const RegistrySearch& search);
+
+struct ModelOrder {
+  std::string field;                        // "creation_timestamp", "metrics.loss", …
+  bool ascending = true;
+  std::string dataset_name, dataset_digest; // which of the metric's values counts
+};
+struct DatasetFilter {
+  std::string name, digest;                 // digest "": any
+};
+struct ModelSearch {
+  std::vector<std::string> experiment_ids;
+  std::string filter;
+  std::vector<DatasetFilter> datasets;
+  int64_t max_results = 100;
+  std::vector<ModelOrder> order_by;
+  std::string page_token;
+};
+base::Result<Page<Model>> search_models(store::Tx& tx, const ModelSearch& search);
+
+}  // namespace track
