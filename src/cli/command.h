@@ -32,5 +32,11 @@ struct Common {              // lives as long as the app
 
 // Each domain's file adds its own; callbacks may keep a reference to `common`.
 void add_server_commands(CLI::App& app, Common& common);
+void add_apply_commands(CLI::App& app, Common& common);
+void add_loop_commands(CLI::App& app, Common& common);
+void add_step_evaluate_command(CLI::App& app, Common& common);
+void add_step_gate_commands(CLI::App& app, Common& common);
+
+CLI::App& step_command(CLI::App& app);  // `lathe step`: what a pipeline's own stages run
 
 }  // namespace cli

@@ -170,7 +170,7 @@ base::Result<blob::BlobInfo> Promoter::make_baseline(const Pending& pending) {
   TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, pending.evaluation.predictions));
   TRY_SET(const auto stored, blobs_.get(digest, kMaxPartBytes));
   TRY_SET(const auto rows, read_predictions(stored));
-  TRY_SET(const auto profile, watch::make_baseline(features, rows.predicted));
+  TRY_SET(const auto profile, watch::make_baseline(features, rows.predicted, rows.truth));
   return blobs_.put(profile);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/json.h"
 #include "base/json_writer.h"
 #include "base/log.h"
 #include "core/event.h"
@@ -19,11 +20,20 @@ namespace loop {
 
 namespace {
 
-constexpr size_t kAlertsLookedAt = 20;  // newest alerts of an endpoint
 constexpr int64_t kRetryUs = 5'000'000;
 
 bool was_used(store::Tx& tx, std::string_view alert) {
   return tx.query_i64("SELECT COUNT(*) FROM loop_retrainings WHERE project = ? AND alert = ?", tx.project(), alert).value_or(0) > 0;
+}
+
+// When the alert's first crossing window began; its numbers list the windows, oldest first.
+int64_t drifting_since(const watch::Alert& alert) {
+  const auto numbers = base::parse_json(alert.numbers);
+  if (!numbers || !numbers->is_object()) return alert.raised_us;
+  const auto* windows = numbers->as_object().if_contains("windows");
+  if (windows == nullptr || !windows->is_array() || windows->as_array().empty() || !windows->as_array()[0].is_object()) return alert.raised_us;
+  const auto since = base::optional_int(windows->as_array()[0].as_object(), "first_us");
+  return since && *since ? **since : alert.raised_us;
 }
 
 // When the endpoint's last retraining began, and whether it still runs.
@@ -63,7 +73,7 @@ void sooner(int64_t& at, int64_t candidate) {
 }
 
 base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, RetrainCheck& out) {
-  const auto alerts = watch::list_alerts(tx, owner.endpoint, kAlertsLookedAt);
+  const auto alerts = watch::open_alerts(tx, owner.endpoint);
   if (alerts.empty()) return {};
   TRY_SET(const auto endpoint, serve::get_endpoint(tx, owner.endpoint));
   std::vector<watch::Alert> open;
@@ -80,7 +90,7 @@ base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, Ret
   std::erase_if(open, [&](const watch::Alert& a) { return std::find(rule.alerts.begin(), rule.alerts.end(), a.kind) == rule.alerts.end(); });
   if (open.empty()) return {};
 
-  const auto& alert = open.back();  // the oldest of them
+  const auto& alert = *std::min_element(open.begin(), open.end(), [](const auto& a, const auto& b) { return a.raised_us < b.raised_us; });
   TRY_SET(const auto last, last_retraining(tx, owner.endpoint));
   if (last.running) {
     sooner(out.look_again_us, tx.now_us() + kRetryUs);
@@ -90,7 +100,7 @@ base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, Ret
     sooner(out.look_again_us, last.at_us + rule.cooldown_us);
     return {};
   }
-  const int64_t labels = watch::count_labels(tx, owner.endpoint, alert.since_us);
+  const int64_t labels = watch::count_labels(tx, owner.endpoint, drifting_since(alert));
   if (labels < rule.min_labels) return {};  // the next feedback brings us back
   TRY_SET(auto run, start(tx, owner, alert, labels));
   out.started.push_back(std::move(run));
