@@ -92,6 +92,8 @@ base::Result<void> put_artifact(store::Tx& tx, const Artifact& artifact);       
 base::Result<Artifact> get_artifact(store::Tx& tx, std::string_view root, std::string_view path);
 // Everything under `prefix` (a folder, or "" for all), in path order.
 std::vector<Artifact> list_artifacts(store::Tx& tx, std::string_view root, std::string_view prefix = "");
+// Roots that lie below a folder of roots, in order: of "mlflow/1" for example "mlflow/1/<run>/artifacts".
+std::vector<std::string> list_roots(store::Tx& tx, std::string_view folder);
 int64_t delete_artifacts(store::Tx& tx, std::string_view root, std::string_view path_or_folder);
 
 // Registers a blob as known (size, md5) and keeps it alive for (owner_kind, owner).

@@ -86,6 +86,15 @@ std::vector<Artifact> list_artifacts(store::Tx& tx, std::string_view root, std::
   return artifacts;
 }
 
+std::vector<std::string> list_roots(store::Tx& tx, std::string_view folder) {
+  const FolderRange below(folder);
+  store::Rows rows = tx.query("SELECT DISTINCT root FROM artifacts WHERE project = ? AND root >= ? AND root < ? ORDER BY root",
+                              tx.project(), below.first, below.end);
+  std::vector<std::string> roots;
+  while (rows.next()) roots.push_back(rows.str(0));
+  return roots;
+}
+
 int64_t delete_artifacts(store::Tx& tx, std::string_view root, std::string_view path_or_folder) {
   const FolderRange folder(path_or_folder);
   if (folder.name.empty()) return tx.exec("DELETE FROM artifacts WHERE project = ? AND root = ?", tx.project(), root);

@@ -122,6 +122,9 @@ base::Result<void> understand(const Variables& values, const Variables& sources,
   const std::string& format = values.at("log_format");
   if (format != "text" && format != "json") return bad(found("log_format"), "log_format", "text, json");
   config.log_json = format == "json";
+  const std::string& strict = values.at("mlflow_strict_source");
+  if (strict != "0" && strict != "1") return bad(found("mlflow_strict_source"), "mlflow_strict_source", "0, 1");
+  config.mlflow_strict_source = strict == "1";
   return {};
 }
 
@@ -148,6 +151,7 @@ const std::vector<SettingSpec>& setting_specs() {
       {"threads", "auto", "threads that answer requests; auto: one per core"},
       {"log_level", "info", "debug, info, warn or error"},
       {"log_format", "text", "text (for people) or json (for machines)"},
+      {"mlflow_strict_source", "1", "1: a model version's runs:/ source needs its run_id (MLflow 3.17); 0: not (3.12)"},
   };
   return specs;
 }

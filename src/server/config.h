@@ -39,6 +39,7 @@ struct Config {
   size_t threads = 1;
   base::log::Level log_level = base::log::Level::kInfo;
   bool log_json = false;
+  bool mlflow_strict_source = true;  // see api/mlflow/mlflow.h
   std::vector<Setting> settings;  // all of them, in the order of setting_specs()
 };
 

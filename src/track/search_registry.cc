@@ -156,7 +156,7 @@ Result<Page<ModelVersion>> search_versions(store::Tx& tx, const RegistrySearch& 
   const PageEnd end = run_page(tx, query, [&](store::Rows& rows) { page.rows.push_back(read_version(rows)); });
   TRY(tx.status());
   if (end.more) page.next_token = encode_page_token(text, end.last);
-  for (ModelVersion& version : page.rows) load_version(tx, version, true);
+  for (ModelVersion& version : page.rows) load_version(tx, version, false);  // as upstream: without aliases
   return page;
 }
 

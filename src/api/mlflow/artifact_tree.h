@@ -1,0 +1,33 @@
+// The artifact proxy's namespace as a tree of files and folders: paths as clients write them
+// (<experiment>/<run>/artifacts/…) over the rows of the artifact table. Functions on a transaction; no HTTP.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "blob/blob.h"
+#include "store/tx.h"
+
+namespace api::mlflow {
+
+struct Entry {
+  std::string name;     // the last part of its path
+  bool is_dir = false;
+  int64_t size = 0;     // of a file
+};
+
+// What lies directly in a folder, by name; nothing for a folder that is not there.
+std::vector<Entry> list_folder(store::Tx& tx, std::string_view path);
+// kNotFound, or kInvalid for a folder.
+base::Result<blob::Artifact> find_file(store::Tx& tx, std::string_view path);
+// Replaces a file of that path; kInvalid where a folder has the path or a file lies on the way to it.
+base::Result<void> put_file(store::Tx& tx, std::string_view path, const blob::BlobInfo& info);
+base::Result<void> delete_tree(store::Tx& tx, std::string_view path);  // a file or a folder with all that is in it
+
+// Decodes and checks a path from outside: relative, without "..", empty parts, backslashes, '#' or control characters.
+base::Result<std::string> safe_path(std::string_view path);
+
+}  // namespace api::mlflow
