@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "store/migration.h"
 #include "store/tx.h"
 
 namespace flow {
@@ -20,6 +19,7 @@ namespace flow {
 inline constexpr size_t kMaxStages = 2000;          // after expansion
 inline constexpr size_t kMaxRunParams = 64;
 inline constexpr size_t kMaxParamBytes = 4096;
+inline constexpr size_t kMaxCmdBytes = 65'536;
 inline constexpr int kMaxRetries = 20;
 inline constexpr int64_t kMaxRetryDelayUs = 300'000'000;
 
@@ -116,7 +116,5 @@ bool attempt_exists(store::Tx& tx, std::string_view attempt);  // live or ended
 bool attempt_ended(store::Tx& tx, std::string_view attempt);
 // Attempts that succeeded (or whose results were reused by a skip) for a stage group of a run.
 std::vector<AttemptInfo> attempts_of_group(store::Tx& tx, std::string_view run, std::string_view group);
-
-store::ModuleMigrations migrations();
 
 }  // namespace flow

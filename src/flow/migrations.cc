@@ -1,9 +1,10 @@
-#include "flow/flow.h"
+#include "flow/migrations.h"
 
 namespace flow {
 namespace {
 
-// States and phases are stored as the enums' numbers, which therefore never change.
+// States, phases and outcomes are stored as the enums' numbers, which therefore never change.
+// flow_runs.cancelled: 1 asked for, 2 taken up by the engine. flow_inbox: runs that the engine has to look at.
 constexpr store::Migration kMigrations[] = {{1, R"(
 CREATE TABLE flow_pipelines (
   id $id,
@@ -57,6 +58,7 @@ CREATE TABLE flow_attempts (
   run $int NOT NULL,
   stage $int NOT NULL,
   inputs $text NOT NULL,
+  handle $text NOT NULL,
   outcome $int,
   detail $text NOT NULL,
   started_us $int NOT NULL,

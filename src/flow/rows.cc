@@ -58,7 +58,8 @@ base::Result<void> check_stage(const StageSpec& stage) {
   if (!is_stage_name(stage.name))
     return base::invalid("a stage's name has 1 to 256 bytes and no control characters, found '" + stage.name + "'");
   if (stage.cmd.empty()) return base::invalid(where + "cmd is empty");
-  if (stage.cmd.find('\0') != std::string::npos) return base::invalid(where + "cmd holds a NUL byte");
+  if (stage.cmd.size() > kMaxCmdBytes || stage.cmd.find('\0') != std::string::npos)
+    return base::invalid(where + "cmd is longer than " + std::to_string(kMaxCmdBytes) + " bytes or holds a NUL byte; put it into a script");
   if (!stage.wdir.empty() && !base::is_safe_relative_path(stage.wdir))
     return base::invalid(where + "wdir '" + stage.wdir + "' must be a relative path inside the project");
   for (const auto* paths : {&stage.file_deps, &stage.outs, &stage.metrics})
@@ -265,8 +266,8 @@ base::Result<void> request_cancel(store::Tx& tx, std::string_view run) {
     return base::not_found("no pipeline run has the id '" + std::string(run) + "'");
   }
   const int64_t row = rows.i64(0);
-  if (rows.i64(1) != 0 || rows.boolean(2)) return {};  // over, or asked for already
-  tx.exec("UPDATE flow_runs SET cancelled = 1 WHERE id = ?", row);
+  if (rows.i64(1) != 0 || rows.i64(2) != 0) return {};  // over, or asked for already
+  tx.exec("UPDATE flow_runs SET cancelled = 1 WHERE id = ? AND cancelled = 0", row);
   tx.exec("INSERT INTO flow_inbox (project, run) VALUES (?, ?)", tx.project(), row);
   core::emit(tx, "pipeline_run.cancel_requested", "pipeline_run", run);
   core::audit(tx, "pipeline_run.cancel_requested", "pipeline_run", run);

@@ -92,13 +92,16 @@ void Step::operator()(const Decided& event) {
   if (event.stage >= size()) return;
   StageState& stage = run_.stages[event.stage];
   if (stage.phase != Phase::kDeciding) return;
-  stage.reason = event.reason;
-  if (event.skip) {
-    stage.attempt = event.reuse;
-    finish_stage(event.stage, State::kSkipped, event.reason);
-  } else {
-    stage.phase = Phase::kReady;
-    changed(event.stage);
+  switch (event.verdict) {
+    case Decided::Verdict::kSkip:
+      stage.attempt = event.reuse;
+      return finish_stage(event.stage, State::kSkipped, event.reason);
+    case Decided::Verdict::kFail:
+      return finish_stage(event.stage, State::kFailed, event.reason);
+    case Decided::Verdict::kRun:
+      stage.phase = Phase::kReady;
+      stage.reason = event.reason;
+      return changed(event.stage);
   }
 }
 
@@ -131,6 +134,9 @@ void Step::operator()(const AttemptEnded& event) {
     retry_or_fail(event.stage, Outcome::kTimedOut, stage.reason);
   } else if (event.outcome == Outcome::kSucceeded) {
     finish_stage(event.stage, State::kSucceeded, stage.reason);
+  } else if (event.outcome == Outcome::kKilled) {  // not by this run: `lathe down` ends all that runs, for good
+    finish_stage(event.stage, State::kCancelled, event.detail);
+    (*this)(CancelRun{});
   } else {
     retry_or_fail(event.stage, event.outcome, event.detail);
   }

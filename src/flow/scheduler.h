@@ -38,7 +38,7 @@ enum class Outcome : uint8_t {
   kFailed,       // exit code, or an out that was not made
   kTimedOut,
   kOutOfMemory,
-  kKilled,       // by us (cancel) or by somebody's signal
+  kKilled,       // on request: the run was cancelled, or `lathe down` ended all
   kLost,         // it was started and then vanished without a status: the machine or the warden died
   kNotStarted,   // the executor never heard of it
 };
@@ -81,7 +81,13 @@ struct RunState {
 // What happened.
 struct Resume {};                      // the run was loaded: say again all that its state implies
 struct CancelRun {};
-struct Decided { uint32_t stage; bool skip; std::string reason; std::string reuse; };  // reuse: earlier attempt
+struct Decided {
+  enum class Verdict : uint8_t { kRun, kSkip, kFail };  // kFail: its inputs are not there
+  uint32_t stage;
+  Verdict verdict;
+  std::string reason;
+  std::string reuse;                   // kSkip: the earlier attempt whose results it takes
+};
 struct Granted { uint32_t stage; std::string attempt; };                               // slots, and a new attempt's id
 struct AttemptEnded { uint32_t stage; std::string attempt; Outcome outcome; std::string detail; };
 struct Tick {};                        // time has passed

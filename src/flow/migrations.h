@@ -1,0 +1,7 @@
+#pragma once
+
+#include "store/migration.h"
+
+namespace flow {
+store::ModuleMigrations migrations();
+}
