@@ -160,7 +160,6 @@ bool Transform::identity() const {
 base::Result<Transform> Transform::fit(const TransformSpec& spec, const Table& train,
                                        const std::vector<std::string>& features) {
   TRY(check_names(spec, features));
-  if (train.rows() == 0 && !spec.empty()) return base::invalid("no training rows to fit the preparation on");
   Transform transform;
   transform.inputs_ = features;
   for (const std::string& feature : features) {
@@ -211,6 +210,9 @@ base::Result<void> Transform::fit_column(const TransformSpec& spec, const Column
   plan.one_hot = std::ranges::find(spec.one_hot, column.name) != spec.one_hot.end();
   const auto* fill = declared_for(spec.fill, column.name, plan.numeric);
   const auto* scale = declared_for(spec.scale, column.name, plan.numeric && !plan.one_hot);
+  if (column.size() == 0 && (fill != nullptr || scale != nullptr || plan.one_hot)) {
+    return base::invalid("no training rows to fit the preparation on");
+  }
   if (!plan.numeric) {
     if (scale != nullptr) return base::invalid("a text column cannot be scaled");
     Texts values = column.texts();

@@ -36,7 +36,8 @@ class Transform {
  public:
   Transform() = default;  // the identity over no columns
 
-  // `features` are the raw feature columns, in order; every other column of the table is left out.
+  // `features` are the raw feature columns, in order; every other column of the table is left out. A column that no step
+  // names needs only its type: its values may be left out.
   static base::Result<Transform> fit(const TransformSpec& spec, const Table& train, const std::vector<std::string>& features);
   static base::Result<Transform> parse(std::string_view json);
   std::string to_json() const;  // canonical: the same transform gives the same bytes
