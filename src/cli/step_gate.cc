@@ -54,7 +54,8 @@ void promote(const Common& common) {
 }  // namespace
 
 CLI::App& step_command(CLI::App& app) {
-  if (auto* step = app.get_subcommand_no_throw("step")) return *step;
+  const auto found = app.get_subcommands([](CLI::App* command) { return command->get_name() == "step"; });
+  if (!found.empty()) return *found[0];
   auto* step = app.add_subcommand("step", "A pipeline's own stages (run by the server, or by hand with LATHE_TOKEN)");
   step->require_subcommand(1);
   return *step;

@@ -12,7 +12,6 @@
 namespace api::lathe {
 namespace {
 
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 constexpr net::RouteLimits kUpload{.body_bytes = base::limits::kUploadBody, .deadline_us = 0};
 constexpr net::RouteLimits kStream{.body_bytes = 0, .deadline_us = 0};
 constexpr net::RouteLimits kManyDigests{.body_bytes = 4 * base::limits::kMiB};
