@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "flow/warden.h"
 #include "server/config.h"
 #include "server/run.h"
 #include "server/version.h"
@@ -72,6 +73,7 @@ void down(const base::Path& dir) {
     }
     std::printf("stopped process %d\n", pid);
   }
+  if (const auto ended = flow::stop_warden(dir, kDownPatienceUs); !ended) throw Failure(kRefused, ended.error().message);
 }
 
 void status(const Common& common) {

@@ -317,8 +317,11 @@ base::Task<void> Http1Connection::run() {
         const auto read = co_await stream_->read_some({buffer_.get(), kInputBytes});
         if (read.error != 0 || read.bytes == 0) {
           if (timed_out_ && parser_.state() == State::kHead) {
+            response_->reset();
+            take_request_id();
             write_error(base::Error{base::Code::kDeadline, "the request's head did not arrive in time"}, 408);
             close_ = true;
+            write_whole();
             co_await flush();
           }
           co_return;
@@ -539,12 +542,12 @@ void Http1Connection::finish_answer(const Route* route) {
   const int status = response_->status();
   if (status >= 100 && status < 600) shared_.answers[status / 100 - 1]->add();
   if (!endless_ || route == nullptr) shared_.seconds.observe(static_cast<double>(now_us - started_us_) * 1e-6);
-  if (status >= 500 || base::log::enabled(base::log::Level::kDebug)) log_answer(now_us);
+  if (status == 500 || status == 504 || base::log::enabled(base::log::Level::kDebug)) log_answer(now_us);
 }
 
 void Http1Connection::log_answer(int64_t now_us) {
   const int status = response_->status();
-  base::log::write(status >= 500 && status != 503 ? base::log::Level::kWarn : base::log::Level::kDebug, "request",
+  base::log::write(status == 500 || status == 504 ? base::log::Level::kWarn : base::log::Level::kDebug, "request",
                    {{"request", request_->ctx.request_id},
                     {"method", name(request_->method)},
                     {"path", request_->path},

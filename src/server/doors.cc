@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "api/lathe/core.h"
+#include "api/lathe/flow.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
 #include "core/identity.h"
@@ -26,6 +27,7 @@ void open_doors(House& house) {
   house.access.may = core::may;
   api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
                                              [&house] { return status_json(house); }});
+  api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "blob/blob.h"
+#include "flow/engine.h"
 #include "net/broadcast.h"
 #include "net/offload.h"
 #include "net/router.h"
@@ -32,6 +33,8 @@ struct House {
   net::Broadcast commits;                 // notified after each commit that left an event
   std::unique_ptr<Tokens> tokens;
   uint64_t commit_listener = 0;
+  base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
+  std::unique_ptr<flow::Engine> engine;
 
   net::RouteTable routes;
   net::ErrorWriters errors;
@@ -42,6 +45,8 @@ struct House {
 // modules.cc: the store with every room's tables, and the rooms' threads.
 base::Result<void> open_store(House& house);
 base::Result<void> start_modules(House& house);
+// After the listener is open: stages are told the server's address.
+base::Result<void> start_engine(House& house, const std::string& address);
 
 // doors.cc: every protocol's routes and error words.
 void open_doors(House& house);

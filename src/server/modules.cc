@@ -1,6 +1,8 @@
 #include "blob/migrations.h"
 #include "core/migrations.h"
-#include "flow/flow.h"
+#include "base/process.h"
+#include "flow/local_executor.h"
+#include "flow/migrations.h"
 #include "server/house.h"
 #include "server/version.h"
 #include "track/experiments.h"
@@ -32,8 +34,21 @@ base::Result<void> start_modules(House& house) {
   return {};
 }
 
+base::Result<void> start_engine(House& house, const std::string& address) {
+  TRY_SET(const base::Path binary, base::executable_path());
+  flow::EngineOptions options;
+  options.server_url = address;
+  options.binary_dir = binary.parent_path();
+  options.env = base::allowed_environment();
+  house.engine = std::make_unique<flow::Engine>(
+      *house.store, house.clock, flow::make_local_executor({.dir = house.config.dir}, *house.blobs, std::move(house.warden)), options,
+      &house.metrics);
+  return house.engine->start();
+}
+
 House::~House() {
   net.reset();
+  engine.reset();  // what runs stays with the warden
   if (store && commit_listener != 0) store->remove_event_listener(commit_listener);
 }
 

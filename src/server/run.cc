@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/limits.h"
+#include "flow/warden.h"
 #include "server/house.h"
 #include "server/version.h"
 
@@ -58,6 +59,7 @@ base::Result<void> open(House& house) {
   TRY(open_store(house));
   TRY(start_modules(house));
   open_doors(house);
+  TRY(start_engine(house, address_of(house)));
   house.net->start(house.routes, house.errors, house.access);
   return announce(house);
 }
@@ -74,11 +76,14 @@ int run(const Config& config) {
                                       "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid()));
   if (!lock) return give_up(lock.error());
 
-  // The warden is forked here: before any thread starts, and after the folder is ours.
+  // Before any thread starts, and after the folder is ours.
+  auto warden = flow::launch_warden(config.dir);
+  if (!warden) return give_up(warden.error());
 
   int code = 0;
   {
     House house(config);
+    house.warden = std::move(*warden);
     if (auto opened = open(house); !opened) return give_up(opened.error());
     int signal = 0;
     while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {

@@ -1,0 +1,59 @@
+"""Fixtures of the API tests: `server` is one for the test's module, `fresh_server` one for the test alone, and
+`start_server` starts as many as a test asks for."""
+import shutil
+import tempfile
+
+import pytest
+import requests
+
+from lathe_server import BINARY, Server
+
+
+@pytest.fixture(scope="session")
+def binary():
+    assert BINARY.exists(), f"{BINARY} is not built; ./dev build"
+    return BINARY
+
+
+def _servers():
+    made, homes = [], []
+
+    def start(*args, env=None, wait=True, home=None):
+        if home is None:
+            home = tempfile.mkdtemp(prefix="lathe-api-")
+            homes.append(home)
+        made.append(Server(home, args, env, wait))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.down()
+    for home in homes:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def start_server(binary):
+    yield from _servers()
+
+
+@pytest.fixture
+def fresh_server(start_server):
+    return start_server()
+
+
+@pytest.fixture(scope="module")
+def server(binary):
+    factory = _servers()
+    start = next(factory)
+    yield start()
+    for _ in factory:
+        pass
+
+
+@pytest.fixture(scope="session")
+def http():
+    """A session that keeps connections."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
