@@ -131,12 +131,18 @@ double psi_of(std::span<const double> reference, std::span<const double> current
 
 }  // namespace
 
+int64_t ks_gap(const Sample& reference, const Sample& current) {
+  int64_t gap = 0;
+  merge(reference, current, [&](double, int64_t i, int64_t j) {
+    gap = std::max(gap, std::abs(i * current.rows - j * reference.rows));
+  });
+  return gap;
+}
+
 KsResult ks_two_sample(const Sample& reference, const Sample& current) {
   KsResult result{.reference_rows = reference.rows, .current_rows = current.rows};
   if (reference.rows == 0 || current.rows == 0) return result;
-  merge(reference, current, [&](double, int64_t i, int64_t j) {
-    result.gap = std::max(result.gap, std::abs(i * current.rows - j * reference.rows));
-  });
+  result.gap = ks_gap(reference, current);
   result.d = static_cast<double>(result.gap) / static_cast<double>(reference.rows) / static_cast<double>(current.rows);
   result.p = ks_p_value(reference.rows, current.rows, result.gap);
   return result;

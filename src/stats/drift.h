@@ -24,6 +24,7 @@ struct KsResult {
   int64_t current_rows = 0;
 };
 inline constexpr int64_t kMaxExactKsRows = 10'000;
+int64_t ks_gap(const Sample& reference, const Sample& current);
 KsResult ks_two_sample(const Sample& reference, const Sample& current);
 double ks_p_value(int64_t reference_rows, int64_t current_rows, int64_t gap);
 
