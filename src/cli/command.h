@@ -36,7 +36,7 @@ void add_apply_commands(CLI::App& app, Common& common);
 void add_loop_commands(CLI::App& app, Common& common);
 void add_step_evaluate_command(CLI::App& app, Common& common);
 void add_step_gate_commands(CLI::App& app, Common& common);
-
-CLI::App& step_command(CLI::App& app);  // `lathe step`: what a pipeline's own stages run
+void add_data_commands(CLI::App& app, Common& common);
+void add_step_prepare(CLI::App& app, Common& common);
 
 }  // namespace cli

@@ -9,6 +9,8 @@
 #include "base/json_writer.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/command_group.h"
+#include "cli/data_files.h"
 #include "serve/model.h"
 #include "stats/table.h"
 #include "stats/transform.h"
@@ -32,17 +34,6 @@ std::string text_of(const object& from, std::string_view key) {
   const auto* found = from.if_contains(key);
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : std::string();
 }
-
-class Folder {  // removed at the end
- public:
-  Folder() : path_(need(base::make_temp_dir(std::filesystem::temp_directory_path(), "lathe-evaluate-"))) {}
-  ~Folder() { std::ignore = base::remove_tree(path_); }
-  Folder(const Folder&) = delete;
-  const base::Path& path() const { return path_; }
-
- private:
-  base::Path path_;
-};
 
 class Evaluator {
  public:
@@ -131,7 +122,7 @@ class Evaluator {
   }
 
   Api api_;
-  Folder root_;
+  ScratchDir root_{"lathe-evaluate-"};
   std::map<std::string, std::unique_ptr<serve::Predictor>> predictors_;
   std::map<std::string, stats::Table> rows_;
 };
@@ -139,7 +130,8 @@ class Evaluator {
 }  // namespace
 
 void add_step_evaluate_command(CLI::App& app, Common& common) {
-  step_command(app).add_subcommand("evaluate", "Predict what the run's evaluation plan asks for")->callback([&common] { Evaluator(common).run(); });
+  CLI::App& step = command_group(app, "step", "Lathe's own stages; pipelines run them, and people may");
+  step.add_subcommand("evaluate", "Predict what the run's evaluation plan asks for")->callback([&common] { Evaluator(common).run(); });
 }
 
 }  // namespace cli

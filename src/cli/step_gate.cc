@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/command_group.h"
 
 namespace cli {
 namespace {
@@ -53,16 +54,8 @@ void promote(const Common& common) {
 
 }  // namespace
 
-CLI::App& step_command(CLI::App& app) {
-  const auto found = app.get_subcommands([](CLI::App* command) { return command->get_name() == "step"; });
-  if (!found.empty()) return *found[0];
-  auto* step = app.add_subcommand("step", "A pipeline's own stages (run by the server, or by hand with LATHE_TOKEN)");
-  step->require_subcommand(1);
-  return *step;
-}
-
 void add_step_gate_commands(CLI::App& app, Common& common) {
-  auto& step = step_command(app);
+  CLI::App& step = command_group(app, "step", "Lathe's own stages; pipelines run them, and people may");
   step.add_subcommand("gate", "Ask for the verdict on the run's evaluations")->callback([&common] { gate(common); });
   step.add_subcommand("promote", "Promote the run's challenger if its verdict passed")->callback([&common] { promote(common); });
 }

@@ -43,6 +43,14 @@ flow::StageSpec own_step(std::string name, std::string group, std::string cmd, s
 
 std::string prepare_stage(std::string_view data) { return "prepare:" + std::string(data); }
 
+std::string prepare_command(const Config& config, const DataConfig& data) {
+  std::string cmd = "lathe step prepare " + shell_word(data.name) + " --label " + shell_word(data.label);
+  for (const auto& path : data.paths) cmd += " --files " + shell_word(path);
+  if (!data.prepare.empty()) cmd += " --spec " + shell_word(data.prepare);
+  if (data.feedback && !config.environments.empty()) cmd += " --endpoint " + shell_word(config.environments[0].endpoint);
+  return cmd;
+}
+
 bool is_glob(std::string_view path) { return path.find_first_of("*?[") != std::string_view::npos; }
 
 std::map<std::string, Setting> by_key(const std::vector<Setting>& settings) {
@@ -164,7 +172,7 @@ flow::PipelineSpec build_pipeline(const Config& config) {
   flow::PipelineSpec out = config.stages;
   std::vector<flow::StageSpec> framed;
   for (const auto& data : config.data) {
-    auto stage = own_step(prepare_stage(data.name), "prepare", "lathe step prepare --config " + shell_word(config.file) + " " + shell_word(data.name), {});
+    auto stage = own_step(prepare_stage(data.name), "prepare", prepare_command(config, data), {});
     for (const auto& path : data.paths) {
       if (!is_glob(path)) stage.file_deps.push_back(path);
     }

@@ -41,7 +41,7 @@ inline constexpr Key kTopKeys[] = {
 inline constexpr Key kDataKeys[] = {
     {"path", KeyType::kPaths, "", "Raw CSV files within the project: a path, a glob, or a list of them.", true},
     {"label", KeyType::kText, "", "Column that holds the truth.", true},
-    {"prepare", KeyType::kText, "", "File that declares the preparation. Default: drop duplicates, split 70/15/15."},
+    {"prepare", KeyType::kText, "", "File that declares the preparation. Default: split into train, valid and test, 70/15/15."},
     {"feedback", KeyType::kBool, "false", "Labelled traffic joins the training rows at a retraining."},
 };
 

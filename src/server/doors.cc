@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include "api/lathe/blobs.h"
 #include "api/lathe/core.h"
+#include "api/lathe/data.h"
 #include "api/lathe/flow.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
@@ -27,6 +29,9 @@ void open_doors(House& house) {
   house.access.may = core::may;
   api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
                                              [&house] { return status_json(house); }});
+  const api::lathe::BlobDoor blobs{*house.blobs, *house.offload};
+  api::lathe::add_blob_routes(house.routes, blobs);
+  api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});

@@ -1,5 +1,6 @@
 #include "blob/migrations.h"
 #include "core/migrations.h"
+#include "data/migrations.h"
 #include "base/process.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
@@ -13,7 +14,7 @@
 namespace server {
 
 base::Result<void> open_store(House& house) {
-  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), flow::migrations(),
+  static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), data::migrations(), flow::migrations(),
                                                      track::migrations()};
   store::Options options;
   options.url = house.config.store_url;
