@@ -35,6 +35,7 @@ struct Prediction {
   std::vector<std::string> labels;          // one per row; numbers as shortest text ("7")
   std::vector<double> scores;               // row-major probabilities, empty if the model gives none
   std::vector<std::string> classes;         // columns of scores, if known
+  bool text = false;                        // labels are text, not numbers (or true and false)
 };
 
 // One column of a raw row, as clients, capture and monitoring name it.

@@ -399,6 +399,7 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
   prediction.labels.reserve(rows);
   if (label && elements(*label) == rows) {
     for (size_t row = 0; row < rows; ++row) prediction.labels.push_back(text_at(*label, row));
+    prediction.text = label->type == DataType::kBytes;
   } else if (score && width == 1) {  // a regressor: the value is the answer
     for (size_t row = 0; row < rows; ++row) prediction.labels.push_back(text_at(*score, row));
     prediction.scores.clear();
@@ -406,6 +407,7 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
     for (size_t row = 0; row < rows; ++row) {
       const auto begin = prediction.scores.begin() + static_cast<std::ptrdiff_t>(row * width);
       const auto best = static_cast<size_t>(std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin);
+      prediction.text = !prediction.classes.empty();
       prediction.labels.push_back(prediction.classes.empty() ? std::to_string(best) : prediction.classes[best]);
     }
   }
@@ -439,6 +441,7 @@ base::Result<Prediction> ModelPredictor::predict(const stats::Table& raw) const 
     std::ranges::move(some.labels, std::back_inserter(all.labels));
     all.scores.insert(all.scores.end(), some.scores.begin(), some.scores.end());
     all.classes = std::move(some.classes);
+    all.text = some.text;
   }
   return all;
 }

@@ -13,6 +13,7 @@
 #include "net/offload.h"
 #include "net/router.h"
 #include "net/server.h"
+#include "serve/runtime.h"
 #include "server/config.h"
 #include "server/tokens.h"
 #include "store/store.h"
@@ -33,6 +34,7 @@ struct House {
   net::Broadcast commits;                 // notified after each commit that left an event
   std::unique_ptr<Tokens> tokens;
   uint64_t commit_listener = 0;
+  std::unique_ptr<serve::Runtime> runtime;
   base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
   std::unique_ptr<flow::Engine> engine;
 

@@ -4,6 +4,7 @@
 #include "base/process.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
+#include "serve/migrations.h"
 #include "server/house.h"
 #include "server/version.h"
 #include "track/experiments.h"
@@ -15,7 +16,7 @@ namespace server {
 
 base::Result<void> open_store(House& house) {
   static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), data::migrations(), flow::migrations(),
-                                                     track::migrations()};
+                                                     track::migrations(), serve::migrations()};
   store::Options options;
   options.url = house.config.store_url;
   options.holder = "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid());
@@ -27,6 +28,8 @@ base::Result<void> open_store(House& house) {
 base::Result<void> start_modules(House& house) {
   TRY(house.store->write_blocking(base::Context::system(house.clock), track::stamp_default_experiment));
   house.offload = std::make_unique<net::Offload>();
+  TRY_SET(const base::Path binary, base::executable_path());
+  TRY_SET(house.runtime, serve::Runtime::start(*house.store, *house.blobs, house.config.dir / "serve", binary, house.metrics));
   house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
   house.commit_listener = house.store->add_event_listener([&house] {
     house.tokens->forget();

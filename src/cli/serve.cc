@@ -1,0 +1,65 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "base/json.h"
+#include "cli/api.h"
+#include "cli/command.h"
+#include "cli/command_group.h"
+#include "net/http.h"
+#include "serve/trial.h"
+
+namespace cli {
+namespace {
+
+std::string text_of(const base::json::value& value) {
+  return value.is_string() ? std::string(value.as_string()) : base::to_text(value);
+}
+
+void endpoints(const Common& common) {
+  Api api(common);
+  const auto answer = api.get("/endpoints");
+  std::printf("%-24s %-12s %-10s %-28s %s\n", "ENDPOINT", "ENVIRONMENT", "REVISION", "MODEL", "STATE");
+  for (const auto& entry : answer.as_object().at("endpoints").as_array()) {
+    const auto& e = entry.as_object();
+    std::printf("%-24s %-12s %-10s %-28s %s\n", text_of(e.at("name")).c_str(), text_of(e.at("environment")).c_str(),
+                text_of(e.at("live_revision")).c_str(), text_of(e.at("model")).c_str(), text_of(e.at("state")).c_str());
+  }
+}
+
+void requests(const Common& common, const std::string& endpoint, size_t limit, const std::string& from) {
+  Api api(common);
+  std::string path = "/endpoints/" + net::percent_encode(endpoint) + "/requests?limit=" + std::to_string(limit);
+  if (!from.empty()) path += "&from=" + net::percent_encode(from);
+  std::fputs(api.call({}, path).body.c_str(), stdout);
+}
+
+}  // namespace
+
+void add_serve_commands(CLI::App& app, Common& common) {
+  app.add_subcommand("endpoints", "List the endpoints and what they serve")->callback([&common] { endpoints(common); });
+
+  auto* requests_command = app.add_subcommand("requests", "Print captured requests of an endpoint, one JSON object a line");
+  auto endpoint = std::make_shared<std::string>();
+  auto from = std::make_shared<std::string>();
+  auto limit = std::make_shared<size_t>(20);
+  requests_command->add_option("endpoint", *endpoint, "its name")->required();
+  requests_command->add_option("--limit", *limit, "at most so many [20]");
+  requests_command->add_option("--from", *from, "where to go on: the `next` of an earlier answer");
+  requests_command->callback([=, &common] { requests(common, *endpoint, *limit, *from); });
+
+  // What the server starts of itself before a model may serve; not for people.
+  CLI::App& child = command_group(app, "child", "");
+  child.group("");
+  auto* try_model = child.add_subcommand("try-model", "Load a model, run it once, and say whether it may serve");
+  auto folder = std::make_shared<std::string>();
+  auto transform = std::make_shared<std::string>();
+  auto memory_bytes = std::make_shared<size_t>(0);
+  try_model->add_option("folder", *folder)->required();
+  try_model->add_option("transform", *transform);
+  try_model->add_option("memory_bytes", *memory_bytes);
+  try_model->callback([=] { serve::run_trial(*folder, *transform, *memory_bytes); });
+}
+
+}  // namespace cli

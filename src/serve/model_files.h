@@ -1,0 +1,39 @@
+// Model files as plain folders: the artifacts of a version laid out under DIR/models/<key>/files (hard links to their
+// blobs), beside its transform.json. The key is a hash of what lies inside, so equal versions share one folder, and a
+// folder that exists is complete. A marker says that the model was tried in a child and did not crash.
+//
+// Thread: one caller at a time (the runtime's lock).
+#pragma once
+
+#include <string>
+
+#include "base/fs.h"
+#include "base/result.h"
+#include "blob/blob.h"
+#include "serve/endpoint.h"
+#include "store/store.h"
+
+namespace serve {
+
+class ModelFiles {
+ public:
+  ModelFiles(store::Store& store, blob::BlobStore& blobs, base::Path dir) : store_(store), blobs_(blobs), dir_(std::move(dir)) {}
+
+  struct Folder {
+    std::string key;
+    base::Path files;
+    base::Path transform;  // "" if the revision has none
+    base::Path tried;      // the marker
+  };
+  base::Result<Folder> materialise(int64_t project, const Revision& revision);
+  base::Result<void> remove(const std::string& key) { return base::remove_tree(dir_ / key); }
+  base::Result<void> remove_all_but(const std::vector<std::string>& keys);  // at start: leftovers of a former process
+
+ private:
+  base::Result<void> place(const blob::Artifact& artifact, const base::Path& folder);
+  store::Store& store_;
+  blob::BlobStore& blobs_;
+  const base::Path dir_;
+};
+
+}  // namespace serve

@@ -1,0 +1,238 @@
+#include "serve/runtime.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/clock.h"
+#include "blob/migrations.h"
+#include "core/event.h"
+#include "core/lineage.h"
+#include "core/migrations.h"
+#include "serve/migrations.h"
+#include "serve/test_models.h"
+#include "serve/trial.h"
+
+namespace serve {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), serve::migrations()};
+
+class RuntimeTest : public testing::Test {
+ protected:
+  RuntimeTest() : dir_(base::make_temp_dir(fs::temp_directory_path(), "serve").value()) {
+    store_ = store::Store::open({.url = "sqlite:" + (dir_ / "db").string(), .sync_full = false}, kModules).value();
+    blobs_ = blob::BlobStore::open(dir_).value();
+    child("exit 0");
+  }
+  ~RuntimeTest() override {
+    runtime_.reset();
+    store_.reset();
+    (void)base::remove_tree(dir_);
+  }
+
+  // What the trial child is here: a shell script. (The real one is tried by the API tests.)
+  void child(const std::string& script) {
+    const fs::path file = dir_ / "child";
+    ASSERT_TRUE(base::write_file_durably(file, "#!/bin/sh\n" + script + "\n", 0755));
+  }
+  void start(int64_t bake_us = 60'000'000) {
+    runtime_.reset();
+    metrics_ = std::make_unique<base::Registry>();
+    auto started = Runtime::start(*store_, *blobs_, {.dir = dir_ / "serve", .self = dir_ / "child", .bake_us = bake_us}, *metrics_);
+    ASSERT_TRUE(started) << started.error().message;
+    runtime_ = std::move(*started);
+  }
+  template <class F>
+  auto write(F f) {
+    return store_->write_blocking(base::Context::system(base::system_clock()), std::move(f));
+  }
+  std::string log_model(const std::string& model) {
+    const std::string root = "test/" + model;
+    for (const auto& entry : fs::directory_iterator(test_models() / model)) {
+      const auto info = blobs_->put_file(entry.path()).value();
+      EXPECT_TRUE(write([&](store::Tx& tx) {
+        return blob::put_artifact(tx, {.root = root, .path = entry.path().filename().string(), .size = info.size, .digest = info.sha256});
+      }));
+    }
+    return root;
+  }
+  int64_t add(const std::string& endpoint, const std::string& model, int64_t version) {
+    const std::string root = log_model(model);
+    auto revision = write([&](store::Tx& tx) -> base::Result<Revision> {
+      TRY(ensure_endpoint(tx, endpoint, "production"));
+      return add_revision(tx, {.endpoint = endpoint, .model_name = model, .model_version = version, .artifact_root = root});
+    });
+    EXPECT_TRUE(revision) << (revision ? "" : revision.error().message);
+    return revision ? revision->number : 0;
+  }
+  base::Result<Endpoint> flip(const std::string& endpoint, int64_t number, int64_t expected, bool rollback = false) {
+    return write([&](store::Tx& tx) { return set_live(tx, endpoint, number, expected, rollback); });
+  }
+
+  base::Path dir_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<blob::BlobStore> blobs_;
+  std::unique_ptr<base::Registry> metrics_;
+  std::unique_ptr<Runtime> runtime_;
+};
+
+TEST_F(RuntimeTest, PromotionSwapsAndRollbackSwapsBack) {
+  start();
+  EXPECT_EQ(runtime_->route(1, ""), nullptr);
+  const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", first));
+  EXPECT_EQ(runtime_->route(1, "flowers"), nullptr);  // prepared is not live
+  ASSERT_TRUE(flip("flowers", first, 0));
+  ASSERT_TRUE(runtime_->refresh());
+  const auto held = runtime_->route(1, "flowers");
+  ASSERT_TRUE(held && held->predictor);
+  EXPECT_EQ(held->version, "1");
+  EXPECT_EQ(runtime_->route(1, ""), held);  // the only one is the default one
+  EXPECT_EQ(runtime_->route(2, "flowers"), nullptr);
+
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", second));
+  ASSERT_TRUE(flip("flowers", second, first));
+  ASSERT_TRUE(runtime_->refresh());
+  EXPECT_EQ(runtime_->route(1, "flowers")->version, "2");
+  EXPECT_EQ(held->version, "1");  // a request keeps what it began with
+  ASSERT_TRUE(flip("flowers", first, second, true));
+  ASSERT_TRUE(runtime_->refresh());
+  EXPECT_EQ(runtime_->route(1, "flowers")->predictor, held->predictor);
+}
+
+TEST_F(RuntimeTest, FlipIsRefusedWhenTheChampionMoved) {
+  const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
+  ASSERT_TRUE(flip("flowers", first, 0));
+  auto late = flip("flowers", second, 0);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, base::Code::kConflict);
+  EXPECT_EQ(flip("flowers", 9, first).error().code, base::Code::kNotFound);
+  auto live = flip("flowers", second, first);
+  ASSERT_TRUE(live);
+  EXPECT_EQ(live->previous_revision, first);
+  EXPECT_EQ(live->generation, 2);
+  (void)write([&](store::Tx& tx) -> base::Result<void> {
+    const auto edges = core::edges_into(tx, {"revision", "flowers/2"});
+    EXPECT_EQ(edges.size(), 1u);
+    EXPECT_EQ(edges[0].from.id, "iris_zipmap/2");
+    auto events = core::read_events(tx, {}, 100);
+    EXPECT_EQ(events->back().kind, "endpoint.promoted");
+    return {};
+  });
+}
+
+TEST_F(RuntimeTest, ARestartServesWhatWasLive) {
+  const int64_t first = add("flowers", "iris", 1);
+  add("other", "diabetes", 1);
+  ASSERT_TRUE(flip("flowers", first, 0));
+  ASSERT_TRUE(flip("other", 1, 0));
+  start();
+  EXPECT_EQ(runtime_->live().size(), 2u);
+  EXPECT_EQ(runtime_->route(1, ""), nullptr);  // two, and none marked
+  ASSERT_TRUE(write([&](store::Tx& tx) { return set_default_endpoint(tx, "other"); }));
+  child("exit 1");  // the trial is not repeated
+  start();
+  ASSERT_TRUE(runtime_->route(1, ""));
+  EXPECT_EQ(runtime_->route(1, "")->name, "other");
+  EXPECT_TRUE(runtime_->route(1, "flowers")->predictor);
+}
+
+TEST_F(RuntimeTest, ATrialThatEndsBadlyIsAnErrorAndNothingElse) {
+  start();
+  add("flowers", "iris", 1);
+  child("kill -SEGV $$");
+  auto crashed = runtime_->prepare(1, "flowers", 1);
+  ASSERT_FALSE(crashed);
+  EXPECT_THAT(crashed.error().message, HasSubstr("signal 11"));
+  child("echo 'unavailable: no library'; exit 3");
+  auto refused = runtime_->prepare(1, "flowers", 1);
+  EXPECT_EQ(refused.error().code, base::Code::kUnavailable);
+  EXPECT_EQ(refused.error().message, "no library");
+  EXPECT_EQ(runtime_->prepare(1, "flowers", 7).error().code, base::Code::kNotFound);
+  child("exit 0");
+  EXPECT_TRUE(runtime_->prepare(1, "flowers", 1));
+}
+
+TEST_F(RuntimeTest, AnEndpointThatCannotLoadIsThereWithItsProblem) {
+  add("flowers", "iris", 1);
+  ASSERT_TRUE(flip("flowers", 1, 0));
+  child("echo 'invalid: it is broken'; exit 3");
+  start();
+  const auto route = runtime_->route(1, "flowers");
+  ASSERT_TRUE(route);
+  EXPECT_EQ(route->predictor, nullptr);
+  EXPECT_EQ(route->problem.code, base::Code::kUnavailable);
+  EXPECT_THAT(route->problem.message, HasSubstr("it is broken"));
+}
+
+TEST_F(RuntimeTest, BakedRevisionsAreUnloaded) {
+  start(1);
+  add("flowers", "iris", 1);
+  add("flowers", "iris_zipmap", 2);
+  ASSERT_TRUE(flip("flowers", 1, 0));
+  ASSERT_TRUE(runtime_->refresh());
+  std::weak_ptr<const Predictor> old = runtime_->route(1, "flowers")->predictor;
+  ASSERT_TRUE(flip("flowers", 2, 1));
+  ASSERT_TRUE(runtime_->refresh());
+  for (int i = 0; i < 500 && !old.expired(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(old.expired());
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "serve/models"), fs::directory_iterator()), 1);
+  ASSERT_TRUE(flip("flowers", 1, 2, true));  // rollback after its bake time loads it again
+  ASSERT_TRUE(runtime_->refresh());
+  EXPECT_TRUE(runtime_->route(1, "flowers")->predictor);
+}
+
+TEST_F(RuntimeTest, NamesAreChecked) {
+  for (const char* name : {"", "a/b", "..", "a b", ".hidden"}) {
+    auto made = write([&](store::Tx& tx) { return ensure_endpoint(tx, name, "production"); });
+    ASSERT_FALSE(made) << name;
+    EXPECT_EQ(made.error().code, base::Code::kInvalid);
+  }
+}
+
+TEST(Trial, HoldsAModelAgainstItsOwnExample) {
+  const auto warm = [](const char* model) {
+    auto predictor = Predictor::load(test_models() / model, {});
+    return warm_up(**predictor, test_models() / model);
+  };
+  EXPECT_TRUE(warm("iris"));
+  EXPECT_TRUE(warm("mixed"));  // no example: zeros
+  EXPECT_THAT(warm("iris_wrong_example").error().message, HasSubstr("does not give the answers stored"));
+}
+
+TEST(Rcu, ReadersNeverSeeAFreedValue) {
+  struct Value {
+    explicit Value(int n) : a(n), b(n) {}
+    ~Value() { a = -1; }
+    int a, b;
+  };
+  Rcu<Value> cell(std::make_unique<Value>(0));
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&] {
+      int last = 0;
+      while (!stop) {
+        const auto guard = cell.read();
+        const auto nested = cell.read();
+        EXPECT_EQ(guard->a, guard->b);
+        EXPECT_GE(guard->a, last);
+        last = guard->a;
+        EXPECT_EQ(nested->a, guard->a);
+      }
+    });
+  }
+  for (int i = 1; i < 3000; ++i) cell.store(std::make_unique<Value>(i));
+  stop = true;
+  for (auto& reader : readers) reader.join();
+  EXPECT_EQ(cell.reclaim(), 0u);
+}
+
+}  // namespace
+}  // namespace serve
