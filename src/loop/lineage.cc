@@ -107,10 +107,12 @@ void pipeline_run_facts(store::Tx& tx, const std::string& id, Facts& facts) {
 }
 
 void attempt_facts(store::Tx& tx, const std::string& id, Facts& facts) {
-  const auto info = flow::attempt_info(tx, id);
-  if (!info) return;
-  add(facts, "stage", info->stage);
-  add(facts, "run", info->run);
+  for (const auto& edge : core::edges_into(tx, {"attempt", id})) {
+    if (edge.from.kind != "pipeline_run") continue;
+    for (const auto& stage : flow::list_stages(tx, edge.from.id)) {
+      if (stage.attempt == id) add(facts, "stage", stage.name);
+    }
+  }
 }
 
 void run_facts(store::Tx& tx, const std::string& id, Facts& facts) {

@@ -11,9 +11,12 @@
 #include "base/json_writer.h"
 #include "base/log.h"
 #include "core/event.h"
+#include "core/lineage.h"
+#include "data/data.h"
 #include "flow/flow.h"
 #include "loop/apply.h"
 #include "serve/endpoint.h"
+#include "track/registry.h"
 #include "watch/watch.h"
 
 namespace loop {
@@ -55,11 +58,29 @@ base::Result<LastRetraining> last_retraining(store::Tx& tx, std::string_view end
   return out;
 }
 
-base::Result<std::string> start(store::Tx& tx, const EndpointOwner& owner, const watch::Alert& alert, int64_t labels) {
+// The data version that the serving model was trained on: a retraining goes on from it. "" if it cannot be told, as for
+// a model that was logged by hand.
+base::Result<std::string> champion_data(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view name) {
+  TRY_SET(const auto serving, serve::get_revision(tx, endpoint, revision));
+  TRY_SET(const auto version, track::get_model_version(tx, serving.model_name, serving.model_version));
+  if (version.model_id.empty()) return std::string();
+  TRY_SET(const auto model, track::get_logged_model(tx, version.model_id));
+  if (model.attempt.empty()) return std::string();
+  for (const auto& edge : core::edges_into(tx, {"attempt", model.attempt})) {
+    if (edge.from.kind != "data_version") continue;
+    TRY_SET(const auto data, data::get_version(tx, edge.from.id));
+    if (data.name == name) return data.id;
+  }
+  return std::string();
+}
+
+base::Result<std::string> start(store::Tx& tx, const EndpointOwner& owner, const Config& config, const watch::Alert& alert, int64_t labels) {
   flow::NewRun wanted;
   wanted.pipeline = owner.pipeline;
   wanted.cause = "alert:" + alert.id;
   wanted.params = {{"retrain", "1"}, {"alert", alert.id}};
+  TRY_SET(const std::string data, champion_data(tx, owner.endpoint, alert.revision, config.evaluate.data));
+  if (!data.empty()) wanted.params["champion_data"] = data;
   TRY_SET(const auto run, flow::create_run(tx, wanted));
   tx.exec("INSERT INTO loop_retrainings (project, alert, endpoint, run, labels, at_us) VALUES (?, ?, ?, ?, ?, ?)", tx.project(), alert.id, owner.endpoint, run.id, labels, tx.now_us());
   std::string body;
@@ -102,7 +123,7 @@ base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, Ret
   }
   const int64_t labels = watch::count_labels(tx, owner.endpoint, drifting_since(alert));
   if (labels < rule.min_labels) return {};  // the next feedback brings us back
-  TRY_SET(auto run, start(tx, owner, alert, labels));
+  TRY_SET(auto run, start(tx, owner, config, alert, labels));
   out.started.push_back(std::move(run));
   return {};
 }
