@@ -101,7 +101,13 @@ class LockWriter {
 
   base::Result<void> write_stage(std::string& out, uint32_t index) {
     const StageSpec& stage = live_.facts->spec.stages[index];
-    out += "  " + yaml_scalar(stage.name) + ":\n    cmd: " + yaml_scalar(stage.cmd) + "\n";
+    out += "  " + yaml_scalar(stage.name) + ":\n";
+    if (stage.cmd_list.empty()) {
+      out += "    cmd: " + yaml_scalar(stage.cmd) + "\n";
+    } else {
+      out += "    cmd:\n";
+      for (const std::string& cmd : stage.cmd_list) out += "    - " + yaml_scalar(cmd) + "\n";
+    }
     std::vector<Item> deps;
     for (const std::string& dep : stage.file_deps) {
       TRY_SET(std::vector<HashedFile> files, dep_files(index, dep));

@@ -32,6 +32,7 @@ struct StageSpec {            // one node, after matrix, foreach and tune are ex
   std::string name;           // "train@logreg"
   std::string group;          // "train": the stage it was expanded from
   std::string cmd;            // run by /bin/sh -c in the workspace; "lathe …" finds this binary
+  std::vector<std::string> cmd_list;     // where dvc.yaml has a list: its items, joined in `cmd`
   std::string wdir;
   std::vector<std::string> after;        // stages that must succeed first
   std::vector<std::string> file_deps;    // files of the bundle, or outs of other stages

@@ -185,7 +185,7 @@ std::string explain_change(const TextMap& before, const TextMap& now) {
 Decided decide(store::Tx& tx, const RunFacts& facts, uint32_t index, const base::Result<StageInputs>& inputs) {
   using Verdict = Decided::Verdict;
   const StageSpec& stage = facts.spec.stages[index];
-  if (!inputs) return verdict(index, Verdict::kFail, inputs.error().message);
+  if (!inputs && !stage.frozen) return verdict(index, Verdict::kFail, inputs.error().message);
   if (stage.always) return verdict(index, Verdict::kRun, "it always runs");
   if (facts.forced) return verdict(index, Verdict::kRun, "the run was forced");
   constexpr std::string_view kSame =
@@ -194,12 +194,13 @@ Decided decide(store::Tx& tx, const RunFacts& facts, uint32_t index, const base:
   constexpr std::string_view kNewest =
       "SELECT f.attempt, f.inputs, r.number FROM flow_results f JOIN flow_attempts a ON a.project = f.project AND a.public_id = f.attempt "
       "JOIN flow_runs r ON r.id = a.run WHERE f.project = ? AND f.pipeline = ? AND f.stage = ? ORDER BY f.at_us DESC LIMIT 1";
+  const auto newest = read_earlier(tx.query(kNewest, facts.project, facts.run.pipeline, stage.name));
+  if (stage.frozen && newest)
+    return verdict(index, Verdict::kSkip, "it is frozen; its result is that of run " + std::to_string(newest->run_number), newest->attempt);
+  if (!inputs) return verdict(index, Verdict::kFail, inputs.error().message);
   const auto same = read_earlier(tx.query(kSame, facts.project, facts.run.pipeline, stage.name, input_key(inputs->parts)));
   if (same) return verdict(index, Verdict::kSkip, "nothing it depends on has changed since run " + std::to_string(same->run_number), same->attempt);
-  const auto newest = read_earlier(tx.query(kNewest, facts.project, facts.run.pipeline, stage.name));
   if (!newest) return verdict(index, Verdict::kRun, "it has not succeeded before");
-  if (stage.frozen)
-    return verdict(index, Verdict::kSkip, "it is frozen; its result is that of run " + std::to_string(newest->run_number), newest->attempt);
   return verdict(index, Verdict::kRun, explain_change(newest->parts, inputs->parts));
 }
 

@@ -24,6 +24,7 @@ void write_map(JsonWriter& w, std::string_view key, const TextMap& map) {
 
 void write_stage(JsonWriter& w, const StageSpec& s) {
   w.begin_object().field("name", s.name).field("group", s.group).field("cmd", s.cmd);
+  write_list(w, "cmd_list", s.cmd_list);
   if (!s.desc.empty()) w.field("desc", s.desc);
   if (!s.wdir.empty()) w.field("wdir", s.wdir);
   write_list(w, "after", s.after);
@@ -87,6 +88,7 @@ StageSpec read_stage(const json::object& o) {
   s.name = text_of(o, "name");
   s.group = text_of(o, "group");
   s.cmd = text_of(o, "cmd");
+  s.cmd_list = list_of(o, "cmd_list");
   s.desc = text_of(o, "desc");
   s.wdir = text_of(o, "wdir");
   s.after = list_of(o, "after");
