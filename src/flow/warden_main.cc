@@ -209,9 +209,13 @@ void Warden::fork_minder(const StartRequest& request) {
 void Warden::query(Client& client, const std::string& attempt) {
   if (wards_.contains(attempt) || std::ranges::find(orphans_, attempt) != orphans_.end())
     return send(client, {.type = FrameType::kStarted, .fields = {attempt}});
-  std::error_code error;
-  if (!std::filesystem::exists(attempt_dir(dir_, attempt), error))
+  // Whoever asks about an attempt that never came gives it up. A Start that is still on its way, from a server that died,
+  // must not come after that answer: the folder is made now, and so it is never started.
+  if (::mkdir(attempt_dir(dir_, attempt).c_str(), 0700) == 0) {
+    const AttemptStatus status{.outcome = Outcome::kNotStarted, .detail = "the server ended before it was started", .ended_us = wall_us()};
+    (void)base::write_file_durably(attempt_dir(dir_, attempt) / "status", status.to_text(), 0600);
     return send(client, {.type = FrameType::kUnknown, .fields = {attempt}});
+  }
   if (lock_file(attempt_dir(dir_, attempt) / "lock", false)) return report_end(attempt);
   orphans_.push_back(attempt);
   send(client, {.type = FrameType::kStarted, .fields = {attempt}});

@@ -215,6 +215,10 @@ TEST_F(WardenTest, ARunningStageOutlivesTheServerAndIsAdopted) {
   EXPECT_TRUE(line.wait(FrameType::kStarted, "at_live"));
   line.send({.type = FrameType::kQuery, .fields = {"at_other"}});
   EXPECT_TRUE(line.wait(FrameType::kUnknown, "at_other"));
+  // Given up: a Start that was on its way when the server died does not run it any more.
+  line.send(request("at_other", "touch ghost").to_frame());
+  EXPECT_EQ(line.end_of("at_other").outcome, Outcome::kNotStarted);
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "cwd/ghost"));
   ASSERT_TRUE(base::write_file_durably(dir_ / "cwd/go", ""));
   EXPECT_EQ(line.end_of("at_live").exit_code, 7);
   EXPECT_EQ(log_of("at_live"), "begin\nend\n");

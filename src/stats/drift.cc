@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/assert.h"
 #include "stats/kolmogorov.h"
@@ -42,28 +43,26 @@ double exact_two_sample(int64_t n, int64_t m, int64_t gap) {
   };
   const auto last = [&](int64_t t) { return std::min<int64_t>({n, t, (t * n + gap - 1) / rows}); };
 
-  std::vector<double> alive(static_cast<size_t>(n) + 2), next(static_cast<size_t>(n) + 2);
+  // Index i + 1, with a zero on either side of the band, so that the inner loop has no branch.
+  std::vector<double> alive(static_cast<size_t>(n) + 4), next(static_cast<size_t>(n) + 4);
   double touched = 0;
-  alive[0] = 1;  // index i
+  alive[1] = 1;
   int64_t low = 0, high = 0;
   for (int64_t t = 0; t < rows && low <= high; ++t) {
     const double left = static_cast<double>(rows - t);
-    const auto step = [&](int64_t i) {  // the mass that arrives at (i, t + 1 - i)
-      double mass = 0;
-      if (i >= low && i <= high) mass += alive[static_cast<size_t>(i)] * static_cast<double>(m - (t - i)) / left;
-      if (i - 1 >= low && i - 1 <= high)
-        mass += alive[static_cast<size_t>(i - 1)] * static_cast<double>(n - (i - 1)) / left;
-      return mass;
-    };
-    const int64_t new_low = first(t + 1), new_high = last(t + 1);
-    for (int64_t i = low; i < std::min(new_low, high + 2); ++i) touched += step(i);
-    for (int64_t i = std::max(low, new_high + 1); i <= high + 1; ++i) {
-      if (i >= new_low) touched += step(i);
+    const int64_t new_low = std::max(low, first(t + 1)), new_high = std::min(high + 1, last(t + 1));
+    const double* here = alive.data() + 1;
+    double* there = next.data() + 1;
+    // What arrives at (i, t + 1 - i): by a current row from (i, t - i), by a reference row from (i - 1, t + 1 - i).
+    double by_current = static_cast<double>(m - t + low), by_reference = static_cast<double>(n - low + 1);
+    for (int64_t i = low; i <= high + 1; ++i, by_current += 1, by_reference -= 1) {
+      there[i] = (here[i] * by_current + here[i - 1] * by_reference) / left;
     }
-    const int64_t from = std::max(low, new_low), to = std::min(high + 1, new_high);
-    for (int64_t i = from; i <= to; ++i) next[static_cast<size_t>(i)] = step(i);
+    for (int64_t i = low; i < new_low; ++i) touched += std::exchange(there[i], 0.0);
+    for (int64_t i = std::max(low, new_high + 1); i <= high + 1; ++i) touched += std::exchange(there[i], 0.0);
+    there[new_low - 1] = there[new_high + 1] = 0;
     std::swap(alive, next);
-    low = from, high = to;
+    low = new_low, high = new_high;
   }
   return std::min(touched, 1.0);
 }
@@ -133,9 +132,8 @@ double psi_of(std::span<const double> reference, std::span<const double> current
 
 int64_t ks_gap(const Sample& reference, const Sample& current) {
   int64_t gap = 0;
-  merge(reference, current, [&](double, int64_t i, int64_t j) {
-    gap = std::max(gap, std::abs(i * current.rows - j * reference.rows));
-  });
+  merge(reference, current,
+        [&](double, int64_t i, int64_t j) { gap = std::max(gap, std::abs(i * current.rows - j * reference.rows)); });
   return gap;
 }
 

@@ -29,7 +29,8 @@ std::vector<Window> newest_judged(store::Tx& tx, std::string_view endpoint, int6
   return windows;
 }
 
-constexpr std::string_view kAlertColumns = "SELECT id, endpoint, revision, raised_us, ended_us, kind, numbers FROM alerts ";
+constexpr std::string_view kAlertColumns =
+    "SELECT id, endpoint, revision, raised_us, ended_us, kind, numbers FROM alerts ";
 
 std::vector<Alert> read_alerts(store::Rows rows) {
   std::vector<Alert> alerts;
@@ -39,7 +40,8 @@ std::vector<Alert> read_alerts(store::Rows rows) {
   return alerts;
 }
 
-std::optional<std::string> open_alert(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view kind) {
+std::optional<std::string> open_alert(store::Tx& tx, std::string_view endpoint, int64_t revision,
+                                      std::string_view kind) {
   store::Rows rows = tx.query(
       "SELECT id FROM alerts WHERE project = ? AND endpoint = ? AND revision = ? AND kind = ? AND ended_us = 0",
       tx.project(), endpoint, revision, kind);
@@ -47,11 +49,12 @@ std::optional<std::string> open_alert(store::Tx& tx, std::string_view endpoint, 
   return rows.str(0);
 }
 
-void raise(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view kind, const std::vector<Window>& windows,
-           std::string_view numbers) {
+void raise(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view kind,
+           const std::vector<Window>& windows, std::string_view numbers) {
   const std::string id = tx.ctx().new_id("al");
   const int64_t raised = tx.exec(
-      "INSERT INTO alerts (project, id, endpoint, revision, kind, raised_us, ended_us, numbers) VALUES (?, ?, ?, ?, ?, ?, 0, ?)"
+      "INSERT INTO alerts (project, id, endpoint, revision, kind, raised_us, ended_us, numbers) VALUES (?, ?, ?, ?, ?, "
+      "?, 0, ?)"
       " ON CONFLICT DO NOTHING",
       tx.project(), id, endpoint, revision, kind, tx.now_us(), numbers);
   if (raised == 0) return;  // somebody else has, for the same episode
@@ -91,7 +94,8 @@ void write_feature(base::JsonWriter& out, const FeatureNumbers& f) {
 }
 
 // Rule, thresholds and, window by window (oldest first), what crossed them.
-std::string window_story(const MonitorSpec& rule, std::vector<Window> windows, const std::vector<WindowNumbers>& numbers) {
+std::string window_story(const MonitorSpec& rule, std::vector<Window> windows,
+                         const std::vector<WindowNumbers>& numbers) {
   std::string text;
   base::JsonWriter out(text);
   out.begin_object();
@@ -108,7 +112,8 @@ std::string window_story(const MonitorSpec& rule, std::vector<Window> windows, c
       if (f.drifted || f.bad_quality || (f.tested && f.p_bh <= rule.ks_alpha)) crossed.push_back(&f);
     }
     if (n.predictions.drifted || n.predictions.p_bh <= rule.ks_alpha) crossed.push_back(&n.predictions);
-    std::ranges::sort(crossed, {}, [](const FeatureNumbers* f) { return std::pair(std::min(f->p_holm, f->quality_p), f->name); });
+    std::ranges::sort(crossed, {},
+                      [](const FeatureNumbers* f) { return std::pair(std::min(f->p_holm, f->quality_p), f->name); });
     out.field("crossed", crossed.size()).key("features").begin_array();
     for (size_t k = 0; k < std::min(crossed.size(), kFeaturesShown); ++k) write_feature(out, *crossed[k]);
     out.end_array().end_object();
@@ -167,7 +172,8 @@ std::string accuracy_story(const MonitorSpec& rule, const AccuracyBaseline& base
 
 }  // namespace
 
-base::Result<void> apply_window_rules(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint, int64_t revision) {
+base::Result<void> apply_window_rules(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint,
+                                      int64_t revision) {
   const auto windows = newest_judged(tx, endpoint, revision, rule.consecutive);
   if (windows.empty()) return tx.status();
   for (const auto& [kind, bad] : {std::pair("drift", &Window::drifted), std::pair("quality", &Window::bad_quality)}) {
@@ -196,7 +202,8 @@ base::Result<void> apply_accuracy_rule(store::Tx& tx, const MonitorSpec& rule, s
     if (open) end(tx, *open, endpoint, "the accuracy is back");
     return tx.status();
   }
-  if (open || windows.size() < static_cast<size_t>(rule.consecutive) || !std::ranges::all_of(windows, below)) return tx.status();
+  if (open || windows.size() < static_cast<size_t>(rule.consecutive) || !std::ranges::all_of(windows, below))
+    return tx.status();
   std::vector<Window> causes;
   for (const LabelledWindow& w : windows) causes.push_back(w.window);
   raise(tx, endpoint, baseline.revision, "accuracy", causes, accuracy_story(rule, baseline, expected, windows));
@@ -217,7 +224,8 @@ std::vector<Alert> list_alerts(store::Tx& tx, std::string_view endpoint, size_t 
 }
 
 std::vector<Alert> open_alerts(store::Tx& tx, std::string_view endpoint) {
-  const std::string sql = std::string(kAlertColumns) + "WHERE project = ? AND (endpoint = ? OR ? = '') AND ended_us = 0 ORDER BY raised_us";
+  const std::string sql =
+      std::string(kAlertColumns) + "WHERE project = ? AND (endpoint = ? OR ? = '') AND ended_us = 0 ORDER BY raised_us";
   return read_alerts(tx.query(sql, tx.project(), endpoint, endpoint));
 }
 
@@ -240,7 +248,8 @@ base::Result<Replay> replay_alert(store::Tx& tx, const Alert& alert, const Profi
   std::vector<WindowNumbers> numbers;
   TRY_SET(const int64_t consecutive, base::required_int(*rule_in, "consecutive"));
   rule.consecutive = static_cast<int>(consecutive);
-  const auto interval_of = [](const base::json::object& in, int64_t& correct, int64_t& rows) -> base::Result<stats::Interval> {
+  const auto interval_of = [](const base::json::object& in, int64_t& correct,
+                              int64_t& rows) -> base::Result<stats::Interval> {
     TRY_SET(correct, base::required_int(in, "correct"));
     TRY_SET(rows, base::required_int(in, "labelled"));
     if (correct < 0 || rows < 1 || correct > rows) return base::invalid("counts of labels that cannot be");
@@ -265,7 +274,8 @@ base::Result<Replay> replay_alert(store::Tx& tx, const Alert& alert, const Profi
     }
     TRY_SET(Window window, get_window(tx, id));
     TRY_SET(WindowNumbers n, parse_window_numbers(window_numbers(tx, id)));
-    if (n.features.size() != profile->features.size()) return base::internal("window '" + id + "' has other features than its baseline");
+    if (n.features.size() != profile->features.size())
+      return base::internal("window '" + id + "' has other features than its baseline");
     recompute(*profile, rule, n);
     windows.push_back(std::move(window));
     numbers.push_back(std::move(n));

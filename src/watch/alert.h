@@ -15,7 +15,8 @@
 namespace watch {
 
 // After a window has been recorded: drift and quality.
-base::Result<void> apply_window_rules(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint, int64_t revision);
+base::Result<void> apply_window_rules(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint,
+                                      int64_t revision);
 // After labels have been joined: the whole interval of the newest labelled windows lies below the baseline's interval.
 base::Result<void> apply_accuracy_rule(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint,
                                        const AccuracyBaseline& baseline);

@@ -20,7 +20,8 @@ base::Result<void> check(const Feedback& f) {
     return base::invalid("a prediction id has 1 to " + std::to_string(kMaxPredictionIdBytes) + " bytes; found " +
                          std::to_string(f.prediction.size()));
   }
-  if (f.row < 0) return base::invalid("prediction '" + f.prediction + "': row " + std::to_string(f.row) + " is below 0");
+  if (f.row < 0)
+    return base::invalid("prediction '" + f.prediction + "': row " + std::to_string(f.row) + " is below 0");
   if (f.at_us < 0) return base::invalid("prediction '" + f.prediction + "': at_us is below 0");
   if (f.label.empty() || f.label.size() > kMaxLabelBytes) {
     return base::invalid("prediction '" + f.prediction + "': a label has 1 to " + std::to_string(kMaxLabelBytes) +
@@ -70,7 +71,8 @@ class WindowFinder {
   base::Result<const std::set<std::string>*> members_of(const std::string& window) {
     const auto [at, fresh] = opened_.try_emplace(window);
     if (fresh) {
-      store::Rows rows = tx_.query("SELECT members FROM window_details WHERE project = ? AND window_id = ?", tx_.project(), window);
+      store::Rows rows =
+          tx_.query("SELECT members FROM window_details WHERE project = ? AND window_id = ?", tx_.project(), window);
       if (rows.next()) {
         TRY_SET(const auto members, parse_members(rows.text(0)));
         for (const auto& [prediction, labels] : members) at->second.insert(prediction);
@@ -106,7 +108,8 @@ base::Result<int64_t> put_feedback(store::Tx& tx, const std::vector<Feedback>& l
     if (inserted > 0) continue;
     // The later word counts; what it was received for first, and its window, stay.
     tx.exec(
-        "UPDATE feedback SET label = ?, at_us = ?, pending = 1, endpoint = CASE WHEN endpoint = '' THEN ? ELSE endpoint END"
+        "UPDATE feedback SET label = ?, at_us = ?, pending = 1, endpoint = CASE WHEN endpoint = '' THEN ? ELSE "
+        "endpoint END"
         " WHERE project = ? AND prediction = ? AND row_index = ?",
         label, at_us, f.endpoint, tx.project(), f.prediction, f.row);
   }
@@ -129,15 +132,17 @@ std::optional<std::string> label_of(store::Tx& tx, std::string_view prediction, 
 
 std::vector<Label> labels_of(store::Tx& tx, std::string_view prediction) {
   std::vector<Label> labels;
-  store::Rows rows = tx.query("SELECT row_index, label, at_us FROM feedback WHERE project = ? AND prediction = ? ORDER BY row_index",
-                              tx.project(), prediction);
+  store::Rows rows =
+      tx.query("SELECT row_index, label, at_us FROM feedback WHERE project = ? AND prediction = ? ORDER BY row_index",
+               tx.project(), prediction);
   while (rows.next()) labels.push_back({rows.i64(0), rows.str(1), rows.i64(2)});
   return labels;
 }
 
 int64_t count_labels(store::Tx& tx, std::string_view endpoint, int64_t since_us) {
-  return tx.query_i64("SELECT COUNT(*) FROM feedback WHERE project = ? AND endpoint = ? AND received_us >= ?", tx.project(),
-                      endpoint, since_us)
+  return tx
+      .query_i64("SELECT COUNT(*) FROM feedback WHERE project = ? AND endpoint = ? AND received_us >= ?", tx.project(),
+                 endpoint, since_us)
       .value_or(0);
 }
 
@@ -165,8 +170,10 @@ base::Result<int64_t> settle_labels(store::Tx& tx, size_t limit, const AccuracyB
       if (found) w.window = found->window, w.endpoint = found->endpoint;
     }
     if (!w.window.empty()) touched.insert(w.window);
-    tx.exec("UPDATE feedback SET pending = 0, window_id = ?, endpoint = ? WHERE project = ? AND prediction = ? AND row_index = ?",
-            w.window, w.endpoint, tx.project(), w.prediction, w.row);
+    tx.exec(
+        "UPDATE feedback SET pending = 0, window_id = ?, endpoint = ? WHERE project = ? AND prediction = ? AND "
+        "row_index = ?",
+        w.window, w.endpoint, tx.project(), w.prediction, w.row);
   }
   std::set<std::string> endpoints;
   for (const std::string& id : touched) {

@@ -11,14 +11,17 @@ namespace watch {
 namespace {
 
 base::Result<void> check(const MonitorSpec& spec) {
-  const auto bad = [&](std::string what) { return base::invalid("monitor of endpoint '" + spec.endpoint + "': " + what); };
+  const auto bad = [&](std::string what) {
+    return base::invalid("monitor of endpoint '" + spec.endpoint + "': " + what);
+  };
   if (spec.endpoint.empty()) return base::invalid("a monitor needs the name of an endpoint");
   if ((spec.window_rows > 0) == (spec.window_us > 0)) return bad("a window is either a number of rows or a time");
   if (spec.window_rows != 0 && (spec.window_rows < kMinWindowRows || spec.window_rows > kMaxWindowRows)) {
     return bad("a window of " + std::to_string(spec.window_rows) + " rows; allowed: " + std::to_string(kMinWindowRows) +
                " to " + std::to_string(kMaxWindowRows));
   }
-  if (spec.window_us < 0 || (spec.window_us > 0 && spec.window_us < kMinWindowUs)) return bad("a window lasts at least one second");
+  if (spec.window_us < 0 || (spec.window_us > 0 && spec.window_us < kMinWindowUs))
+    return bad("a window lasts at least one second");
   if (!(spec.ks_alpha > 0 && spec.ks_alpha < 1)) return bad("ks_alpha must lie between 0 and 1");
   if (!(spec.psi_threshold > 0) || !std::isfinite(spec.psi_threshold)) return bad("psi_threshold must be above 0");
   if (!(spec.drifted_share > 0 && spec.drifted_share <= 1)) return bad("drifted_share must be above 0 and at most 1");
@@ -54,7 +57,8 @@ base::Result<void> put_monitor(store::Tx& tx, const MonitorSpec& spec) {
       "INSERT INTO monitors (project, endpoint, window_rows, window_us, labels_from_feedback, ks_alpha, psi_threshold,"
       " drifted_share, consecutive, changed_us, read_segment, read_offset, read_skip, next_number)"
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 1)"
-      " ON CONFLICT (project, endpoint) DO UPDATE SET window_rows = excluded.window_rows, window_us = excluded.window_us,"
+      " ON CONFLICT (project, endpoint) DO UPDATE SET window_rows = excluded.window_rows, window_us = "
+      "excluded.window_us,"
       " labels_from_feedback = excluded.labels_from_feedback, ks_alpha = excluded.ks_alpha,"
       " psi_threshold = excluded.psi_threshold, drifted_share = excluded.drifted_share,"
       " consecutive = excluded.consecutive, changed_us = excluded.changed_us",
@@ -94,8 +98,8 @@ std::vector<MonitorState> monitors_of_all_projects(store::Tx& tx) {
   return monitors;
 }
 
-base::Result<void> set_baseline(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view profile_digest,
-                                std::string_view evaluation) {
+base::Result<void> set_baseline(store::Tx& tx, std::string_view endpoint, int64_t revision,
+                                std::string_view profile_digest, std::string_view evaluation) {
   TRY(base::Digest::from_hex(base::HashAlgo::kSha256, profile_digest));
   tx.exec(
       "INSERT INTO baselines (project, endpoint, revision, profile, evaluation, set_us) VALUES (?, ?, ?, ?, ?, ?)"
@@ -110,7 +114,8 @@ base::Result<void> set_baseline(store::Tx& tx, std::string_view endpoint, int64_
 
 std::optional<Baseline> get_baseline(store::Tx& tx, std::string_view endpoint, int64_t revision) {
   store::Rows rows = tx.query(
-      "SELECT endpoint, revision, profile, evaluation, set_us FROM baselines WHERE project = ? AND endpoint = ? AND revision = ?",
+      "SELECT endpoint, revision, profile, evaluation, set_us FROM baselines WHERE project = ? AND endpoint = ? AND "
+      "revision = ?",
       tx.project(), endpoint, revision);
   if (!rows.next()) return std::nullopt;
   return Baseline{rows.str(0), rows.i64(1), rows.str(2), rows.str(3), rows.i64(4)};

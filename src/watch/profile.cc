@@ -67,7 +67,8 @@ std::optional<stats::Numbers> as_regression(const std::vector<std::string>& pred
   }
   const stats::Sample sample = stats::sample_of(numbers);
   const bool whole = std::ranges::all_of(sample.values, [](double v) { return v == std::trunc(v); });
-  if (static_cast<int64_t>(sample.values.size()) <= kMaxRegressionClasses || (whole && sample.values.size() < numbers.size() / 4)) {
+  if (static_cast<int64_t>(sample.values.size()) <= kMaxRegressionClasses ||
+      (whole && sample.values.size() < numbers.size() / 4)) {
     return std::nullopt;
   }
   return numbers;
@@ -148,10 +149,14 @@ base::Result<FeatureProfile> read_feature(const base::json::value& value) {
 
 std::string_view name(FeatureKind kind) {
   switch (kind) {
-    case FeatureKind::kNumeric: return "numeric";
-    case FeatureKind::kCategory: return "category";
-    case FeatureKind::kConstant: return "constant";
-    case FeatureKind::kOpaque: return "opaque";
+    case FeatureKind::kNumeric:
+      return "numeric";
+    case FeatureKind::kCategory:
+      return "category";
+    case FeatureKind::kConstant:
+      return "constant";
+    case FeatureKind::kOpaque:
+      return "opaque";
   }
   return "opaque";
 }
@@ -160,9 +165,9 @@ base::Result<Profile> make_profile(const stats::Table& features, const std::vect
                                    const std::vector<std::string>& truth) {
   if (features.rows() == 0) return base::invalid("a baseline needs rows; the table has none");
   if (predictions.size() != features.rows() || (!truth.empty() && truth.size() != features.rows())) {
-    return base::invalid("a baseline of " + std::to_string(features.rows()) + " rows needs as many predictions (found " +
-                         std::to_string(predictions.size()) + ") and, if any, true labels (found " +
-                         std::to_string(truth.size()) + ")");
+    return base::invalid("a baseline of " + std::to_string(features.rows()) +
+                         " rows needs as many predictions (found " + std::to_string(predictions.size()) +
+                         ") and, if any, true labels (found " + std::to_string(truth.size()) + ")");
   }
   Profile profile{.rows = static_cast<int64_t>(features.rows())};
   for (const stats::Column& column : features.columns) {
@@ -200,7 +205,8 @@ base::Result<Profile> parse_profile(std::string_view json) {
   TRY_SET(const auto document, base::parse_json(json));
   TRY_SET(const auto* in, base::as_object(document, "a baseline"));
   TRY_SET(const std::string format, base::required_string(*in, "format"));
-  if (format != kFormat) return base::invalid("the baseline is of format '" + format + "'; this server reads " + std::string(kFormat));
+  if (format != kFormat)
+    return base::invalid("the baseline is of format '" + format + "'; this server reads " + std::string(kFormat));
   Profile profile;
   TRY_SET(profile.rows, base::required_int(*in, "rows"));
   TRY_SET(profile.truth_rows, base::required_int(*in, "truth_rows"));

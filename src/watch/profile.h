@@ -27,21 +27,21 @@ inline constexpr int64_t kBaselineSampleRows = 2000;  // rows kept for the two-s
 struct FeatureProfile {
   std::string name;
   FeatureKind kind = FeatureKind::kOpaque;
-  bool text = false;              // as it comes in requests
-  int64_t rows = 0;               // present
+  bool text = false;  // as it comes in requests
+  int64_t rows = 0;   // present
   int64_t missing = 0;
-  double low = 0, high = 0;       // numeric and numeric constant
-  stats::Bins bins;               // numeric
-  stats::Sample sample;           // numeric: for the two-sample test
+  double low = 0, high = 0;             // numeric and numeric constant
+  stats::Bins bins;                     // numeric
+  stats::Sample sample;                 // numeric: for the two-sample test
   std::vector<std::string> categories;  // category, text constant; sorted
-  std::vector<int64_t> counts;    // per bin or category, of all rows
+  std::vector<int64_t> counts;          // per bin or category, of all rows
 };
 
 struct Profile {
   int64_t rows = 0;
   std::vector<FeatureProfile> features;
-  FeatureProfile predictions;     // named "prediction"; category, unless it is a regression
-  int64_t truth_rows = 0;         // rows whose truth was known, and how many the model had right
+  FeatureProfile predictions;  // named "prediction"; category, unless it is a regression
+  int64_t truth_rows = 0;      // rows whose truth was known, and how many the model had right
   int64_t truth_correct = 0;
 };
 

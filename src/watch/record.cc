@@ -35,7 +35,8 @@ Window read_window(store::Rows& rows) {
 
 // Takes the window's number and moves the reading position, if nobody else has.
 base::Result<int64_t> advance(store::Tx& tx, const ClosedWindow& closed) {
-  const auto number = tx.query_i64("SELECT next_number FROM monitors WHERE project = ? AND endpoint = ?", tx.project(), closed.endpoint);
+  const auto number = tx.query_i64("SELECT next_number FROM monitors WHERE project = ? AND endpoint = ?", tx.project(),
+                                   closed.endpoint);
   const int64_t moved = tx.exec(
       "UPDATE monitors SET read_segment = ?, read_offset = ?, read_skip = ?, next_number = next_number + 1"
       " WHERE project = ? AND endpoint = ? AND read_segment = ? AND read_offset = ? AND read_skip = ?",
@@ -43,7 +44,8 @@ base::Result<int64_t> advance(store::Tx& tx, const ClosedWindow& closed) {
       closed.from.offset, closed.from.skip);
   TRY(tx.status());
   if (!number || moved == 0) {
-    return base::fail(base::Code::kConflict, "the monitor of endpoint '" + closed.endpoint + "' has moved on or is gone");
+    return base::fail(base::Code::kConflict,
+                      "the monitor of endpoint '" + closed.endpoint + "' has moved on or is gone");
   }
   return *number;
 }
@@ -51,8 +53,9 @@ base::Result<int64_t> advance(store::Tx& tx, const ClosedWindow& closed) {
 // Windows beyond the newest kKeptWindows go, two at most for each that comes. What an alert says stays in the alert.
 void trim(store::Tx& tx, std::string_view endpoint, int64_t newest) {
   std::vector<std::pair<int64_t, std::string>> old;
-  store::Rows rows = tx.query("SELECT number, id FROM windows WHERE project = ? AND endpoint = ? AND number <= ? ORDER BY number LIMIT 2",
-                              tx.project(), endpoint, newest - kKeptWindows);
+  store::Rows rows = tx.query(
+      "SELECT number, id FROM windows WHERE project = ? AND endpoint = ? AND number <= ? ORDER BY number LIMIT 2",
+      tx.project(), endpoint, newest - kKeptWindows);
   while (rows.next()) old.emplace_back(rows.i64(0), rows.str(1));
   for (const auto& [number, id] : old) {
     tx.exec("DELETE FROM window_details WHERE project = ? AND window_id = ?", tx.project(), id);
@@ -68,13 +71,16 @@ double as_number(const std::string& text) {
 
 }  // namespace
 
-base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed, const std::optional<AccuracyBaseline>& accuracy) {
+base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed,
+                                   const std::optional<AccuracyBaseline>& accuracy) {
   TRY_SET(const int64_t number, advance(tx, closed));
   const WindowNumbers& numbers = closed.numbers;
   const std::string id = tx.ctx().new_id("wd"), revision = closed.endpoint + "/" + std::to_string(closed.revision);
   tx.exec(
-      "INSERT INTO windows (project, endpoint, number, id, revision, first_us, last_us, closed_us, request_count, row_count,"
-      " judged, drifted, bad_quality, labelled, correct, absolute_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)",
+      "INSERT INTO windows (project, endpoint, number, id, revision, first_us, last_us, closed_us, request_count, "
+      "row_count,"
+      " judged, drifted, bad_quality, labelled, correct, absolute_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+      "?, 0, 0, 0)",
       tx.project(), closed.endpoint, number, id, closed.revision, closed.first_us, closed.last_us, tx.now_us(),
       closed.members.size(), numbers.rows, numbers.judged, numbers.drifted, numbers.bad_quality);
   const std::string numbers_json = to_json(numbers), members_json = members_to_json(closed.members);
@@ -105,7 +111,8 @@ base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed, co
 base::Result<void> recount_labels(store::Tx& tx, std::string_view window) {
   std::map<std::string, std::vector<std::string>> members;
   {
-    store::Rows rows = tx.query("SELECT members FROM window_details WHERE project = ? AND window_id = ?", tx.project(), window);
+    store::Rows rows =
+        tx.query("SELECT members FROM window_details WHERE project = ? AND window_id = ?", tx.project(), window);
     if (rows.next()) {
       TRY_SET(members, parse_members(rows.text(0)));
     }
@@ -126,8 +133,8 @@ base::Result<void> recount_labels(store::Tx& tx, std::string_view window) {
       if (std::isfinite(error)) absolute_error += error;
     }
   }
-  tx.exec("UPDATE windows SET labelled = ?, correct = ?, absolute_error = ? WHERE project = ? AND id = ?", labelled, correct,
-          absolute_error, tx.project(), window);
+  tx.exec("UPDATE windows SET labelled = ?, correct = ?, absolute_error = ? WHERE project = ? AND id = ?", labelled,
+          correct, absolute_error, tx.project(), window);
   std::string body;
   base::JsonWriter out(body);
   out.begin_object().field("labelled", labelled).field("correct", correct).end_object();
@@ -153,7 +160,8 @@ base::Result<Window> get_window(store::Tx& tx, std::string_view id) {
 }
 
 std::string window_numbers(store::Tx& tx, std::string_view id) {
-  store::Rows rows = tx.query("SELECT numbers FROM window_details WHERE project = ? AND window_id = ?", tx.project(), id);
+  store::Rows rows =
+      tx.query("SELECT numbers FROM window_details WHERE project = ? AND window_id = ?", tx.project(), id);
   return rows.next() ? rows.str(0) : "";
 }
 

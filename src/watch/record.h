@@ -1,5 +1,5 @@
-// What the watcher writes: a closed window with the new reading position, in one transaction with the alerts that follow;
-// labels that came late, joined to the windows they touch. Domain functions: see store/store.h.
+// What the watcher writes: a closed window with the new reading position, in one transaction with the alerts that
+// follow; labels that came late, joined to the windows they touch. Domain functions: see store/store.h.
 #pragma once
 
 #include <cstdint>
@@ -50,10 +50,11 @@ struct ClosedWindow {
   std::vector<WindowRows::Member> members;
 };
 // `accuracy`: the revision's baseline, if it has one with true labels.
-base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed, const std::optional<AccuracyBaseline>& accuracy);
+base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed,
+                                   const std::optional<AccuracyBaseline>& accuracy);
 
-// Joins at most `limit` waiting labels of the context's project to their windows, recounts those windows and applies the
-// accuracy rule; answers how many labels were taken.
+// Joins at most `limit` waiting labels of the context's project to their windows, recounts those windows and applies
+// the accuracy rule; answers how many labels were taken.
 base::Result<int64_t> settle_labels(store::Tx& tx, size_t limit, const AccuracyBaselines& baselines);
 // Counts the labelled rows of a window anew. Event "window.labelled".
 base::Result<void> recount_labels(store::Tx& tx, std::string_view window);

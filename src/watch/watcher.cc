@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 
 #include "base/log.h"
@@ -13,19 +14,19 @@
 namespace watch {
 namespace {
 
-constexpr size_t kReadBatch = 256;          // requests
-constexpr size_t kBatchesPerPass = 64;      // of one endpoint, before the others have their turn
-constexpr size_t kLabelBatch = 500;         // labels joined in one transaction
+constexpr size_t kReadBatch = 256;      // requests
+constexpr size_t kBatchesPerPass = 64;  // of one endpoint, before the others have their turn
+constexpr size_t kLabelBatch = 500;     // labels joined in one transaction
 constexpr int64_t kErrorPauseUs = 1'000'000;
 
 // One endpoint's reading: a cursor ahead of the stored position, and the window that fills between the two.
 struct Reading {
-  MonitorState monitor;                     // .position: as stored
+  MonitorState monitor;  // .position: as stored
   ReadPosition cursor;
-  int64_t revision = 0;                     // whose rows the window holds; 0: none yet
-  std::shared_ptr<const Profile> profile;   // of that revision; null: it has no baseline
+  int64_t revision = 0;                    // whose rows the window holds; 0: none yet
+  std::shared_ptr<const Profile> profile;  // of that revision; null: it has no baseline
   std::unique_ptr<WindowRows> window;
-  int64_t refused_until_us = 0;             // monotonic: after an error, not before
+  int64_t refused_until_us = 0;  // monotonic: after an error, not before
 
   void begin_window() { window = std::make_unique<WindowRows>(profile); }
   std::optional<AccuracyBaseline> accuracy() const {
@@ -44,7 +45,8 @@ struct Watcher::Impl {
         clock(c),
         options(o),
         windows(m.counter("lathe_watch_windows_total", "Windows of captured traffic that were closed.")),
-        skipped(m.counter("lathe_watch_skipped_rows_total", "Captured rows of revisions that are no longer live, left unwatched.")),
+        skipped(m.counter("lathe_watch_skipped_rows_total",
+                          "Captured rows of revisions that are no longer live, left unwatched.")),
         errors(m.counter("lathe_watch_errors_total", "Passes over an endpoint that failed and are tried again.")) {}
 
   base::Context context(int64_t project) const {
@@ -53,12 +55,13 @@ struct Watcher::Impl {
     return ctx;
   }
 
-  void run();
+  void run(std::stop_token stop);
   void pass();
   base::Result<void> refresh_monitors();
   base::Result<void> follow(Reading& reading);
   base::Result<bool> read_batch(Reading& reading);
-  base::Result<void> go_live(Reading& reading, std::optional<int64_t> live);
+  base::Result<std::shared_ptr<const Profile>> load_profile(const Reading& reading, int64_t revision);
+  base::Result<void> go_live(Reading& reading, int64_t live);
   base::Result<void> close(Reading& reading, const ReadPosition& to);
   bool window_ends_before(const Reading& reading, int64_t at_us) const;
   bool window_is_full(const Reading& reading) const;
@@ -74,6 +77,7 @@ struct Watcher::Impl {
   base::Counter& errors;
 
   std::map<std::pair<int64_t, std::string>, Reading> readings;
+  bool more = false;         // an endpoint had more to read than its turn allows
   bool rows_changed = true;  // the store may hold other monitors, labels or baselines than we know
 
   std::mutex mutex;
@@ -85,7 +89,9 @@ struct Watcher::Impl {
 };
 
 base::Result<void> Watcher::Impl::refresh_monitors() {
-  const auto list = [](store::Tx& tx) -> base::Result<std::vector<MonitorState>> { return monitors_of_all_projects(tx); };
+  const auto list = [](store::Tx& tx) -> base::Result<std::vector<MonitorState>> {
+    return monitors_of_all_projects(tx);
+  };
   TRY_SET(const auto found, store.read_blocking(context(base::kDefaultProject), list));
   std::map<std::pair<int64_t, std::string>, Reading> now;
   for (const MonitorState& monitor : found) {
@@ -104,31 +110,34 @@ base::Result<void> Watcher::Impl::refresh_monitors() {
   return {};
 }
 
-base::Result<void> Watcher::Impl::go_live(Reading& reading, std::optional<int64_t> live) {
-  if (live.value_or(0) == reading.revision) return {};
-  const std::string& endpoint = reading.monitor.spec.endpoint;
-  std::shared_ptr<const Profile> profile;
-  if (live) {
-    const auto find = [&](store::Tx& tx) -> base::Result<std::optional<Baseline>> { return get_baseline(tx, endpoint, *live); };
-    TRY_SET(const auto baseline, store.read_blocking(context(reading.monitor.project), find));
-    if (baseline) {
-      TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, baseline->profile_digest));
-      TRY_SET(const std::string json, blobs.get(digest));
-      TRY_SET(Profile parsed, parse_profile(json));
-      profile = std::make_shared<const Profile>(std::move(parsed));
-    }
+base::Result<std::shared_ptr<const Profile>> Watcher::Impl::load_profile(const Reading& reading, int64_t revision) {
+  const auto find = [&](store::Tx& tx) -> base::Result<std::optional<Baseline>> {
+    return get_baseline(tx, reading.monitor.spec.endpoint, revision);
+  };
+  TRY_SET(const auto baseline, store.read_blocking(context(reading.monitor.project), find));
+  if (!baseline) return nullptr;
+  TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, baseline->profile_digest));
+  TRY_SET(const std::string json, blobs.get(digest));
+  TRY_SET(Profile parsed, parse_profile(json));
+  return std::make_shared<const Profile>(std::move(parsed));
+}
+
+// Begins anew when another revision is live, or when the live one gets its baseline.
+base::Result<void> Watcher::Impl::go_live(Reading& reading, int64_t live) {
+  const bool other = live != reading.revision;
+  if (!other && (reading.profile || !rows_changed)) return {};
+  TRY_SET(auto profile, load_profile(reading, live));
+  if (!other && !profile) return {};
+  if (other) {
+    const std::string& endpoint = reading.monitor.spec.endpoint;
     const auto end = [&](store::Tx& tx) -> base::Result<int> {
-      TRY(end_alerts_of_other_revisions(tx, endpoint, *live));
+      TRY(end_alerts_of_other_revisions(tx, endpoint, live));
       return 0;
     };
-    const auto open = [&](store::Tx& tx) -> base::Result<bool> {
-      return std::ranges::any_of(open_alerts(tx, endpoint), [&](const Alert& a) { return a.revision != *live; });
-    };
-    TRY_SET(const bool stale, store.read_blocking(context(reading.monitor.project), open));
-    if (stale) TRY(store.write_blocking(context(reading.monitor.project), end));
+    TRY(store.write_blocking(context(reading.monitor.project), end));
   }
   if (reading.window) skipped.add(static_cast<uint64_t>(reading.window->rows()));
-  reading.revision = live.value_or(0);
+  reading.revision = live;
   reading.profile = std::move(profile);
   reading.window.reset();
   return {};
@@ -142,7 +151,8 @@ bool Watcher::Impl::window_is_full(const Reading& reading) const {
 // Windows by time lie on the grid of their length, so that a restart does not move them.
 bool Watcher::Impl::window_ends_before(const Reading& reading, int64_t at_us) const {
   const int64_t length = reading.monitor.spec.window_us;
-  return length > 0 && reading.window && reading.window->rows() > 0 && at_us / length > reading.window->first_us() / length;
+  return length > 0 && reading.window && reading.window->rows() > 0 &&
+         at_us / length > reading.window->first_us() / length;
 }
 
 base::Result<void> Watcher::Impl::close(Reading& reading, const ReadPosition& to) {
@@ -167,15 +177,19 @@ base::Result<void> Watcher::Impl::close(Reading& reading, const ReadPosition& to
 // Answers whether there was anything.
 base::Result<bool> Watcher::Impl::read_batch(Reading& reading) {
   const MonitorSpec& spec = reading.monitor.spec;
-  TRY_SET(const auto batch, source.read(reading.monitor.project, spec.endpoint, reading.cursor.segment, reading.cursor.offset, kReadBatch));
+  if (!source.live_revision(reading.monitor.project, spec.endpoint)) return false;  // not loaded yet: nothing is lost
+  TRY_SET(const auto batch, source.read(reading.monitor.project, spec.endpoint, reading.cursor.segment,
+                                        reading.cursor.offset, kReadBatch));
   // Asked after reading: rows of a revision that was not live yet cannot be in the batch.
-  TRY(go_live(reading, source.live_revision(reading.monitor.project, spec.endpoint)));
+  const auto live = source.live_revision(reading.monitor.project, spec.endpoint);
+  if (!live) return false;
+  TRY(go_live(reading, *live));
   const auto begin = static_cast<size_t>(reading.cursor.skip);
   bool any = false;
   for (size_t i = begin; i < batch.requests.size(); ++i) {
     const Request& request = batch.requests[i];
     any = true;
-    if (reading.revision == 0 || request.revision != reading.revision) {
+    if (request.revision != reading.revision) {
       skipped.add(request.row_count);
       reading.cursor.skip = static_cast<int64_t>(i + 1);
       continue;
@@ -199,7 +213,7 @@ base::Result<void> Watcher::Impl::follow(Reading& reading) {
   for (size_t i = 0; i < kBatchesPerPass; ++i) {
     TRY_SET(const bool any, read_batch(reading));
     if (!any) break;
-    if (i + 1 == kBatchesPerPass) woken = true;
+    if (i + 1 == kBatchesPerPass) more = true;
   }
   // Nothing came since the window's time was over: it closes by the clock.
   if (window_ends_before(reading, clock.wall_us() - options.late_us)) TRY(close(reading, reading.cursor));
@@ -207,7 +221,9 @@ base::Result<void> Watcher::Impl::follow(Reading& reading) {
 }
 
 base::Result<void> Watcher::Impl::settle() {
-  const auto find = [](store::Tx& tx) -> base::Result<std::vector<int64_t>> { return projects_with_waiting_labels(tx); };
+  const auto find = [](store::Tx& tx) -> base::Result<std::vector<int64_t>> {
+    return projects_with_waiting_labels(tx);
+  };
   TRY_SET(const auto projects, store.read_blocking(context(base::kDefaultProject), find));
   for (const int64_t project : projects) {
     AccuracyBaselines baselines;
@@ -217,8 +233,8 @@ base::Result<void> Watcher::Impl::settle() {
     }
     while (true) {
       TRY_SET(const int64_t taken, store.write_blocking(context(project), [&](store::Tx& tx) {
-                return settle_labels(tx, kLabelBatch, baselines);
-              }));
+        return settle_labels(tx, kLabelBatch, baselines);
+      }));
       if (taken < static_cast<int64_t>(kLabelBatch)) break;
     }
   }
@@ -250,14 +266,13 @@ void Watcher::Impl::pass() {
   rows_changed = false;
 }
 
-void Watcher::Impl::run() {
-  const auto stop = thread.get_stop_token();
+void Watcher::Impl::run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     {
       std::unique_lock lock(mutex);
       const auto idle = std::chrono::microseconds(readings.empty() ? options.idle_us * 40 : options.idle_us);
-      changed.wait_for(lock, stop, idle, [&] { return woken; });
-      woken = false;
+      changed.wait_for(lock, stop, idle, [&] { return woken || more; });
+      woken = more = false;
     }
     if (stop.stop_requested()) break;
     pass();
@@ -275,7 +290,8 @@ Watcher::Watcher(store::Store& store, blob::BlobStore& blobs, RequestSource& sou
     impl->woken = true;
     impl->changed.notify_one();
   });
-  if (options.idle_us > 0) impl_->thread = std::jthread([impl = impl_.get()] { impl->run(); });
+  if (options.idle_us > 0)
+    impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->run(stop); });
 }
 
 Watcher::~Watcher() {

@@ -51,7 +51,8 @@ void count_texts(const FeatureProfile& profile, const std::vector<std::string>& 
 }
 
 FeatureNumbers count(const FeatureProfile& profile, const WindowRows::Column& column) {
-  FeatureNumbers out{.name = profile.name, .kind = profile.kind, .missing = column.missing, .wrong_type = column.wrong_type};
+  FeatureNumbers out{
+      .name = profile.name, .kind = profile.kind, .missing = column.missing, .wrong_type = column.wrong_type};
   if (profile.text) {
     count_texts(profile, column.texts, out);
   } else {
@@ -104,7 +105,8 @@ void test_drift(const FeatureProfile& profile, FeatureNumbers& f) {
       f.tested = true;
       f.p = excess_p(f.off_constant, f.rows, 0, profile.rows);
       break;
-    case FeatureKind::kOpaque: break;
+    case FeatureKind::kOpaque:
+      break;
   }
 }
 
@@ -115,8 +117,9 @@ void test_quality(const FeatureProfile& profile, int64_t window_rows, int64_t fe
   const double tests = static_cast<double>(feature_count * kQualityTests);
   const auto test = [&](int64_t marked, int64_t reference_marked) {
     const int64_t reference_rows = profile.rows + profile.missing;
-    const double excess = static_cast<double>(marked) / static_cast<double>(window_rows) -
-                          static_cast<double>(reference_marked) / static_cast<double>(std::max<int64_t>(1, reference_rows));
+    const double excess =
+        static_cast<double>(marked) / static_cast<double>(window_rows) -
+        static_cast<double>(reference_marked) / static_cast<double>(std::max<int64_t>(1, reference_rows));
     const double p = std::min(1.0, tests * excess_p(marked, window_rows, reference_marked, reference_rows));
     f.quality_p = std::min(f.quality_p, p);
     f.bad_quality |= excess >= kQualityShare && p <= rule.ks_alpha;
@@ -236,7 +239,8 @@ void recompute(const Profile& profile, const MonitorSpec& rule, WindowNumbers& n
   ASSERT_ALWAYS(numbers.features.size() == profile.features.size());
   for (size_t i = 0; i < profile.features.size(); ++i) {
     test_drift(profile.features[i], numbers.features[i]);
-    test_quality(profile.features[i], numbers.rows, static_cast<int64_t>(profile.features.size()), rule, numbers.features[i]);
+    test_quality(profile.features[i], numbers.rows, static_cast<int64_t>(profile.features.size()), rule,
+                 numbers.features[i]);
   }
   test_drift(profile.predictions, numbers.predictions);
   judge(rule, numbers);

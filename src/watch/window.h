@@ -20,14 +20,14 @@ namespace watch {
 
 // A captured request, in the shape that monitoring reads (serve/capture.h, adapted by src/server).
 struct Request {
-  std::string id;                          // "pr_…"
+  std::string id;  // "pr_…"
   int64_t at_us = 0;
   int64_t revision = 0;
-  std::vector<std::string> features;       // numeric
-  std::vector<double> rows;                // row-major; NaN: missing
+  std::vector<std::string> features;  // numeric
+  std::vector<double> rows;           // row-major; NaN: missing
   std::vector<std::string> text_features;
-  std::vector<std::string> texts;          // row-major; "": missing
-  std::vector<std::string> labels;         // predicted, one per row
+  std::vector<std::string> texts;   // row-major; "": missing
+  std::vector<std::string> labels;  // predicted, one per row
   uint32_t row_count = 0;
 };
 
@@ -81,14 +81,14 @@ class WindowRows {
 struct FeatureNumbers {
   std::string name;
   FeatureKind kind = FeatureKind::kOpaque;
-  int64_t rows = 0;             // present and of the right type
+  int64_t rows = 0;  // present and of the right type
   int64_t missing = 0, wrong_type = 0;
-  int64_t out_of_range = 0;     // outside what the baseline saw
-  int64_t far_out_of_range = 0; // … by more than its whole span
-  int64_t unseen = 0;           // rows of categories that the baseline lacks
-  int64_t off_constant = 0;     // rows that differ from the constant
-  std::vector<int64_t> counts;  // by the baseline's bins, or categories and one more for the unseen
-  int64_t gap = 0;              // Kolmogorov–Smirnov (stats/drift.h)
+  int64_t out_of_range = 0;      // outside what the baseline saw
+  int64_t far_out_of_range = 0;  // … by more than its whole span
+  int64_t unseen = 0;            // rows of categories that the baseline lacks
+  int64_t off_constant = 0;      // rows that differ from the constant
+  std::vector<int64_t> counts;   // by the baseline's bins, or categories and one more for the unseen
+  int64_t gap = 0;               // Kolmogorov–Smirnov (stats/drift.h)
   // From the above and the baseline:
   double d = 0, psi = 0, p = 1;
   double p_holm = 1, p_bh = 1;  // corrected over the family that the feature belongs to
@@ -100,9 +100,9 @@ struct FeatureNumbers {
 
 struct WindowNumbers {
   int64_t rows = 0;
-  int64_t family = 0;          // tested varying features and predictions, over which Holm and BH correct
+  int64_t family = 0;  // tested varying features and predictions, over which Holm and BH correct
   int64_t constant_family = 0;
-  double drifted_share = 0;    // of the family, by Benjamini–Hochberg
+  double drifted_share = 0;  // of the family, by Benjamini–Hochberg
   bool judged = false;
   bool drifted = false;
   bool bad_quality = false;

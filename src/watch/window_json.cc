@@ -12,10 +12,14 @@ struct IntField {
   int64_t FeatureNumbers::* member;
 };
 constexpr IntField kInts[] = {
-    {"rows", &FeatureNumbers::rows},         {"missing", &FeatureNumbers::missing},
-    {"wrong_type", &FeatureNumbers::wrong_type}, {"out_of_range", &FeatureNumbers::out_of_range},
-    {"far_out_of_range", &FeatureNumbers::far_out_of_range}, {"unseen", &FeatureNumbers::unseen},
-    {"off_constant", &FeatureNumbers::off_constant}, {"gap", &FeatureNumbers::gap},
+    {"rows", &FeatureNumbers::rows},
+    {"missing", &FeatureNumbers::missing},
+    {"wrong_type", &FeatureNumbers::wrong_type},
+    {"out_of_range", &FeatureNumbers::out_of_range},
+    {"far_out_of_range", &FeatureNumbers::far_out_of_range},
+    {"unseen", &FeatureNumbers::unseen},
+    {"off_constant", &FeatureNumbers::off_constant},
+    {"gap", &FeatureNumbers::gap},
 };
 struct DoubleField {
   std::string_view key;
@@ -34,7 +38,8 @@ constexpr FlagField kFlags[] = {
     {"drifted", &FeatureNumbers::drifted},
     {"bad_quality", &FeatureNumbers::bad_quality},
 };
-constexpr FeatureKind kKinds[] = {FeatureKind::kNumeric, FeatureKind::kCategory, FeatureKind::kConstant, FeatureKind::kOpaque};
+constexpr FeatureKind kKinds[] = {FeatureKind::kNumeric, FeatureKind::kCategory, FeatureKind::kConstant,
+                                  FeatureKind::kOpaque};
 
 void write(base::JsonWriter& out, const FeatureNumbers& f) {
   out.begin_object().field("name", f.name).field("kind", name(f.kind));
@@ -75,7 +80,8 @@ base::Result<FeatureNumbers> read_feature(const base::json::value& value) {
   if (in->contains("counts")) {
     TRY_SET(const auto* counts, base::required_array(*in, "counts"));
     for (const auto& count : *counts) {
-      if (!count.is_int64() || count.get_int64() < 0) return base::invalid("counts of feature '" + f.name + "' must be whole numbers");
+      if (!count.is_int64() || count.get_int64() < 0)
+        return base::invalid("counts of feature '" + f.name + "' must be whole numbers");
       f.counts.push_back(count.get_int64());
     }
   }
