@@ -98,8 +98,8 @@ class Events:
         self.connection.request("GET", "/api/lathe/v1/events?after=0.0", headers={"Accept": "text/event-stream"})
         self.stream = self.connection.getresponse()
 
-    def next(self):
-        while True:
+    def next(self, until):
+        while time.monotonic() < until:  # the stream's heartbeats keep the socket alive, and this loop turning
             line = self.stream.readline()
             if not line:
                 raise Broken("the server closed the event stream")
@@ -107,22 +107,22 @@ class Events:
                 event = json.loads(line[6:])
                 self.seen.append(event)
                 return event
+        raise TimeoutError
 
     def wait(self, what, wanted):
         """The next event for which `wanted` answers true; a run that fails meanwhile ends the demo."""
         until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
+        while True:
             try:
-                event = self.next()
+                event = self.next(until)
             except TimeoutError:
-                break
+                raise Broken(f"waited {PATIENCE_S} s in vain for: {what}") from None
             if event["kind"] == "pipeline_run.failed":
                 raise Broken("a pipeline run failed:\n" + self.explain(event["subject"]["id"]))
             if wanted(event):
                 return event
             if self.idle:
                 self.idle()
-        raise Broken(f"waited {PATIENCE_S} s in vain for: {what}")
 
     def wait_for(self, kind, subject=None):
         return self.wait(kind, lambda e: e["kind"] == kind and (subject is None or e["subject"]["id"] == subject))
@@ -357,6 +357,7 @@ def main():
     parser.add_argument("--lathe", default=str(ROOT / "build/release/lathe"), help="the binary")
     parser.add_argument("--keep", action="store_true", help="keep the demo's folder")
     args = parser.parse_args()
+    args.lathe = os.path.abspath(args.lathe)
     args.started = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lathe-demo-"))
     demo = Demo(args, folder)
