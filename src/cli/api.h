@@ -8,7 +8,6 @@
 // Thread: one.
 #pragma once
 
-#include <boost/json/fwd.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -16,6 +15,10 @@
 #include "base/fs.h"
 #include "cli/command.h"
 #include "net/client.h"
+
+namespace boost::json {
+class value;  // base/json.h in .cc files
+}
 
 namespace cli {
 

@@ -1,6 +1,7 @@
 // lathe data …: what has been prepared, and how versions differ.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
 #include <memory>

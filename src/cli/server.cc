@@ -14,7 +14,9 @@
 #include "base/limits.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "data/duckdb.h"
 #include "flow/warden.h"
+#include "serve/model.h"
 #include "server/config.h"
 #include "server/run.h"
 #include "server/version.h"
@@ -76,6 +78,39 @@ void down(const base::Path& dir) {
   if (const auto ended = flow::stop_warden(dir, kDownPatienceUs); !ended) throw Failure(kRefused, ended.error().message);
 }
 
+// One line per optional part: where it was found, or why not and what its absence switches off.
+void report(const char* what, const base::Result<std::string>& found, const char* off) {
+  if (found) {
+    std::printf("ok    %-14s %s\n", what, found->c_str());
+  } else {
+    std::printf("none  %-14s %s; off: %s\n", what, found.error().message.c_str(), off);
+  }
+}
+
+base::Result<std::string> cgroup_delegated() {
+  TRY_SET(const std::string own, base::read_file("/proc/self/cgroup", 1 << 16));
+  const size_t at = own.find("0::");
+  if (at == std::string::npos) return base::not_found("cgroup v2 is not mounted");
+  const base::Path group = "/sys/fs/cgroup" + own.substr(at + 3, own.find('\n', at) - at - 3);
+  if (access((group / "cgroup.subtree_control").c_str(), W_OK) != 0) return base::not_found(group.string() + " is not ours to write");
+  return group.string();
+}
+
+base::Result<std::string> writable(const base::Path& dir) {
+  TRY(base::make_dirs(dir, 0700));
+  if (access(dir.c_str(), W_OK | X_OK) != 0) return base::errno_error(dir.string(), errno);
+  return std::filesystem::absolute(dir).string();
+}
+
+void doctor(const server::Config& config, Common& common) {
+  const auto dir = writable(config.dir);
+  report("state folder", dir, "everything");
+  report("ONNX Runtime", serve::onnxruntime_library(), "loading, evaluating and serving ONNX models");
+  report("DuckDB", data::duckdb_library(), "preparing data");
+  report("cgroup v2", cgroup_delegated(), "exact memory limits of stages (their memory is sampled instead)");
+  if (!dir) common.exit_code = kRefused;
+}
+
 void status(const Common& common) {
   Api api(common);
   const auto answer = api.get("/status");
@@ -102,6 +137,9 @@ void add_server_commands(CLI::App& app, Common& common) {
 
   auto* config = app.add_subcommand("config", "Print each setting and where it came from");
   config->callback([flags = add_setting_flags(*config)] { print_config(load(*flags)); });
+
+  auto* doctor_command = app.add_subcommand("doctor", "Report optional libraries and what their absence switches off");
+  doctor_command->callback([flags = add_setting_flags(*doctor_command), &common] { doctor(load(*flags), common); });
 
   app.add_subcommand("status", "Ask the server how it is")->callback([&common] { status(common); });
   app.add_subcommand("version", "Print the version")->callback([] { std::printf("lathe %s\n", std::string(server::kVersion).c_str()); });

@@ -3,6 +3,7 @@
 // the server, and the upload.
 #include <fcntl.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -63,12 +64,30 @@ void fetch_traffic(Api& api, const std::string& endpoint, const base::Path& to) 
   if (failed) throw Failure(kRefused, failed->message);
 }
 
-data::Prepared retrain(const PrepareOptions& options, Api& api, const base::Path& scratch, const base::Path& out) {
-  if (options.endpoint.empty()) throw Failure(kUsage, "a retraining takes labelled traffic: --endpoint NAME says whose");
-  std::string which = options.base_version;
-  if (which.empty()) which = run_param("LATHE_PARAM_CHAMPION_DATA");
-  if (which.empty()) which = "latest";
-  const auto base_version = api.get("/data/" + net::percent_encode(options.name) + "/versions/" + net::percent_encode(which));
+std::string version_path(const std::string& name, const std::string& which) {
+  return "/data/" + net::percent_encode(name) + "/versions/" + net::percent_encode(which);
+}
+
+// The data version that the live model was trained on: the nearest one of this data set in the revision's lineage.
+// "" if nothing is live.
+std::string champion_data(Api& api, const std::string& endpoint, const std::string& name) {
+  const auto answer = api.try_call({}, "/endpoints/" + net::percent_encode(endpoint));
+  if (answer.status == 404) return "";
+  const auto found = answer.status == 200 ? value_of(base::parse_json(answer.body)) : api.get("/endpoints/" + net::percent_encode(endpoint));
+  const int64_t live = found.at("live_revision").to_number<int64_t>();
+  if (live == 0) return "";
+  const std::string revision = "revision:" + endpoint + "/" + std::to_string(live);
+  const auto lineage = api.get("/lineage/" + net::percent_encode(revision) + "?direction=upstream");
+  for (const auto& node : lineage.at("nodes").as_array()) {
+    if (node.at("kind").as_string() != "data_version") continue;
+    const std::string id(node.at("id").as_string());
+    if (api.try_call({}, version_path(name, id)).status == 200) return id;
+  }
+  throw Failure(kRefused, "the lineage of " + revision + " names no version of '" + name + "'; --base VERSION says what to go on from");
+}
+
+data::Prepared retrain(const PrepareOptions& options, Api& api, const std::string& which, const base::Path& scratch, const base::Path& out) {
+  const auto base_version = api.get(version_path(options.name, which));
   data::RetrainRequest request;
   request.base_version = base_version.at("id").as_string();
   request.base_dir = scratch / "base";
@@ -120,14 +139,21 @@ void publish(Api& api, const PrepareOptions& options, const data::Prepared& prep
   if (!base_version.empty()) body["base_version"] = base_version;
   const auto version = api.post("/data/" + net::percent_encode(options.name) + "/versions", body);
   std::printf("%s@%lld  %s\n%s\n", options.name.c_str(), static_cast<long long>(version.at("number").as_int64()),
-              std::string_view(version.at("id").as_string()).data(), describe_rows(prepared.rows).c_str());
+              version.at("id").as_string().c_str(), describe_rows(prepared.rows).c_str());
 }
 
 void run(const PrepareOptions& options, const Common& common) {
-  // In a run that retrains, a data set without feedback (no --endpoint) is prepared as ever.
-  const bool again = options.retrain || (run_param("LATHE_PARAM_RETRAIN") == "1" && !options.endpoint.empty());
+  if (options.retrain && options.endpoint.empty()) throw Failure(kUsage, "a retraining takes labelled traffic: --endpoint NAME says whose");
+  // A data set without an endpoint takes no traffic: at a retraining it is prepared from its files, as ever.
+  bool again = !options.endpoint.empty() && (options.retrain || run_param("LATHE_PARAM_RETRAIN") == "1");
   std::unique_ptr<Api> api;
   if (again || options.out.empty()) api = std::make_unique<Api>(common);  // found before the work, not after it
+  std::string which = options.base_version.empty() ? run_param("LATHE_PARAM_CHAMPION_DATA") : options.base_version;
+  if (again && which.empty()) which = champion_data(*api, options.endpoint, options.name);
+  if (again && which.empty()) {
+    std::printf("nothing is live on endpoint %s yet: prepared from the files\n", options.endpoint.c_str());
+    again = false;
+  }
   const ScratchDir scratch("lathe-prepare-");
   base::Path out = scratch.path() / "out";
   if (!options.out.empty()) {
@@ -136,7 +162,7 @@ void run(const PrepareOptions& options, const Common& common) {
     if (std::filesystem::exists(out, ignored) && !std::filesystem::is_empty(out, ignored)) throw Failure(kUsage, "--out " + options.out + " is not an empty folder");
   }
   if (auto made = base::make_dirs(out); !made) throw Failure(kRefused, made.error().message);
-  const data::Prepared prepared = again ? retrain(options, *api, scratch.path(), out) : prepare_files(options, out);
+  const data::Prepared prepared = again ? retrain(options, *api, which, scratch.path(), out) : prepare_files(options, out);
   std::ignore = base::remove_tree(out / ".work");
   if (!options.out.empty()) {
     std::printf("%s: %s\n", options.out.c_str(), describe_rows(prepared.rows).c_str());
@@ -154,12 +180,12 @@ void add_step_prepare(CLI::App& app, Common& common) {
   auto* command = step.add_subcommand("prepare", "Raw files → a data version: rejects, split, fitted transform, profile");
   auto options = std::make_shared<PrepareOptions>();
   command->add_option("name", options->name, "the data set's name")->required();
-  command->add_option("--files", options->files, "raw files: CSV or Parquet, shell patterns allowed; may be repeated");
+  command->add_option("--files", options->files, "raw files: CSV or Parquet, shell patterns allowed; may be repeated")->allow_extra_args(false);
   command->add_option("--label", options->label, "the label's column");
   command->add_option("--spec", options->spec, "what is declared: prepare.yaml (docs/formats/prepare.md)");
   command->add_option("--endpoint", options->endpoint, "whose labelled traffic joins at a retraining");
   command->add_flag("--retrain", options->retrain, "go on from a version, with labelled traffic (a run's parameter retrain=1 says the same)");
-  command->add_option("--base", options->base_version, "the version to go on from [the run's parameter champion_data, else the latest]");
+  command->add_option("--base", options->base_version, "the version to go on from [the run's parameter champion_data, else what the live model was trained on]");
   command->add_option("--memory", options->memory, "DuckDB's limit; past it it spills to disk")->capture_default_str();
   command->add_option("--out", options->out, "write the files to this empty folder, and publish nothing");
   command->callback([options, &common] { run(*options, common); });

@@ -1,6 +1,6 @@
 #include "net/asio_loop.h"
 
-#include "net/asio.h"
+#include "net/asio_internal.h"
 
 namespace net {
 

@@ -25,7 +25,7 @@ class AsioLoop final : public base::Loop {
   void cancel(TimerId timer) override;
 
   struct Impl;
-  Impl& impl() { return *impl_; }  // net's own .cc files (asio.h)
+  Impl& impl() { return *impl_; }  // net's own .cc files (asio_internal.h)
 
  private:
   std::unique_ptr<Impl> impl_;

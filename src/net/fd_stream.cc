@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "net/asio.h"
+#include "net/asio_internal.h"
 #include "net/stream.h"
 
 namespace net {

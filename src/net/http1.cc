@@ -276,7 +276,9 @@ void Http1Connection::sweep(int64_t now_us) {
   if (in_handler_) {
     const int64_t deadline_us = request_->ctx.deadline_mono_us;
     const bool late = deadline_us != 0 && now_us > deadline_us;
-    const bool ended = endless_ && shared_.draining.load(std::memory_order_relaxed);
+    // A drain ends live streams at once; an upload or a download without a deadline may still come to its end.
+    const bool live = endless_ && response_->started() && !response_->sized;
+    const bool ended = live && shared_.draining.load(std::memory_order_relaxed);
     if (wait_ == Wait::kBody && late) expired = true;
     if (late || ended) stop_.request_stop();
     if (late || ended) close_ = true;

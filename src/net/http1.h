@@ -89,7 +89,7 @@ class Http1Connection {
   int override_status_ = 0;      // 408 after a stalled body, whatever words the door found for it
   int8_t same_user_ = -1;        // not asked yet
   bool in_handler_ = false;
-  bool endless_ = false;         // the route has no deadline: a stream, ended at once by a drain
+  bool endless_ = false;         // the route has no deadline
   bool timed_out_ = false;
   bool gone_ = false;
   bool close_ = false;           // after this answer

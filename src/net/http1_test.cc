@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
-#include "net/test_server.h"
+#include "net/test_internal.h"
 
 namespace net {
 namespace {

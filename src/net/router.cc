@@ -7,6 +7,36 @@
 #include "base/json_writer.h"
 
 namespace net {
+
+std::string_view name(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kLathe: return "lathe";
+    case Protocol::kMlflow: return "mlflow";
+    case Protocol::kMlflowText: return "mlflow-text";
+    case Protocol::kAirflow: return "airflow";
+    case Protocol::kInference: return "inference";
+    case Protocol::kKserveV1: return "kserve-v1";
+    case Protocol::kMlflowScoring: return "mlflow-scoring";
+    case Protocol::kSeldon: return "seldon";
+    case Protocol::kHub: return "hub";
+    case Protocol::kPage: return "page";
+    case Protocol::kOps: return "ops";
+  }
+  return "page";
+}
+
+std::string_view name(base::Permission permission) {
+  switch (permission) {
+    case base::Permission::kNone: return "none";
+    case base::Permission::kRead: return "read";
+    case base::Permission::kWrite: return "write";
+    case base::Permission::kRunCode: return "run-code";
+    case base::Permission::kInfer: return "infer";
+    case base::Permission::kAdmin: return "admin";
+  }
+  return "admin";
+}
+
 namespace {
 
 constexpr size_t kMethods = 7;

@@ -23,6 +23,9 @@ namespace net {
 enum class Protocol : uint8_t { kLathe, kMlflow, kMlflowText, kAirflow, kInference, kKserveV1, kMlflowScoring,
                                 kSeldon, kHub, kPage, kOps };
 
+std::string_view name(Protocol protocol);            // "lathe", "mlflow", …
+std::string_view name(base::Permission permission);  // "none", "read", …
+
 struct RouteLimits {
   size_t body_bytes = base::limits::kSmallBody;
   int64_t deadline_us = base::limits::kRequestUs;  // 0: none (streams)

@@ -15,7 +15,7 @@
 #include "base/assert.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "net/asio.h"
+#include "net/asio_internal.h"
 #include "net/http1.h"
 #include "net/peer.h"
 

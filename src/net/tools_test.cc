@@ -6,7 +6,7 @@
 #include "net/broadcast.h"
 #include "net/client.h"
 #include "net/offload.h"
-#include "net/test_server.h"
+#include "net/test_internal.h"
 #include "net/text.h"
 
 namespace net {

@@ -1,3 +1,4 @@
+// Lathe's version; the number lives in the top CMakeLists.txt.
 #pragma once
 
 #include <string_view>

@@ -54,10 +54,12 @@ Numbers present(const Numbers& values) {
   return out;
 }
 
+// Never outside the values' range: rounding must not move the mean of equal values off them.
 double mean_of(const Numbers& values) {
   ExactSum sum;
   for (const double x : values) sum.add(x);
-  return sum.value() / static_cast<double>(values.size());
+  const auto [low, high] = std::ranges::minmax(values);
+  return std::clamp(sum.value() / static_cast<double>(values.size()), low, high);
 }
 
 double median_of(Numbers values) {

@@ -62,7 +62,7 @@ Result<Token> Lexer::name() {
   bool one_double_quoted = text_[at_] == '"';
   while (at_ < text_.size()) {
     const char c = text_[at_];
-    if (c == '"' || c == '`') {
+    if (c == '"' || c == '`' || (c == '\'' && at_ > begin)) {
       TRY(quoted(c));
     } else if (is_name_char(c)) {
       while (at_ < text_.size() && is_name_char(text_[at_])) ++at_;

@@ -137,7 +137,10 @@ Result<Page<RegisteredModel>> search_registered_models(store::Tx& tx, const Regi
   const PageEnd end = run_page(tx, query, [&](store::Rows& rows) { page.rows.push_back(read_registered(rows)); });
   TRY(tx.status());
   if (end.more) page.next_token = encode_page_token(text, end.last);
-  for (RegisteredModel& model : page.rows) load_registered(tx, model);
+  for (RegisteredModel& model : page.rows) {
+    load_registered(tx, model);
+    std::ranges::sort(model.latest_versions, {}, &ModelVersion::version);
+  }
   return page;
 }
 

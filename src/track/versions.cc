@@ -80,12 +80,12 @@ void note_version_on_model(store::Tx& tx, std::string_view model_id, std::string
 }
 
 // Files below a run's or model's root get rows under a root of the version's own (the same blobs): a version's files
-// then stay what they were, and every reader finds them at the top of one root.
+// then stay what they were, no upload reaches them, and every reader finds them at the top of one root.
 std::string root_of_version(store::Tx& tx, const ArtifactPlace& place, int64_t registered, int64_t version) {
   if (place.path.empty()) return place.root;
   const std::vector<blob::Artifact> files = blob::list_artifacts(tx, place.root, place.path);
   if (files.empty()) return "";
-  const std::string root = "mlflow/versions/" + std::to_string(registered) + "/" + std::to_string(version);
+  const std::string root = "model_version/" + std::to_string(registered) + "/" + std::to_string(version);
   for (blob::Artifact file : files) {
     if (file.path == place.path) continue;  // a file, not a folder: not a model
     file.root = root;

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/lathe/errors.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
 #include "core/audit.h"
 #include "core/event.h"
 #include "net/sse.h"
-#include "api/lathe/errors.h"
 
 namespace api::lathe {
+
+std::string_view openapi_json();  // docs/openapi.json, compiled in (CMakeLists.txt)
+
 namespace {
 
 constexpr size_t kPage = 100;
@@ -147,6 +150,20 @@ base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Re
   response.send_json(std::move(body));
 }
 
+base::Task<void> routes_table(const net::RouteTable& table, net::Response& response) {
+  std::string body;
+  base::JsonWriter json(body);
+  json.begin_object().key("routes").begin_array();
+  for (const auto& route : table.routes()) {
+    json.begin_object().field("method", net::name(route.method)).field("pattern", route.pattern);
+    json.field("protocol", net::name(route.protocol)).field("permission", net::name(route.permission));
+    json.field("body_bytes", route.limits.body_bytes).field("deadline_us", route.limits.deadline_us).end_object();
+  }
+  json.end_array().end_object();
+  response.send_json(std::move(body));
+  co_return;
+}
+
 }  // namespace
 
 void add_core_routes(net::RouteTable& routes, const CoreDoor& door) {
@@ -170,6 +187,13 @@ void add_core_routes(net::RouteTable& routes, const CoreDoor& door) {
               }});
   routes.add({Method::kGet, "/api/lathe/v1/audit", Protocol::kLathe, Permission::kAdmin, kNoBody,
               [door](net::Request& request, net::Response& response) { return audit_page(door, request, response); }});
+  routes.add({Method::kGet, "/api/lathe/v1/routes", Protocol::kLathe, Permission::kRead, kNoBody,
+              [&routes](net::Request&, net::Response& response) { return routes_table(routes, response); }});
+  routes.add({Method::kGet, "/api/lathe/v1/openapi.json", Protocol::kLathe, Permission::kRead, kNoBody,
+              [](net::Request&, net::Response& response) -> base::Task<void> {
+                response.send_json(std::string(openapi_json()));
+                co_return;
+              }});
   // One path, two forms: a stream for whoever accepts text/event-stream, else a page.
   routes.add({Method::kGet, "/api/lathe/v1/events", Protocol::kLathe, Permission::kRead,
               {.body_bytes = 0, .deadline_us = 0},

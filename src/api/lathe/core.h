@@ -1,5 +1,5 @@
-// The server's own routes: /health, /metrics, and under /api/lathe/v1 status, audit lines and events (JSON pages, or a
-// live stream of server-sent events that goes on where Last-Event-ID says).
+// The server's own routes: /health, /metrics, and under /api/lathe/v1 status, audit lines, events (JSON pages, or a live
+// stream of server-sent events that goes on where Last-Event-ID says), the table of all routes and openapi.json.
 #pragma once
 
 #include <functional>

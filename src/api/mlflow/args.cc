@@ -1,5 +1,6 @@
 #include "api/mlflow/args.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -71,7 +72,12 @@ void Args::missing(std::string_view path) {
 
 void Args::wrong(std::string_view path, const json::value& value) {
   constexpr size_t kShown = 200;
-  std::string shown = base::to_text(value);
+  std::string shown;
+  if (value.is_double()) {
+    base::append_double(shown, value.as_double());
+  } else {
+    shown = base::to_text(value);
+  }
   if (shown.size() > kShown) shown.resize(kShown), shown += "…";
   if (!net::is_utf8(shown)) shown = "…";  // cut inside a character
   fail({base::Code::kInvalid, "Invalid value " + shown + " for parameter '" + std::string(path) +
@@ -182,6 +188,31 @@ std::optional<bool> Args::boolean(std::string_view name) {
   if (net::equals_ignoring_case(*text, "true")) return true;
   if (net::equals_ignoring_case(*text, "false")) return false;
   fail({base::Code::kInvalid, "Invalid boolean value: " + *text + ", must be 'true' or 'false'."});
+  return std::nullopt;
+}
+
+std::optional<int64_t> Args::choice(std::string_view name, std::span<const std::string_view> names, int64_t first_number) {
+  if (!has(name)) return std::nullopt;
+  json::value shown;
+  if (in_body(request_)) {
+    shown = *find(name);
+  } else {
+    shown = optional_text(name).value_or("");
+  }
+  int64_t number = 0;
+  if (shown.is_int64() || (shown.is_string() && whole(std::string_view(shown.as_string()), number))) {
+    if (shown.is_int64()) number = shown.as_int64();
+    if (number >= first_number && number < first_number + static_cast<int64_t>(names.size())) return number;
+  } else if (shown.is_string()) {
+    const auto found = std::ranges::find(names, std::string_view(shown.as_string()));
+    if (found != names.end()) return first_number + (found - names.begin());
+  }
+  std::string allowed;
+  for (const std::string_view value : names) allowed.append(allowed.empty() ? "" : ", ").append(value);
+  std::string text = base::to_text(shown);
+  if (text.size() > 200) text = std::string(python_type(shown));
+  fail({base::Code::kInvalid, "Invalid value " + text + " for parameter '" + std::string(name) +
+                                  "' supplied: it must be one of " + allowed + "." + std::string(kSeeDocs)});
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ class Args {
   std::optional<std::string> optional_text(std::string_view name);
   std::optional<int64_t> integer(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
+  // An enumeration's value by name or by number, as protobuf's JSON allows; nullopt when absent.
+  std::optional<int64_t> choice(std::string_view name, std::span<const std::string_view> names, int64_t first_number);
   std::vector<std::string> texts(std::string_view name);
   bool has(std::string_view name);
   std::string run_id(bool required = true);           // run_id, else run_uuid

@@ -154,10 +154,7 @@ net::Handler download(Shared shared, Find find) {
     Args args(request);
     const auto where = find.parse(args);
     if (args.error()) co_return fail(response, *args.error());
-    auto job = [&](Tx& tx) -> Result<blob::Artifact> {
-      TRY_SET(const std::string path, find.path(tx, where));
-      return find_file(tx, path);
-    };
+    auto job = [&](Tx& tx) { return find.file(tx, where); };
     auto file = co_await shared.store->read(request.ctx, job);
     if (!file) co_return fail(response, file.error());
     co_await send_file(shared, request, response, std::move(*file));
@@ -166,7 +163,10 @@ net::Handler download(Shared shared, Find find) {
 
 struct ByProxyPath {
   Where parse(Args& args) const { return {"", args.path_param("path")}; }
-  Result<std::string> path(Tx&, const Where& where) const { return safe_path(where.path); }
+  Result<blob::Artifact> file(Tx& tx, const Where& where) const {
+    TRY_SET(const std::string path, safe_path(where.path));
+    return find_file(tx, path);
+  }
 };
 
 struct ByRun {
@@ -175,9 +175,10 @@ struct ByRun {
     where.path = args.required_text("path");
     return where;
   }
-  Result<std::string> path(Tx& tx, const Where& where) const {
+  Result<blob::Artifact> file(Tx& tx, const Where& where) const {
     TRY_SET(const track::RunInfo run, track::get_run_info(tx, where.id));
-    return path_within(run.artifact_uri, where.path);
+    TRY_SET(const std::string path, path_within(run.artifact_uri, where.path));
+    return find_file(tx, path);
   }
 };
 
@@ -188,21 +189,21 @@ struct ByVersion {
   In parse(Args& args) const {
     return {args.required_text("name"), args.required_text("version"), args.required_text("path")};
   }
-  Result<std::string> path(Tx& tx, const In& in) const {
+  Result<blob::Artifact> file(Tx& tx, const In& in) const {
     TRY_SET(const int64_t number, track::parse_version(in.version));
     TRY_SET(const track::ModelVersion version, track::get_model_version(tx, in.name, number));
-    TRY_SET(const std::string below, safe_path(in.path));
+    TRY_SET(const std::string path, safe_path(in.path));
     if (version.artifact_root.empty()) return elsewhere(version.source);
-    // Roots are "mlflow/<proxied path>".
-    return version.artifact_root.substr(std::string_view("mlflow/").size()) + "/" + below;
+    return blob::get_artifact(tx, version.artifact_root, path);
   }
 };
 
 struct ByModel {
   Where parse(Args& args) const { return {args.path_param("model_id"), args.required_text("artifact_file_path")}; }
-  Result<std::string> path(Tx& tx, const Where& where) const {
+  Result<blob::Artifact> file(Tx& tx, const Where& where) const {
     TRY_SET(const track::Model model, track::get_model(tx, where.id));
-    return path_within(model.info.artifact_uri, where.path);
+    TRY_SET(const std::string path, path_within(model.info.artifact_uri, where.path));
+    return find_file(tx, path);
   }
 };
 

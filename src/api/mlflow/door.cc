@@ -21,6 +21,11 @@ void Door::add(net::Method method, std::string_view path, base::Permission permi
   }
 }
 
+track::View parse_view(Args& args, std::string_view name) {
+  static constexpr std::string_view kNames[] = {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"};
+  return static_cast<track::View>(args.choice(name, kNames, 1).value_or(1) - 1);
+}
+
 base::Result<void> check_content_type(const net::Request& request) {
   if (request.method != net::Method::kPost && request.method != net::Method::kPut) return {};
   const std::string_view header = request.header("content-type");

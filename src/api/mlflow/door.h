@@ -67,6 +67,8 @@ class Door {
   Options options_;
 };
 
+track::View parse_view(Args& args, std::string_view name);
+
 // POST and PUT carry JSON and say so.
 base::Result<void> check_content_type(const net::Request& request);
 

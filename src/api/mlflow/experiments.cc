@@ -34,21 +34,9 @@ struct TagOf {
   track::Tag tag;
 };
 
-// By name in a body, by number where a client built the query itself.
-track::View parse_view(Args& args) {
-  const auto name = args.has("view_type") ? args.optional_text("view_type") : std::nullopt;
-  if (!name || *name == "ACTIVE_ONLY" || *name == "1") return track::View::kActive;
-  if (*name == "DELETED_ONLY" || *name == "2") return track::View::kDeleted;
-  if (*name == "ALL" || *name == "3") return track::View::kAll;
-  args.fail({base::Code::kInvalid, "Invalid value \"" + *name +
-                                       "\" for parameter 'view_type' supplied: it must be ACTIVE_ONLY, DELETED_ONLY or ALL." +
-                                       std::string(kSeeDocs)});
-  return track::View::kActive;
-}
-
 track::ExperimentSearch parse_search(Args& args, bool from_query) {
   track::ExperimentSearch search;
-  search.view = parse_view(args);
+  search.view = parse_view(args, "view_type");
   search.max_results = args.integer("max_results").value_or(from_query ? kDefaultPage : 0);
   search.order_by = args.texts("order_by");
   search.filter = args.text("filter");

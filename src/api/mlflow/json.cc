@@ -138,8 +138,7 @@ void write(JsonWriter& json, const track::ModelVersion& version) {
     for (const std::string& alias : version.aliases) json.value(alias);
     json.end_array();
   }
-  if (!version.model_id.empty()) json.field("model_id", version.model_id);
-  json.end_object();
+  json.end_object();  // as upstream, without model_id: the client asks the logged model's tags
 }
 
 void write(JsonWriter& json, const track::RegisteredModel& model) {

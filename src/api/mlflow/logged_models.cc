@@ -5,7 +5,6 @@
 
 namespace api::mlflow {
 
-namespace json = base::json;
 using base::JsonWriter;
 using net::Method;
 using store::Tx;
@@ -39,20 +38,9 @@ ModelCall parse_id(Args& args) {
 
 ModelCall parse_finalize(Args& args) {
   ModelCall in = parse_id(args);
-  if (!args.has("status")) {
-    args.missing("status");
-    return in;
-  }
-  const json::value& value = args.root().at("status");
-  const auto status = value.is_string() ? track::model_status(std::string_view(value.as_string()))
-                      : value.is_int64() ? track::model_status(value.as_int64())
-                                         : std::nullopt;
-  if (!status || *status == track::ModelStatus::kUnspecified) {
-    args.fail({base::Code::kInvalid, "Invalid value " + base::to_text(value) +
-                                         " for parameter 'status' supplied: it must be LOGGED_MODEL_READY or "
-                                         "LOGGED_MODEL_UPLOAD_FAILED." + std::string(kSeeDocs)});
-  }
-  in.status = status.value_or(track::ModelStatus::kUnspecified);
+  static constexpr std::string_view kNames[] = {"LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"};
+  if (!args.has("status")) args.missing("status");
+  if (const auto number = args.choice("status", kNames, 1)) in.status = static_cast<track::ModelStatus>(*number);
   return in;
 }
 

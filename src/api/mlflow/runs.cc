@@ -25,19 +25,10 @@ track::NewRun parse_create(Args& args) {
 
 std::string parse_run_id(Args& args) { return args.run_id(); }
 
-// By name or by number, as protobuf's JSON allows.
 std::optional<track::RunStatus> parse_status(Args& args) {
-  if (!args.has("status")) return std::nullopt;
-  const json::value& value = args.root().at("status");
-  const auto status = value.is_string() ? track::run_status(std::string_view(value.as_string()))
-                      : value.is_int64() ? track::run_status(value.as_int64())
-                                         : std::nullopt;
-  if (!status) {
-    args.fail({base::Code::kInvalid, "Invalid value " + base::to_text(value) +
-                                         " for parameter 'status' supplied: it must be one of RUNNING, SCHEDULED, "
-                                         "FINISHED, FAILED, KILLED." + std::string(kSeeDocs)});
-  }
-  return status;
+  static constexpr std::string_view kNames[] = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
+  const auto number = args.choice("status", kNames, 1);
+  return number ? track::run_status(*number) : std::nullopt;
 }
 
 track::RunUpdate parse_update(Args& args) {
@@ -183,12 +174,9 @@ LoggedModelJson parse_log_model(Args& args) {
     return in;
   }
   json::object kept;
-  for (const auto& field : model->as_object()) {
-    // What upstream keeps of a model in the tag.
-    static constexpr std::string_view kKept[] = {"run_id", "artifact_path", "utc_time_created", "model_uuid", "flavors"};
-    for (const std::string_view name : kKept) {
-      if (field.key() == name) kept[name] = field.value();
-    }
+  // What upstream keeps of a model in the tag.
+  for (const std::string_view field : {"run_id", "artifact_path", "utc_time_created", "model_uuid", "flavors"}) {
+    if (const json::value* value = model->as_object().if_contains(field)) kept[field] = *value;
   }
   in.entry = base::to_text(kept);
   return in;
@@ -212,22 +200,11 @@ Result<void> log_model(Tx& tx, const LoggedModelJson& in) {
                                .single = true});
 }
 
-track::View parse_view(Args& args) {
-  const std::string name = args.text("run_view_type");
-  if (name.empty() || name == "ACTIVE_ONLY") return track::View::kActive;
-  if (name == "DELETED_ONLY") return track::View::kDeleted;
-  if (name == "ALL") return track::View::kAll;
-  args.fail({base::Code::kInvalid, "Invalid value \"" + name +
-                                       "\" for parameter 'run_view_type' supplied: it must be ACTIVE_ONLY, DELETED_ONLY "
-                                       "or ALL." + std::string(kSeeDocs)});
-  return track::View::kActive;
-}
-
 track::RunSearch parse_search(Args& args) {
   track::RunSearch search;
   search.experiment_ids = args.texts("experiment_ids");
   search.filter = args.text("filter");
-  search.view = parse_view(args);
+  search.view = parse_view(args, "run_view_type");
   search.max_results = args.integer("max_results").value_or(1000);
   search.order_by = args.texts("order_by");
   search.page_token = args.text("page_token");
