@@ -8,6 +8,7 @@
 #include "api/lathe/flow.h"
 #include "api/lathe/loop.h"
 #include "api/lathe/serve.h"
+#include "api/lathe/watch.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
 #include "core/identity.h"
@@ -41,6 +42,7 @@ void open_doors(House& house) {
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
   api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload});
   api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
+  api::lathe::add_watch_routes(house.routes, {*house.store, *house.blobs, *house.offload, house.runtime->capture()});
   api::inference::add_inference_routes(house.routes, house.errors, *house.runtime, std::string(kVersion));
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});

@@ -18,6 +18,7 @@
 #include "server/config.h"
 #include "server/tokens.h"
 #include "store/store.h"
+#include "watch/watcher.h"
 
 namespace server {
 
@@ -36,6 +37,8 @@ struct House {
   std::unique_ptr<Tokens> tokens;
   uint64_t commit_listener = 0;
   std::unique_ptr<serve::Runtime> runtime;
+  std::unique_ptr<watch::RequestSource> watched;
+  std::unique_ptr<watch::Watcher> watcher;
   base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
   std::unique_ptr<flow::Engine> engine;
   std::unique_ptr<loop::Retrainer> retrainer;

@@ -9,6 +9,7 @@
 #include "serve/migrations.h"
 #include "server/house.h"
 #include "server/version.h"
+#include "server/watch_source.h"
 #include "track/experiments.h"
 #include "track/migrations.h"
 #include "watch/migrations.h"
@@ -33,6 +34,8 @@ base::Result<void> start_modules(House& house) {
   house.offload = std::make_unique<net::Offload>();
   TRY_SET(const base::Path binary, base::executable_path());
   TRY_SET(house.runtime, serve::Runtime::start(*house.store, *house.blobs, house.config.dir / "serve", binary, house.metrics));
+  house.watched = watch_source(*house.runtime);
+  house.watcher = std::make_unique<watch::Watcher>(*house.store, *house.blobs, *house.watched, house.clock, house.metrics);
   house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
   house.commit_listener = house.store->add_event_listener([&house] {
     house.tokens->forget();
@@ -63,6 +66,7 @@ base::Result<void> start_engine(House& house, const std::string& address) {
 House::~House() {
   net.reset();
   retrainer.reset();
+  watcher.reset();
   engine.reset();  // what runs stays with the warden
   if (store && commit_listener != 0) store->remove_event_listener(commit_listener);
 }

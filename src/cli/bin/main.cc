@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   cli::add_step_evaluate_command(app, common);
   cli::add_step_gate_commands(app, common);
   cli::add_serve_commands(app, common);
+  cli::add_watch_commands(app, common);
   cli::add_data_commands(app, common);
   cli::add_step_prepare(app, common);
   try {
