@@ -1,5 +1,6 @@
 // lathe promote, rollback, lineage, evaluations, verdicts.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -74,20 +75,28 @@ void rollback(const Common& common, const std::string& endpoint) {
 
 // --- lineage --------------------------------------------------------------------------------------------------------
 
+// What a person follows first; and where a tree stops unless all of it is asked for: what judged and watched a model is
+// named, its own origins are another question.
+constexpr std::string_view kOrder[] = {"model_version", "logged_model", "run", "attempt", "data_version", "file", "bundle", "pipeline_run", "alert", "window", "verdict", "evaluation", "revision", "prediction"};
+bool ends_a_branch(std::string_view kind) { return kind == "verdict" || kind == "evaluation" || kind == "window" || kind == "alert"; }
+
 class Tree {
  public:
-  Tree(const object& graph, bool upstream) {
+  Tree(const object& graph, bool upstream, bool all) : all_(all) {
     for (const auto& node : graph.at("nodes").as_array()) facts_[key(node.as_object())] = node.at("facts").as_object();
     for (const auto& edge : graph.at("edges").as_array()) {
       const auto from = key(edge.at("from").as_object()), to = key(edge.at("to").as_object());
       children_[upstream ? to : from].emplace_back(text_of(edge.as_object(), "role"), upstream ? from : to);
     }
     start_ = key(graph.at("start").as_object());
+    const auto rank = [](const auto& child) { return std::find(std::begin(kOrder), std::end(kOrder), child.second.first) - std::begin(kOrder); };
+    for (auto& [node, below] : children_) std::sort(below.begin(), below.end(), [&](const auto& a, const auto& b) { return rank(a) != rank(b) ? rank(a) < rank(b) : a < b; });
   }
   void print() { print_node(start_, "", "", ""); }
 
  private:
   using Key = std::pair<std::string, std::string>;  // kind, id
+  using Children = std::vector<std::pair<std::string, Key>>;
   static Key key(const object& node) { return {text_of(node, "kind"), text_of(node, "id")}; }
 
   static std::string shown(const Key& node) {
@@ -100,10 +109,12 @@ class Tree {
     std::string line = first + shown(node);
     if (!role.empty()) line += "  (" + role + ")";
     const bool again = !seen_.insert(node).second;
-    if (again && !children_[node].empty()) line += "  … shown above";
+    if (again) line += "  … shown above";
     std::printf("%s\n", line.c_str());
     if (again) return;
-    const auto& below = children_[node];
+    static const Children kNone;
+    const bool cut = !all_ && !first.empty() && ends_a_branch(node.first);
+    const auto& below = cut ? kNone : children_[node];
     const std::string gutter = rest + (below.empty() ? "    " : "│   ");
     for (const auto& fact : facts_[node]) {
       const auto& text = fact.value();
@@ -116,12 +127,13 @@ class Tree {
   }
 
   std::map<Key, object> facts_;
-  std::map<Key, std::vector<std::pair<std::string, Key>>> children_;
+  bool all_;
+  std::map<Key, Children> children_;
   std::set<Key> seen_;
   Key start_;
 };
 
-void lineage(const Common& common, const std::string& id, bool down, bool as_json) {
+void lineage(const Common& common, const std::string& id, bool down, bool all, bool as_json) {
   Api api(common);
   std::string direction = down ? "downstream" : "upstream";
   std::string path = "/lineage/";
@@ -136,7 +148,7 @@ void lineage(const Common& common, const std::string& id, bool down, bool as_jso
     std::printf("%s\n", base::to_text(graph).c_str());
     return;
   }
-  Tree(graph.as_object(), direction == "upstream").print();
+  Tree(graph.as_object(), direction == "upstream", all).print();
   if (graph.at("truncated").as_bool()) std::printf("… and more: the graph was cut at its limit\n");
 }
 
@@ -180,11 +192,12 @@ void add_loop_commands(CLI::App& app, Common& common) {
 
   auto* lineage_command = app.add_subcommand("lineage", "What something came from, or what it touched");
   auto id = std::make_shared<std::string>();
-  auto down = std::make_shared<bool>(false), as_json = std::make_shared<bool>(false);
+  auto down = std::make_shared<bool>(false), all = std::make_shared<bool>(false), as_json = std::make_shared<bool>(false);
   lineage_command->add_option("id", *id, "prediction, run, model, model version (name/3), revision, data version, verdict, alert, or a raw file's path")->required();
   lineage_command->add_flag("--down", *down, "what it touched, instead of what it came from");
+  lineage_command->add_flag("--all", *all, "also what verdicts, evaluations and alerts came from");
   lineage_command->add_flag("--json", *as_json, "the graph as JSON");
-  lineage_command->callback([id, down, as_json, &common] { lineage(common, *id, *down, *as_json); });
+  lineage_command->callback([id, down, all, as_json, &common] { lineage(common, *id, *down, *all, *as_json); });
 
   auto* evaluations_command = app.add_subcommand("evaluations", "List evaluations");
   auto run = std::make_shared<std::string>();
