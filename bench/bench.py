@@ -61,7 +61,7 @@ def infer() -> None:
     """One-row inference, capture on, against a bare epoll + ONNX Runtime program; one I/O thread each."""
     from infer import ceiling, deployed
 
-    with ceiling() as (bare, bare_url), deployed("--io-threads", "1") as (s, url):
+    with ceiling() as (bare, bare_url), deployed("--threads", "1") as (s, url):
         ours, theirs = [], []
         for _ in range(3):  # in turn, so that the machine's drift meets both
             theirs.append(wrk(bare_url, bare, 64, 3, "infer.lua"))

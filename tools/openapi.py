@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
 """Brings docs/openapi.json up to the routes of a running server: adds what is new, drops what is gone, keeps every word
-that was written by hand. Usage: .venv/bin/python tools/openapi.py http://127.0.0.1:8000"""
+that was written by hand. Usage: tools/openapi.py [http://127.0.0.1:8000]; without an address it starts a server of its own
+(build/release/lathe, or LATHE_BINARY)."""
+import contextlib
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
+import time
 import urllib.request
 
 FILE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "openapi.json"
@@ -109,5 +115,26 @@ def main(url):
     FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
+@contextlib.contextmanager
+def own_server():
+    binary = os.environ.get("LATHE_BINARY", FILE.parents[1] / "build" / "release" / "lathe")
+    with tempfile.TemporaryDirectory() as home:
+        state = pathlib.Path(home) / "state"
+        process = subprocess.Popen([binary, "up", "--dir", state, "--listen", "127.0.0.1:0"])
+        try:
+            while not (state / "address").exists():
+                if process.poll() is not None:
+                    sys.exit("openapi.py: the server does not start")
+                time.sleep(0.02)
+            yield (state / "address").read_text().strip()
+        finally:
+            subprocess.run([binary, "down", "--dir", state], check=False, capture_output=True)
+            process.wait()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1].rstrip("/"))
+    if len(sys.argv) > 1:
+        main(sys.argv[1].rstrip("/"))
+    else:
+        with own_server() as url:
+            main(url)

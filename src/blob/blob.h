@@ -34,7 +34,8 @@ class BlobWriter {
  public:
   virtual ~BlobWriter() = default;                            // unfinished: nothing remains
   virtual base::Result<void> write(std::string_view bytes) = 0;
-  virtual base::Result<BlobInfo> finish() = 0;                // durable when it answers
+  // Durable when it answers. Bytes that are not those of `must_be` are refused (kInvalid) and nothing remains.
+  virtual base::Result<BlobInfo> finish(const std::optional<base::Digest>& must_be = std::nullopt) = 0;
 };
 
 class BlobStore {

@@ -26,8 +26,8 @@ std::string param_variable(std::string_view key) {
 
 class Advancer {
  public:
-  Advancer(store::Tx& tx, const std::map<int64_t, LiveRun>& live, const SlotPool& pool, const Batch& batch, const EngineOptions& options,
-           BundleCache& bundles)
+  Advancer(store::Tx& tx, const std::map<int64_t, LiveRun>& live, const SlotPool& pool, const Batch& batch,
+           const EngineOptions& options, BundleCache& bundles)
       : tx_(tx), live_(live), batch_(batch), options_(options), bundles_(bundles) {
     out_.pool = pool;
   }
@@ -44,7 +44,8 @@ class Advancer {
   base::Result<void> watch(LiveRun& live, uint32_t stage);
   base::Result<void> save();
   base::Result<BundleFiles> bundle_of(const RunFacts& facts);
-  base::Result<AttemptSpec> spec_of(const LiveRun& live, uint32_t stage, std::vector<WorkFile> files, std::string_view token);
+  base::Result<AttemptSpec> spec_of(const LiveRun& live, uint32_t stage, std::vector<WorkFile> files,
+                                    std::string_view token);
   void tell_stage(const RunFacts& facts, uint32_t stage, const StageState& state, std::string_view what);
   void tell_run(const LiveRun& live);
 
@@ -56,7 +57,8 @@ class Advancer {
   Advance out_;
   std::deque<std::pair<int64_t, Event>> queue_;
   std::map<int64_t, std::set<uint32_t>> dirty_;
-  std::map<std::pair<int64_t, uint32_t>, StageInputs> inputs_;  // read for a decision, used by the start that follows it
+  std::map<std::pair<int64_t, uint32_t>, StageInputs>
+      inputs_;  // read for a decision, used by the start that follows it
 };
 
 LiveRun* Advancer::touch(int64_t row) {
@@ -116,7 +118,8 @@ base::Result<void> Advancer::apply(int64_t row, const Event& event) {
   for (const uint32_t i : effects.want) out_.pool.want({.run = row, .stage = i, .slots = live->state.stages[i].slots});
   for (const uint32_t i : effects.start) TRY(begin_attempt(*live, i));
   for (const uint32_t i : effects.watch) TRY(watch(*live, i));
-  for (const uint32_t i : effects.kill) out_.outside.cancel.emplace_back(live->state.stages[i].attempt, live->state.stages[i].reason);
+  for (const uint32_t i : effects.kill)
+    out_.outside.cancel.emplace_back(live->state.stages[i].attempt, live->state.stages[i].reason);
   out_.outside.wake_at_us[row] = effects.wake_at_us;
   if (effects.run_changed) tell_run(*live);
   return {};
@@ -134,28 +137,39 @@ base::Result<void> Advancer::begin_attempt(LiveRun& live, uint32_t index) {
     TRY_SET(const BundleFiles bundle, bundle_of(facts));
     auto read = read_inputs(tx_, facts, live.state, index, *bundle, options_.newest_data);
     TRY(tx_.status());
-    if (read) inputs = std::move(*read);
-    else lost_input = read.error().message;
+    if (read)
+      inputs = std::move(*read);
+    else
+      lost_input = read.error().message;
   }
   tx_.exec(
       "INSERT INTO flow_attempts (project, public_id, run, stage, inputs, handle, detail, started_us, ended_us) "
-      "VALUES (?, ?, ?, ?, ?, '', '', ?, 0)", facts.project, state.attempt, facts.row, index, map_to_json(inputs.parts), tx_.now_us());
+      "VALUES (?, ?, ?, ?, ?, '', '', ?, 0)",
+      facts.project, state.attempt, facts.row, index, map_to_json(inputs.parts), tx_.now_us());
   const core::Node attempt{"attempt", state.attempt};
   core::add_edge(tx_, {"pipeline_run", facts.run.id}, attempt, "caused");
   if (!facts.run.bundle.empty()) core::add_edge(tx_, {"bundle", facts.run.bundle}, attempt, "code");
   for (const std::string& version : inputs.versions) core::add_edge(tx_, {"data_version", version}, attempt, "input");
   for (const std::string& upstream : inputs.attempts) core::add_edge(tx_, {"attempt", upstream}, attempt, "input");
-  TRY_SET(const std::string token, core::mint_token(tx_, {.principal = principal_of(state.attempt), .attempt = state.attempt}));
+  TRY_SET(const std::string token,
+          core::mint_token(tx_, {.principal = principal_of(state.attempt), .attempt = state.attempt}));
   tell_stage(facts, index, state, "started");
   std::string body;
-  base::JsonWriter(body).begin_object().field("run", facts.run.id).field("stage", facts.spec.stages[index].name)
-      .field("cmd", facts.spec.stages[index].cmd).field("bundle", facts.run.bundle).end_object();
+  base::JsonWriter(body)
+      .begin_object()
+      .field("run", facts.run.id)
+      .field("stage", facts.spec.stages[index].name)
+      .field("cmd", facts.spec.stages[index].cmd)
+      .field("bundle", facts.run.bundle)
+      .end_object();
   core::audit(tx_, "stage.started", "attempt", state.attempt, body);
   if (lost_input.empty()) {
     TRY_SET(AttemptSpec spec, spec_of(live, index, inputs.files, token));
     out_.outside.submit.push_back(std::move(spec));
   } else {
-    queue_.emplace_back(facts.row, AttemptEnded{.stage = index, .attempt = state.attempt, .outcome = Outcome::kFailed, .detail = lost_input});
+    queue_.emplace_back(
+        facts.row,
+        AttemptEnded{.stage = index, .attempt = state.attempt, .outcome = Outcome::kFailed, .detail = lost_input});
   }
   return tx_.status();
 }
@@ -178,20 +192,26 @@ base::Result<void> Advancer::take_outs(const LiveRun& live, uint32_t index, cons
   if (const auto outs = batch_.outs.find(attempt); outs != batch_.outs.end())
     for (const OutFile& file : outs->second) {
       TRY(blob::hold_blob(tx_, file.blob, "attempt", attempt));
-      TRY(blob::put_artifact(tx_, {.root = "attempt/" + attempt + "/out", .path = file.path, .size = file.blob.size,
-                                   .digest = file.blob.sha256, .address = file.executable ? "x" : ""}));
+      TRY(blob::put_artifact(tx_, {.root = "attempt/" + attempt + "/out",
+                                   .path = file.path,
+                                   .size = file.blob.size,
+                                   .digest = file.blob.sha256,
+                                   .address = file.executable ? "x" : ""}));
     }
   const StageSpec& stage = facts.spec.stages[index];
   if (stage.always) return {};  // never asked for again
   std::string inputs;
   {
-    store::Rows rows = tx_.query("SELECT inputs FROM flow_attempts WHERE project = ? AND public_id = ?", facts.project, attempt);
+    store::Rows rows =
+        tx_.query("SELECT inputs FROM flow_attempts WHERE project = ? AND public_id = ?", facts.project, attempt);
     if (rows.next()) inputs = rows.str(0);
   }
   TRY_SET(const TextMap parts, map_from_json(inputs));
   tx_.exec(
-      "INSERT INTO flow_results (project, pipeline, stage, input_key, attempt, inputs, at_us) VALUES (?, ?, ?, ?, ?, ?, ?) "
-      "ON CONFLICT (project, pipeline, stage, input_key) DO UPDATE SET attempt = excluded.attempt, at_us = excluded.at_us",
+      "INSERT INTO flow_results (project, pipeline, stage, input_key, attempt, inputs, at_us) VALUES (?, ?, ?, ?, ?, "
+      "?, ?) "
+      "ON CONFLICT (project, pipeline, stage, input_key) DO UPDATE SET attempt = excluded.attempt, at_us = "
+      "excluded.at_us",
       facts.project, facts.run.pipeline, stage.name, input_key(parts), attempt, inputs, tx_.now_us());
   return tx_.status();
 }
@@ -201,23 +221,34 @@ base::Result<void> Advancer::take_outs(const LiveRun& live, uint32_t index, cons
 base::Result<void> Advancer::watch(LiveRun& live, uint32_t index) {
   const StageState& state = live.state.stages[index];
   std::string handle;
-  store::Rows rows = tx_.query("SELECT handle FROM flow_attempts WHERE project = ? AND public_id = ?", live.facts->project, state.attempt);
+  store::Rows rows = tx_.query("SELECT handle FROM flow_attempts WHERE project = ? AND public_id = ?",
+                               live.facts->project, state.attempt);
   if (rows.next()) handle = rows.str(0);
   TRY_SET(AttemptSpec spec, spec_of(live, index, {}, ""));
   out_.outside.adopt.push_back({.spec = std::move(spec), .handle = std::move(handle)});
   return tx_.status();
 }
 
-base::Result<AttemptSpec> Advancer::spec_of(const LiveRun& live, uint32_t index, std::vector<WorkFile> files, std::string_view token) {
+base::Result<AttemptSpec> Advancer::spec_of(const LiveRun& live, uint32_t index, std::vector<WorkFile> files,
+                                            std::string_view token) {
   const RunFacts& facts = *live.facts;
   const StageSpec& stage = facts.spec.stages[index];
-  AttemptSpec spec{.attempt = live.state.stages[index].attempt, .run = facts.run.id, .cmd = stage.cmd, .wdir = stage.wdir, .env = options_.env,
-                   .bundle = {}, .inputs = std::move(files), .outs = stage.outs, .timeout_us = stage.timeout_us,
+  AttemptSpec spec{.attempt = live.state.stages[index].attempt,
+                   .run = facts.run.id,
+                   .cmd = stage.cmd,
+                   .wdir = stage.wdir,
+                   .env = options_.env,
+                   .bundle = {},
+                   .inputs = std::move(files),
+                   .outs = stage.outs,
+                   .timeout_us = stage.timeout_us,
                    .memory_bytes = stage.resources.memory_bytes};
   spec.outs.insert(spec.outs.end(), stage.metrics.begin(), stage.metrics.end());
   TRY_SET(spec.bundle, bundle_of(facts));
   auto& env = spec.env;
-  if (!options_.binary_dir.empty()) env["PATH"] = options_.binary_dir.string() + ":" + (env.contains("PATH") ? env["PATH"] : "/usr/local/bin:/usr/bin:/bin");
+  if (!options_.binary_dir.empty())
+    env["PATH"] =
+        options_.binary_dir.string() + ":" + (env.contains("PATH") ? env["PATH"] : "/usr/local/bin:/usr/bin:/bin");
   env["PYTHONUNBUFFERED"] = "1";  // so that its log is live
   env["MLFLOW_TRACKING_URI"] = env["LATHE_SERVER"] = options_.server_url;
   env["MLFLOW_TRACKING_TOKEN"] = env["LATHE_TOKEN"] = std::string(token);
@@ -254,7 +285,11 @@ void Advancer::tell_stage(const RunFacts& facts, uint32_t index, const StageStat
   const StageSpec& stage = facts.spec.stages[index];
   std::string body;
   base::JsonWriter w(body);
-  w.begin_object().field("pipeline", facts.run.pipeline).field("stage", stage.name).field("group", stage.group).field("attempt", state.attempt)
+  w.begin_object()
+      .field("pipeline", facts.run.pipeline)
+      .field("stage", stage.name)
+      .field("group", stage.group)
+      .field("attempt", state.attempt)
       .field("tries", state.tries);
   if (!state.reason.empty()) w.field("reason", state.reason);
   w.end_object();
@@ -266,7 +301,11 @@ void Advancer::tell_run(const LiveRun& live) {
   const RunState& state = live.state;
   if (state.state == State::kQueued || (state.cancelled && !state.ended())) return;
   std::string body;
-  base::JsonWriter(body).begin_object().field("pipeline", facts.run.pipeline).field("number", facts.run.number).field("cause", facts.run.cause)
+  base::JsonWriter(body)
+      .begin_object()
+      .field("pipeline", facts.run.pipeline)
+      .field("number", facts.run.number)
+      .field("cause", facts.run.cause)
       .end_object();
   const std::string kind = "pipeline_run." + std::string(state.ended() ? name(state.state) : "started");
   core::emit(tx_, kind, "pipeline_run", facts.run.id, body);
@@ -274,8 +313,8 @@ void Advancer::tell_run(const LiveRun& live) {
 
 }  // namespace
 
-base::Result<Advance> advance(store::Tx& tx, const std::map<int64_t, LiveRun>& live, const SlotPool& pool, const Batch& batch,
-                              const EngineOptions& options, BundleCache& bundles) {
+base::Result<Advance> advance(store::Tx& tx, const std::map<int64_t, LiveRun>& live, const SlotPool& pool,
+                              const Batch& batch, const EngineOptions& options, BundleCache& bundles) {
   return Advancer(tx, live, pool, batch, options, bundles).run();
 }
 

@@ -12,7 +12,8 @@
 namespace flow {
 namespace {
 
-constexpr std::array<std::string_view, 12> kMonths{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
+constexpr std::array<std::string_view, 12> kMonths{"jan", "feb", "mar", "apr", "may", "jun",
+                                                   "jul", "aug", "sep", "oct", "nov", "dec"};
 constexpr std::array<std::string_view, 7> kWeekdays{"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 
 struct Field {
@@ -22,8 +23,9 @@ struct Field {
 };
 
 std::unexpected<base::Error> bad(const Field& field, std::string_view found) {
-  return base::invalid("cron: " + std::string(field.name) + " is '" + std::string(found) + "'; allowed are *, numbers from " +
-                       std::to_string(field.low) + " to " + std::to_string(field.high) + ", a-b, lists a,b and steps */n");
+  return base::invalid("cron: " + std::string(field.name) + " is '" + std::string(found) +
+                       "'; allowed are *, numbers from " + std::to_string(field.low) + " to " +
+                       std::to_string(field.high) + ", a-b, lists a,b and steps */n");
 }
 
 std::optional<unsigned> number(std::string_view text) {
@@ -107,14 +109,16 @@ base::Result<Cron> Cron::parse(std::string_view text) {
   if (!words.empty() && words[0].starts_with('@')) {
     const std::string_view expanded = expand(words[0]);
     if (expanded == words[0])
-      return base::invalid("cron: '" + std::string(words[0]) + "' is unknown; allowed are @hourly, @daily, @weekly, @monthly");
+      return base::invalid("cron: '" + std::string(words[0]) +
+                           "' is unknown; allowed are @hourly, @daily, @weekly, @monthly");
     const auto fields = split(expanded, ' ');
     words.erase(words.begin());
     words.insert(words.begin(), fields.begin(), fields.end());
   }
   if (words.size() != 5 && words.size() != 6)
     return base::invalid("cron: '" + std::string(text) + "' has " + std::to_string(words.size()) +
-                         " fields; it needs minute, hour, day of month, month, day of week and perhaps a time zone, as in '0 3 * * * Europe/Paris'");
+                         " fields; it needs minute, hour, day of month, month, day of week and perhaps a time zone, as "
+                         "in '0 3 * * * Europe/Paris'");
   Cron cron;
   TRY(fill({"minute", 0, 59, {}}, words[0], cron.minutes_));
   TRY(fill({"hour", 0, 23, {}}, words[1], cron.hours_));
@@ -127,7 +131,8 @@ base::Result<Cron> Cron::parse(std::string_view text) {
   if (words.size() == 6) {
     cron.zone_ = words[5];
     if (!find_zone(cron.zone_))
-      return base::invalid("cron: '" + cron.zone_ + "' is not a time zone; use an IANA name such as Europe/Paris or UTC");
+      return base::invalid("cron: '" + cron.zone_ +
+                           "' is not a time zone; use an IANA name such as Europe/Paris or UTC");
   }
   return cron;
 }
@@ -160,7 +165,9 @@ std::optional<int64_t> Cron::next_after(int64_t wall_us) const {
         const auto local = day + hours(h) + minutes(m);
         const date::local_info info = zone->get_info(local);
         switch (info.result) {
-          case date::local_info::unique: offer(date::sys_time<microseconds>(local.time_since_epoch() - info.first.offset)); break;
+          case date::local_info::unique:
+            offer(date::sys_time<microseconds>(local.time_since_epoch() - info.first.offset));
+            break;
           case date::local_info::nonexistent:
             // With `*` hours the next real hour fires by itself.
             if (!every_hour_) offer(info.first.end);

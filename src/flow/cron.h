@@ -1,11 +1,12 @@
-// Cron with IANA time zones: "minute hour day-of-month month day-of-week [Zone]", as in "0 3 * * * Europe/Paris"; without
-// a zone, UTC. Fields take *, numbers, a-b, a,b, */n, a-b/n; months and days also by three-letter English names; day 7
-// is Sunday. When both day fields are restricted, either may match (as in Vixie cron). @hourly, @daily, @weekly,
+// Cron with IANA time zones: "minute hour day-of-month month day-of-week [Zone]", as in "0 3 * * * Europe/Paris";
+// without a zone, UTC. Fields take *, numbers, a-b, a,b, */n, a-b/n; months and days also by three-letter English
+// names; day 7 is Sunday. When both day fields are restricted, either may match (as in Vixie cron). @hourly, @daily,
+// @weekly,
 // @monthly are short for the usual.
 //
 // Where the local clock jumps forward, a time that does not exist fires at the first instant after the gap. Where it is
-// set back, a time that comes twice fires at its first occurrence only; but with `*` or `*/n` hours each real hour counts.
-// Thread: values.
+// set back, a time that comes twice fires at its first occurrence only; but with `*` or `*/n` hours each real hour
+// counts. Thread: values.
 #pragma once
 
 #include <bitset>
@@ -30,9 +31,9 @@ class Cron {
 
   std::bitset<60> minutes_;
   std::bitset<24> hours_;
-  std::bitset<32> days_;      // 1…31
-  std::bitset<13> months_;    // 1…12
-  std::bitset<7> weekdays_;   // 0 = Sunday
+  std::bitset<32> days_;     // 1…31
+  std::bitset<13> months_;   // 1…12
+  std::bitset<7> weekdays_;  // 0 = Sunday
   bool any_day_ = true, any_weekday_ = true, every_hour_ = true;
   std::string zone_ = "UTC";
 };

@@ -46,7 +46,8 @@ TEST(Cron, EveryRealHourCountsWhereTheHourIsAStar) {
 }
 
 TEST(Cron, ErrorsSayWhatIsAllowed) {
-  EXPECT_EQ(next("61 * * * *", "2026-01-01T00:00:00Z"), "cron: minute is '61'; allowed are *, numbers from 0 to 59, a-b, lists a,b and steps */n");
+  EXPECT_EQ(next("61 * * * *", "2026-01-01T00:00:00Z"),
+            "cron: minute is '61'; allowed are *, numbers from 0 to 59, a-b, lists a,b and steps */n");
   EXPECT_NE(next("* * *", "2026-01-01T00:00:00Z").find("has 3 fields"), std::string::npos);
   EXPECT_NE(next("0 3 * * * Paris", "2026-01-01T00:00:00Z").find("'Paris' is not a time zone"), std::string::npos);
   EXPECT_NE(next("@never", "2026-01-01T00:00:00Z").find("@hourly"), std::string::npos);

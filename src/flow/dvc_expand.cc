@@ -26,11 +26,13 @@ std::string key_of(const Node& value, const std::string& name, size_t index) {
 
 class Expander {
  public:
-  Expander(const std::string& name, const Node& definition, const Scope& scope) : name_(name), where_("stages." + name), definition_(definition), scope_(scope) {}
+  Expander(const std::string& name, const Node& definition, const Scope& scope)
+      : name_(name), where_("stages." + name), definition_(definition), scope_(scope) {}
 
   base::Result<std::vector<Variant>> run() {
-    if (definition_.find("foreach") || definition_.find("do")) return foreach();
-    if (!definition_.find("matrix") && !definition_.find("tune")) return std::vector<Variant>{{.name = name_, .body = definition_, .scope = scope_, .values = {}}};
+    if (definition_.find("foreach") || definition_.find("do")) return foreach ();
+    if (!definition_.find("matrix") && !definition_.find("tune"))
+      return std::vector<Variant>{{.name = name_, .body = definition_, .scope = scope_, .values = {}}};
     std::vector<Choice> choices{{}};
     if (const Node* matrix = definition_.find("matrix")) {
       TRY_SET(choices, product(*matrix));
@@ -39,7 +41,8 @@ class Expander {
       TRY_SET(choices, with_trials(*tune, choices));
     }
     Node body = definition_;
-    std::erase_if(body.entries, [](const base::yaml::Entry& entry) { return entry.key == "matrix" || entry.key == "tune"; });
+    std::erase_if(body.entries,
+                  [](const base::yaml::Entry& entry) { return entry.key == "matrix" || entry.key == "tune"; });
     std::vector<Variant> out;
     for (const Choice& choice : choices) {
       Variant variant{.name = name_ + "@" + choice.key, .body = body, .scope = scope_, .values = {}};
@@ -69,7 +72,7 @@ class Expander {
     return bad(at.line, key, "expands to more than " + std::to_string(kMaxStages) + " stages");
   }
 
-  base::Result<std::vector<Variant>> foreach() {
+  base::Result<std::vector<Variant>> foreach () {
     const Node* list = definition_.find("foreach");
     const Node* body = definition_.find("do");
     if (!list || !body || definition_.entries.size() != 2)
@@ -85,7 +88,8 @@ class Expander {
     if (values.items.size() > kMaxStages || values.entries.size() > kMaxStages) return too_many(*list, "foreach");
     if (values.is_sequence()) {
       const bool scalars = std::ranges::all_of(values.items, [](const Node& node) { return node.is_scalar(); });
-      for (size_t i = 0; i < values.items.size(); ++i) add(scalars ? plain_text(values.items[i]) : std::to_string(i), values.items[i], false);
+      for (size_t i = 0; i < values.items.size(); ++i)
+        add(scalars ? plain_text(values.items[i]) : std::to_string(i), values.items[i], false);
     } else if (values.is_map()) {
       for (const auto& [key, value, line] : values.entries) add(key, value, true);
     } else {
@@ -98,10 +102,12 @@ class Expander {
   base::Result<std::vector<Choice>> product(const Node& matrix_node) const {
     TRY_SET(const Node matrix, scope_.resolve(matrix_node, where_ + ".matrix"));
     if (!matrix.is_map() || matrix.entries.empty())
-      return bad(matrix_node.line, "matrix", "found " + matrix.describe() + "; allowed: a map from names to lists of values");
+      return bad(matrix_node.line, "matrix",
+                 "found " + matrix.describe() + "; allowed: a map from names to lists of values");
     std::vector<Choice> out{{}};
     for (const auto& [name, values, line] : matrix.entries) {
-      if (!values.is_sequence() || values.items.empty()) return bad(values.line, "matrix." + name, "found " + values.describe() + "; allowed: a list of values");
+      if (!values.is_sequence() || values.items.empty())
+        return bad(values.line, "matrix." + name, "found " + values.describe() + "; allowed: a list of values");
       if (out.size() * values.items.size() > kMaxStages) return too_many(matrix_node, "matrix");
       std::vector<Choice> longer;
       for (const Choice& choice : out)
@@ -122,31 +128,36 @@ class Expander {
     enum class Kind : uint8_t { kUniform, kLogUniform, kInt, kChoice } kind;
     std::string name;
     double low = 0, high = 0;
-    int64_t points = 0;          // of a grid over a range
+    int64_t points = 0;  // of a grid over a range
     std::vector<Node> choices;
     int line = 0;
   };
 
   base::Result<std::vector<Choice>> with_trials(const Node& tune_node, const std::vector<Choice>& choices) const {
     TRY_SET(const Node tune, scope_.resolve(tune_node, where_ + ".tune"));
-    if (!tune.is_map()) return bad(tune_node.line, "tune", "found " + tune.describe() + "; allowed: a map with n, method, seed, params");
+    if (!tune.is_map())
+      return bad(tune_node.line, "tune", "found " + tune.describe() + "; allowed: a map with n, method, seed, params");
     for (const auto& [key, value, line] : tune.entries)
       if (key != "n" && key != "method" && key != "seed" && key != "params")
         return bad(value.line, "tune." + key, "is unknown; allowed: n, method, seed, params");
     const Node* method = tune.find("method");
     const std::string how = method ? method->scalar : "random";
-    if (how != "random" && how != "grid") return bad(method->line, "tune.method", "found '" + how + "'; allowed: random, grid");
+    if (how != "random" && how != "grid")
+      return bad(method->line, "tune.method", "found '" + how + "'; allowed: random, grid");
     TRY_SET(const auto n, whole(tune, "n", 1, kMaxTrials));
     TRY_SET(const auto seed, whole(tune, "seed", 0, INT64_MAX));
     const Node* params = tune.find("params");
     if (!params || !params->is_map() || params->entries.empty())
-      return bad(tune_node.line, "tune.params", "is missing or empty; allowed: a map from names to {uniform: [a, b]}, {log_uniform: [a, b]}, {int: [a, b]} or {choice: [...]}");
+      return bad(tune_node.line, "tune.params",
+                 "is missing or empty; allowed: a map from names to {uniform: [a, b]}, {log_uniform: [a, b]}, {int: "
+                 "[a, b]} or {choice: [...]}");
     std::vector<Dimension> space;
     for (const auto& [name, value, line] : params->entries) {
       TRY_SET(Dimension dimension, read_dimension(name, value));
       space.push_back(std::move(dimension));
     }
-    if (how == "random" && !n) return bad(tune_node.line, "tune.n", "is missing; a random search needs the number of trials");
+    if (how == "random" && !n)
+      return bad(tune_node.line, "tune.n", "is missing; a random search needs the number of trials");
     std::vector<Choice> trials;
     if (how == "random") {
       trials = random_trials(space, *n, static_cast<uint64_t>(seed.value_or(0)));
@@ -170,14 +181,19 @@ class Expander {
     if (!node) return std::nullopt;
     const auto value = node->as_int();
     if (!value || *value < low || *value > high)
-      return bad(node->line, "tune." + std::string(key), "found " + node->describe() + "; allowed: a whole number from " + std::to_string(low) + (high == INT64_MAX ? " on" : " to " + std::to_string(high)));
+      return bad(node->line, "tune." + std::string(key),
+                 "found " + node->describe() + "; allowed: a whole number from " + std::to_string(low) +
+                     (high == INT64_MAX ? " on" : " to " + std::to_string(high)));
     return value;
   }
 
   base::Result<Dimension> read_dimension(const std::string& name, const Node& node) const {
     const std::string key = "tune.params." + name;
     const auto wrong = [&] {
-      return bad(node.line, key, "found " + node.describe() + "; allowed: {uniform: [a, b]}, {log_uniform: [a, b]}, {int: [a, b]} or {choice: [...]}, for a grid over a range with points: n");
+      return bad(node.line, key,
+                 "found " + node.describe() +
+                     "; allowed: {uniform: [a, b]}, {log_uniform: [a, b]}, {int: [a, b]} or {choice: [...]}, for a "
+                     "grid over a range with points: n");
     };
     if (!node.is_map() || node.entries.empty() || node.entries.size() > 2) return wrong();
     Dimension out{.kind = Dimension::Kind::kChoice, .name = name, .choices = {}, .line = node.line};
@@ -185,16 +201,23 @@ class Expander {
     for (const auto& [kind, value, line] : node.entries) {
       if (kind == "points") {
         out.points = value.as_int().value_or(0);
-        if (out.points < 1 || out.points > static_cast<int64_t>(kMaxTrials)) return bad(value.line, key + ".points", "found " + value.describe() + "; allowed: a whole number from 1 to " + std::to_string(kMaxTrials));
+        if (out.points < 1 || out.points > static_cast<int64_t>(kMaxTrials))
+          return bad(value.line, key + ".points",
+                     "found " + value.describe() + "; allowed: a whole number from 1 to " + std::to_string(kMaxTrials));
         continue;
       }
       if (range || !value.is_sequence()) return wrong();
       range = &value;
-      if (kind == "choice") out.choices = value.items;
-      else if (kind == "uniform") out.kind = Dimension::Kind::kUniform;
-      else if (kind == "log_uniform") out.kind = Dimension::Kind::kLogUniform;
-      else if (kind == "int") out.kind = Dimension::Kind::kInt;
-      else return wrong();
+      if (kind == "choice")
+        out.choices = value.items;
+      else if (kind == "uniform")
+        out.kind = Dimension::Kind::kUniform;
+      else if (kind == "log_uniform")
+        out.kind = Dimension::Kind::kLogUniform;
+      else if (kind == "int")
+        out.kind = Dimension::Kind::kInt;
+      else
+        return wrong();
     }
     if (!range) return wrong();
     if (out.kind == Dimension::Kind::kChoice) {
@@ -202,26 +225,35 @@ class Expander {
       return out;
     }
     const bool ints = out.kind == Dimension::Kind::kInt;
-    const bool pair = range->items.size() == 2 && range->items[0].as_double() && range->items[1].as_double() && (!ints || (range->items[0].as_int() && range->items[1].as_int()));
-    if (!pair) return bad(range->line, key, "a range is two numbers, [low, high]" + std::string(ints ? ", whole ones for int" : ""));
+    const bool pair = range->items.size() == 2 && range->items[0].as_double() && range->items[1].as_double() &&
+                      (!ints || (range->items[0].as_int() && range->items[1].as_int()));
+    if (!pair)
+      return bad(range->line, key,
+                 "a range is two numbers, [low, high]" + std::string(ints ? ", whole ones for int" : ""));
     out.low = *range->items[0].as_double(), out.high = *range->items[1].as_double();
-    if (!(out.low < out.high) || !std::isfinite(out.low) || !std::isfinite(out.high)) return bad(range->line, key, "the first number of a range must be below the second");
-    if (out.kind == Dimension::Kind::kLogUniform && out.low <= 0) return bad(range->line, key, "log_uniform needs a range above 0");
+    if (!(out.low < out.high) || !std::isfinite(out.low) || !std::isfinite(out.high))
+      return bad(range->line, key, "the first number of a range must be below the second");
+    if (out.kind == Dimension::Kind::kLogUniform && out.low <= 0)
+      return bad(range->line, key, "log_uniform needs a range above 0");
     return out;
   }
 
   // `u` in [0, 1] along the dimension.
   static Node at(const Dimension& d, double u) {
     switch (d.kind) {
-      case Dimension::Kind::kUniform: return number_node(d.low + u * (d.high - d.low), d.line);
-      case Dimension::Kind::kLogUniform: return number_node(std::exp(std::log(d.low) + u * (std::log(d.high) - std::log(d.low))), d.line);
+      case Dimension::Kind::kUniform:
+        return number_node(d.low + u * (d.high - d.low), d.line);
+      case Dimension::Kind::kLogUniform:
+        return number_node(std::exp(std::log(d.low) + u * (std::log(d.high) - std::log(d.low))), d.line);
       case Dimension::Kind::kInt: {
         const double span = d.high - d.low + 1;
-        Node node = text_node(std::to_string(static_cast<int64_t>(d.low + std::min(std::floor(u * span), span - 1))), d.line);
+        Node node =
+            text_node(std::to_string(static_cast<int64_t>(d.low + std::min(std::floor(u * span), span - 1))), d.line);
         node.quoted = false;
         return node;
       }
-      case Dimension::Kind::kChoice: break;
+      case Dimension::Kind::kChoice:
+        break;
     }
     const auto n = static_cast<double>(d.choices.size());
     return d.choices[static_cast<size_t>(std::min(std::floor(u * n), n - 1))];
@@ -259,8 +291,11 @@ class Expander {
     std::vector<Node> out;
     if (d.kind == Dimension::Kind::kChoice) return d.choices;
     int64_t points = d.points;
-    if (points == 0 && d.kind == Dimension::Kind::kInt && d.high - d.low < static_cast<double>(kMaxTrials)) points = static_cast<int64_t>(d.high - d.low) + 1;
-    if (points == 0) return bad(d.line, "tune.params." + d.name, "a grid over a range needs points, as in {uniform: [0, 1], points: 5}");
+    if (points == 0 && d.kind == Dimension::Kind::kInt && d.high - d.low < static_cast<double>(kMaxTrials))
+      points = static_cast<int64_t>(d.high - d.low) + 1;
+    if (points == 0)
+      return bad(d.line, "tune.params." + d.name,
+                 "a grid over a range needs points, as in {uniform: [0, 1], points: 5}");
     for (int64_t i = 0; i < points; ++i) {
       const double u = points == 1 ? 0 : static_cast<double>(i) / static_cast<double>(points - 1);
       if (d.kind == Dimension::Kind::kInt) {
@@ -282,6 +317,8 @@ class Expander {
 
 }  // namespace
 
-base::Result<std::vector<Variant>> expand(const std::string& name, const Node& definition, const Scope& scope) { return Expander(name, definition, scope).run(); }
+base::Result<std::vector<Variant>> expand(const std::string& name, const Node& definition, const Scope& scope) {
+  return Expander(name, definition, scope).run();
+}
 
 }  // namespace flow

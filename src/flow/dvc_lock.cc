@@ -17,7 +17,7 @@ struct Item {
   std::string path;
   std::string md5;
   int64_t size = 0;
-  size_t files = 0;   // 0: a single file
+  size_t files = 0;  // 0: a single file
   bool executable = false;
 };
 
@@ -45,13 +45,15 @@ Item folder_item(const std::string& folder, std::vector<HashedFile> files) {
 
 Item to_item(const std::string& path, const std::vector<HashedFile>& files) {
   if (files.size() == 1 && files[0].path == path)
-    return {.path = path, .md5 = files[0].blob.md5.hex(), .size = files[0].blob.size, .executable = files[0].executable};
+    return {
+        .path = path, .md5 = files[0].blob.md5.hex(), .size = files[0].blob.size, .executable = files[0].executable};
   return folder_item(path, files);
 }
 
 std::vector<HashedFile> within(const std::vector<HashedFile>& files, std::string_view path) {
   std::vector<HashedFile> out;
-  std::ranges::copy_if(files, std::back_inserter(out), [&](const HashedFile& file) { return is_within(file.path, path); });
+  std::ranges::copy_if(files, std::back_inserter(out),
+                       [&](const HashedFile& file) { return is_within(file.path, path); });
   return out;
 }
 
@@ -60,7 +62,8 @@ void write_items(std::string& out, std::string_view title, std::vector<Item> ite
   std::ranges::sort(items, {}, &Item::path);
   out += "    " + std::string(title) + ":\n";
   for (const Item& item : items) {
-    out += "    - path: " + yaml_scalar(item.path) + "\n      hash: md5\n      md5: " + yaml_scalar(item.md5) + "\n      size: " + std::to_string(item.size) + "\n";
+    out += "    - path: " + yaml_scalar(item.path) + "\n      hash: md5\n      md5: " + yaml_scalar(item.md5) +
+           "\n      size: " + std::to_string(item.size) + "\n";
     if (item.files) out += "      nfiles: " + std::to_string(item.files) + "\n";
     if (item.executable) out += "      isexec: true\n";
   }
@@ -139,7 +142,8 @@ class LockWriter {
     if (stage.data_deps.empty()) return {};
     TextMap inputs;
     {
-      store::Rows rows = tx_.query("SELECT inputs FROM flow_attempts WHERE project = ? AND public_id = ?", tx_.project(), live_.state.stages[index].attempt);
+      store::Rows rows = tx_.query("SELECT inputs FROM flow_attempts WHERE project = ? AND public_id = ?",
+                                   tx_.project(), live_.state.stages[index].attempt);
       if (rows.next()) inputs = map_from_json(rows.text(0)).value_or(TextMap{});
     }
     for (const auto& dep : stage.data_deps) {
@@ -165,8 +169,10 @@ class LockWriter {
     std::map<std::string, TextMap> by_file;
     for (const auto& [key, value] : stage.params) {
       const size_t colon = key.find(':');
-      if (colon == std::string::npos) by_file["params.yaml"][key] = value;
-      else by_file[key.substr(0, colon)][key.substr(colon + 1)] = value;
+      if (colon == std::string::npos)
+        by_file["params.yaml"][key] = value;
+      else
+        by_file[key.substr(0, colon)][key.substr(colon + 1)] = value;
     }
     if (by_file.empty()) return;
     out += "    params:\n";
@@ -203,8 +209,11 @@ base::Result<std::vector<RunOut>> list_outs(store::Tx& tx, std::string_view run)
     if (state.result != State::kSucceeded && state.result != State::kSkipped) continue;
     for (const blob::Artifact& artifact : blob::list_artifacts(tx, "attempt/" + state.attempt + "/out")) {
       TRY_SET(const auto info, blob::find_blob(tx, artifact.digest));
-      out.push_back({.stage = live.facts->spec.stages[i].name, .attempt = state.attempt, .path = artifact.path,
-                     .blob = info.value_or(blob::BlobInfo{.sha256 = artifact.digest, .size = artifact.size}), .executable = artifact.address == "x"});
+      out.push_back({.stage = live.facts->spec.stages[i].name,
+                     .attempt = state.attempt,
+                     .path = artifact.path,
+                     .blob = info.value_or(blob::BlobInfo{.sha256 = artifact.digest, .size = artifact.size}),
+                     .executable = artifact.address == "x"});
     }
   }
   TRY(tx.status());

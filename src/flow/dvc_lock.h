@@ -1,6 +1,6 @@
-// What a run made, and the truthful dvc.lock that says so: format `schema: '2.0'`, MD5, as DVC 3 writes it. The lock names
-// for each stage what it really read and wrote: for a skipped stage that is its earlier attempt.
-// Thread: on a transaction.
+// What a run made, and the truthful dvc.lock that says so: format `schema: '2.0'`, MD5, as DVC 3 writes it. The lock
+// names for each stage what it really read and wrote: for a skipped stage that is its earlier attempt. Thread: on a
+// transaction.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ struct RunOut {
   bool executable = false;
 };
 
-base::Result<std::vector<RunOut>> list_outs(store::Tx& tx, std::string_view run);  // of stages that succeeded, in stage order
+base::Result<std::vector<RunOut>> list_outs(store::Tx& tx,
+                                            std::string_view run);  // of stages that succeeded, in stage order
 base::Result<std::string> dvc_lock(store::Tx& tx, std::string_view run);
 
 }  // namespace flow

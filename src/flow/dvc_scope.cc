@@ -15,9 +15,12 @@ using base::yaml::Kind;
 void merge(Node& into, const Node& from) {
   for (const Entry& entry : from.entries) {
     const auto old = std::ranges::find(into.entries, entry.key, &Entry::key);
-    if (old == into.entries.end()) into.entries.push_back(entry);
-    else if (old->value.is_map() && entry.value.is_map()) merge(old->value, entry.value);
-    else old->value = entry.value;
+    if (old == into.entries.end())
+      into.entries.push_back(entry);
+    else if (old->value.is_map() && entry.value.is_map())
+      merge(old->value, entry.value);
+    else
+      old->value = entry.value;
   }
 }
 
@@ -52,10 +55,12 @@ void append_flags(std::string& out, const Node& map, const std::string& prefix) 
 
 std::string command_text(const Node& node) {
   std::string out;
-  if (node.is_map()) append_flags(out, node, "");
+  if (node.is_map())
+    append_flags(out, node, "");
   else if (node.is_sequence())
     for (const Node& item : node.items) out += (out.empty() ? "" : " ") + shell_word(plain_text(item));
-  else out = plain_text(node);
+  else
+    out = plain_text(node);
   return out;
 }
 
@@ -70,15 +75,18 @@ Node text_node(std::string text, int line) {
   return node;
 }
 
-std::unexpected<base::Error> dvc_error(std::string_view file, int line, std::string_view key, std::string_view message) {
-  return base::invalid(std::string(file) + ":" + std::to_string(line) + ": " + std::string(key) + ": " + std::string(message));
+std::unexpected<base::Error> dvc_error(std::string_view file, int line, std::string_view key,
+                                       std::string_view message) {
+  return base::invalid(std::string(file) + ":" + std::to_string(line) + ": " + std::string(key) + ": " +
+                       std::string(message));
 }
 
 std::string value_text(const Node& node) {
   if (node.is_null()) return "null";
   if (node.is_map()) {
     std::string out = "{";
-    for (const auto& [key, value, line] : node.entries) out += (out.size() > 1 ? ", " : "") + yaml_scalar(key) + ": " + value_text(value);
+    for (const auto& [key, value, line] : node.entries)
+      out += (out.size() > 1 ? ", " : "") + yaml_scalar(key) + ": " + value_text(value);
     return out + "}";
   }
   if (node.is_sequence()) {
@@ -90,14 +98,17 @@ std::string value_text(const Node& node) {
   if (const auto number = node.as_int()) return std::to_string(*number);
   if (const auto number = node.as_double()) {
     std::string out;
-    if (*number - *number == 0) base::append_double(out, *number);
-    else out = node.scalar;
+    if (*number - *number == 0)
+      base::append_double(out, *number);
+    else
+      out = node.scalar;
     if (out.find_first_of(".eEn") == std::string::npos) out += ".0";
     return out;
   }
   std::string out = yaml_scalar(node.scalar);
   // Inside a flow collection a plain text may not hold these.
-  if (!out.starts_with('\'') && !out.starts_with('"') && out.find_first_of(",[]{}") != std::string::npos) out = "'" + out + "'";
+  if (!out.starts_with('\'') && !out.starts_with('"') && out.find_first_of(",[]{}") != std::string::npos)
+    out = "'" + out + "'";
   return out;
 }
 
@@ -142,8 +153,10 @@ void Scope::add(const Node& map) { merge(root_, map); }
 void Scope::set(std::string_view name, Node value) {
   const auto old = std::ranges::find(root_.entries, name, &Entry::key);
   const int line = value.line;
-  if (old != root_.entries.end()) old->value = std::move(value);
-  else root_.entries.push_back({std::string(name), std::move(value), line});
+  if (old != root_.entries.end())
+    old->value = std::move(value);
+  else
+    root_.entries.push_back({std::string(name), std::move(value), line});
 }
 
 base::Result<const Node*> Scope::value_of(std::string_view expression, int at_line, const std::string& where) const {
@@ -152,8 +165,10 @@ base::Result<const Node*> Scope::value_of(std::string_view expression, int at_li
   if (const Node* value = expression.empty() ? nullptr : find_path(root_, expression)) return value;
   std::string known;
   for (const auto& [key, value, line] : root_.entries) known += (known.empty() ? "" : ", ") + key;
-  return dvc_error(file_, at_line, where, "found ${" + std::string(expression) + "}, which is not defined; known are " + (known.empty() ? "no names" : known) +
-                                           " (from params.yaml, vars, and item in foreach and matrix)");
+  return dvc_error(file_, at_line, where,
+                   "found ${" + std::string(expression) + "}, which is not defined; known are " +
+                       (known.empty() ? "no names" : known) +
+                       " (from params.yaml, vars, and item in foreach and matrix)");
 }
 
 base::Result<Node> Scope::resolve(const Node& node, const std::string& where, bool in_cmd) const {
@@ -190,11 +205,13 @@ base::Result<Node> Scope::resolve_text(const Node& node, const std::string& wher
       i += 3;
     } else if (text.substr(i).starts_with("${")) {
       const size_t end = text.find('}', i);
-      if (end == std::string_view::npos) return dvc_error(file_, node.line, where, "found '${' without its '}'; for a literal one write '\\${'");
+      if (end == std::string_view::npos)
+        return dvc_error(file_, node.line, where, "found '${' without its '}'; for a literal one write '\\${'");
       TRY_SET(const Node* value, value_of(text.substr(i + 2, end - i - 2), node.line, where));
       if (!in_cmd && !value->is_scalar())
-        return dvc_error(file_, node.line, where, "found " + value->describe() + " for " + std::string(text.substr(i, end - i + 1)) +
-                                                      " inside a text; allowed there: text, numbers and booleans");
+        return dvc_error(file_, node.line, where,
+                         "found " + value->describe() + " for " + std::string(text.substr(i, end - i + 1)) +
+                             " inside a text; allowed there: text, numbers and booleans");
       out += in_cmd ? command_text(*value) : plain_text(*value);
       i = end + 1;
     } else {

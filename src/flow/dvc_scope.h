@@ -1,8 +1,7 @@
 // `${…}` in dvc.yaml: the values in reach, and their interpolation into YAML nodes.
 //
-// A text that is one expression as a whole keeps the value's type; inside a longer text only scalars fit, but in cmd a map
-// becomes flags (`--k v`) and a list words, as DVC writes them. `\${` stands for itself.
-// Thread: values.
+// A text that is one expression as a whole keeps the value's type; inside a longer text only scalars fit, but in cmd a
+// map becomes flags (`--k v`) and a list words, as DVC writes them. `\${` stands for itself. Thread: values.
 #pragma once
 
 #include <string>

@@ -14,13 +14,17 @@ bool is_plain(std::string_view text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return false;
   if (kIndicators.find(text.front()) != std::string_view::npos) {
     // "-x", "?x" and ":x" are plain where no space follows
-    if (std::string_view("-?:").find(text.front()) == std::string_view::npos || text.size() == 1 || text[1] == ' ') return false;
+    if (std::string_view("-?:").find(text.front()) == std::string_view::npos || text.size() == 1 || text[1] == ' ')
+      return false;
   }
-  if (text.find(": ") != std::string_view::npos || text.find(" #") != std::string_view::npos || text == "---" || text == "...") return false;
+  if (text.find(": ") != std::string_view::npos || text.find(" #") != std::string_view::npos || text == "---" ||
+      text == "...")
+    return false;
   base::yaml::Node node;
   node.kind = base::yaml::Kind::kScalar;
   node.scalar = text;
-  return !node.as_bool() && !node.as_int() && !node.as_double() && text != "null" && text != "Null" && text != "NULL" && text != "~";
+  return !node.as_bool() && !node.as_int() && !node.as_double() && text != "null" && text != "Null" && text != "NULL" &&
+         text != "~";
 }
 
 bool has_control(std::string_view text) {
@@ -56,7 +60,8 @@ void append_ascii_json(std::string& out, std::string_view text) {
     }
     const int extra = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
     uint32_t point = lead & (0x3f >> extra);
-    for (int k = 1; k <= extra && i + static_cast<size_t>(k) < quoted.size(); ++k) point = point << 6 | (static_cast<unsigned char>(quoted[i + static_cast<size_t>(k)]) & 0x3f);
+    for (int k = 1; k <= extra && i + static_cast<size_t>(k) < quoted.size(); ++k)
+      point = point << 6 | (static_cast<unsigned char>(quoted[i + static_cast<size_t>(k)]) & 0x3f);
     i += static_cast<size_t>(extra) + 1;
     char escape[16];
     if (point >= 0x10000) {

@@ -20,17 +20,21 @@ using base::yaml::Entry;
 using base::yaml::Kind;
 
 constexpr std::array<std::string_view, 22> kStageKeys{
-    "cmd", "wdir", "deps", "params", "vars", "outs", "metrics", "plots", "desc", "meta", "frozen", "always_changed", "matrix", "tune",
-    "foreach", "do", "retries", "retry_delay", "timeout", "memory", "cpus", "env"};
-constexpr std::array<std::string_view, 14> kOutFlags{"cache", "persist", "desc", "type", "labels", "meta", "remote", "push",
-                                                     "template", "x", "y", "x_label", "y_label", "title"};
+    "cmd",     "wdir",        "deps",    "params",         "vars",   "outs", "metrics", "plots",
+    "desc",    "meta",        "frozen",  "always_changed", "matrix", "tune", "foreach", "do",
+    "retries", "retry_delay", "timeout", "memory",         "cpus",   "env"};
+constexpr std::array<std::string_view, 14> kOutFlags{"cache", "persist", "desc",    "type",     "labels",
+                                                     "meta",  "remote",  "push",    "template", "x",
+                                                     "y",     "x_label", "y_label", "title"};
 
 struct Unit {
   std::string_view name;
   int64_t factor;
 };
-constexpr Unit kDurations[] = {{"us", 1}, {"ms", 1000}, {"s", 1'000'000}, {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};
-constexpr Unit kSizes[] = {{"b", 1}, {"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"kb", 1000}, {"mb", 1'000'000}, {"gb", 1'000'000'000}};
+constexpr Unit kDurations[] = {{"us", 1},         {"ms", 1000},         {"s", 1'000'000},
+                               {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};
+constexpr Unit kSizes[] = {{"b", 1},     {"kib", 1 << 10},  {"mib", 1 << 20},     {"gib", 1 << 30},
+                           {"kb", 1000}, {"mb", 1'000'000}, {"gb", 1'000'000'000}};
 
 // "90 s", "1.5h", "2GiB": a number and a unit.
 std::optional<int64_t> quantity(std::string_view text, std::span<const Unit> units) {
@@ -143,13 +147,16 @@ class StageReader {
       const std::string_view data = std::string_view(found).substr(0, found.find(':'));
       if (input_.data_sets.contains(std::string(data))) {
         if (found != data && found.substr(data.size()) != ":raw")
-          return bad(dep->line, "deps", "found '" + found + "'; allowed: '" + std::string(data) + "' or '" + std::string(data) + ":raw'");
+          return bad(dep->line, "deps",
+                     "found '" + found + "'; allowed: '" + std::string(data) + "' or '" + std::string(data) + ":raw'");
         stage_.data_deps.push_back({.name = std::string(data), .parts = {"train", "valid"}, .raw = found != data});
         continue;
       }
       const auto path = project_path(stage_.wdir, found);
       if (!path)
-        return bad(dep->line, "deps", "found '" + found + "'; allowed: a path inside the project" + (input_.data_sets.empty() ? "" : " or a data set (" + data_names() + ")"));
+        return bad(dep->line, "deps",
+                   "found '" + found + "'; allowed: a path inside the project" +
+                       (input_.data_sets.empty() ? "" : " or a data set (" + data_names() + ")"));
       stage_.file_deps.push_back(*path);
     }
     return {};
@@ -180,12 +187,15 @@ class StageReader {
 
   Result<void> check_out_flags(std::string_view key, const Node& flags) const {
     if (flags.is_null()) return {};
-    if (!flags.is_map()) return bad(flags.line, key, "found " + flags.describe() + "; allowed: flags such as cache: false");
+    if (!flags.is_map())
+      return bad(flags.line, key, "found " + flags.describe() + "; allowed: flags such as cache: false");
     for (const auto& [flag, value, line] : flags.entries) {
       if (flag != "header" && std::ranges::find(kOutFlags, std::string_view(flag)) == kOutFlags.end())
         return bad(line, key, "flag '" + flag + "' is unknown; allowed: " + listed(kOutFlags) + ", header");
       if (flag == "persist" && value.as_bool() == true)
-        return bad(line, key, "persist: true is not offered: every run begins in a clean workspace; make the earlier file a dep instead");
+        return bad(
+            line, key,
+            "persist: true is not offered: every run begins in a clean workspace; make the earlier file a dep instead");
     }
     return {};
   }
@@ -199,7 +209,8 @@ class StageReader {
         continue;
       }
       TRY_SET(const std::string name, text(*item, "params"));
-      const bool file = input_.files.contains(name) || name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");
+      const bool file =
+          input_.files.contains(name) || name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");
       TRY(file ? read_params_of(name, Node{}, item->line) : add_param("params.yaml", name, item->line));
     }
     return {};
@@ -213,7 +224,9 @@ class StageReader {
       }
       return {};
     }
-    if (!keys.is_null() && !keys.is_sequence()) return bad(line, "params", "found " + keys.describe() + " for '" + file + "'; allowed: a list of keys, or nothing for all");
+    if (!keys.is_null() && !keys.is_sequence())
+      return bad(line, "params",
+                 "found " + keys.describe() + " for '" + file + "'; allowed: a list of keys, or nothing for all");
     TRY_SET(const Node root, params_file(file, line));
     for (const Entry& entry : root.entries) TRY(add_param(file, entry.key, line));
     return {};
@@ -223,7 +236,11 @@ class StageReader {
     const auto path = project_path(stage_.wdir, file);
     const auto text_of = input_.files.find(path.value_or(file));
     if (text_of == input_.files.end())
-      return bad(line, "params", "file '" + file + "' is not there" + (file.ends_with(".toml") || file.ends_with(".py") ? "; parameters are read from YAML and JSON files" : ""));
+      return bad(
+          line, "params",
+          "file '" + file + "' is not there" +
+              (file.ends_with(".toml") || file.ends_with(".py") ? "; parameters are read from YAML and JSON files"
+                                                                : ""));
     return base::yaml::parse(text_of->second, text_of->first, {.refuse_yaml11_booleans = false});
   }
 
@@ -263,11 +280,14 @@ class StageReader {
     if (!node) return std::nullopt;
     const auto value = node->as_int();
     if (!value || *value < low || *value > high)
-      return bad(node->line, key, "found " + node->describe() + "; allowed: a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+      return bad(node->line, key,
+                 "found " + node->describe() + "; allowed: a whole number from " + std::to_string(low) + " to " +
+                     std::to_string(high));
     return value;
   }
 
-  Result<std::optional<int64_t>> amount(std::string_view key, std::span<const Unit> units, std::string_view allowed) const {
+  Result<std::optional<int64_t>> amount(std::string_view key, std::span<const Unit> units,
+                                        std::string_view allowed) const {
     const Node* node = body_.find(key);
     if (!node) return std::nullopt;
     const auto value = node->is_scalar() ? quantity(node->scalar, units) : std::nullopt;
@@ -283,7 +303,8 @@ class StageReader {
     }
     const Node* env = body_.find("env");
     if (!env || env->is_null()) return {};
-    if (!env->is_map()) return bad(env->line, "env", "found " + env->describe() + "; allowed: a map from names to values");
+    if (!env->is_map())
+      return bad(env->line, "env", "found " + env->describe() + "; allowed: a map from names to values");
     for (const auto& [key, value, line] : env->entries) {
       const bool good = !key.empty() && !std::isdigit(static_cast<unsigned char>(key[0])) &&
                         std::ranges::all_of(key, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
@@ -308,7 +329,9 @@ class PipelineReader {
     TRY(read_scope());
     const Node* stages = root_.find("stages");
     if (!stages || !stages->is_map() || stages->entries.empty())
-      return dvc_error(input_.file, stages ? stages->line : root_.line, "stages", "found " + (stages ? stages->describe() : std::string("nothing")) + "; allowed: a map from names to stages");
+      return dvc_error(
+          input_.file, stages ? stages->line : root_.line, "stages",
+          "found " + (stages ? stages->describe() : std::string("nothing")) + "; allowed: a map from names to stages");
     for (const auto& [name, definition, line] : stages->entries) TRY(read_definition(name, definition, line));
     connect();
     return std::move(spec_);
@@ -326,7 +349,9 @@ class PipelineReader {
   }
 
   Result<void> add_vars(const Node& vars, Scope& scope, const std::string& where) const {
-    if (!vars.is_sequence()) return dvc_error(input_.file, vars.line, where, "found " + vars.describe() + "; allowed: a list of files and maps");
+    if (!vars.is_sequence())
+      return dvc_error(input_.file, vars.line, where,
+                       "found " + vars.describe() + "; allowed: a list of files and maps");
     for (const Node& item : vars.items) {
       if (item.is_map()) {
         TRY_SET(const Node values, scope.resolve(item, where));
@@ -334,7 +359,8 @@ class PipelineReader {
       } else if (item.is_scalar()) {
         TRY(add_vars_file(item, scope, where));
       } else {
-        return dvc_error(input_.file, item.line, where, "found " + item.describe() + "; allowed: a file's name or a map");
+        return dvc_error(input_.file, item.line, where,
+                         "found " + item.describe() + "; allowed: a file's name or a map");
       }
     }
     return {};
@@ -345,7 +371,8 @@ class PipelineReader {
     const std::string& text = item.scalar;
     const size_t colon = text.find(':');
     const auto file = input_.files.find(text.substr(0, colon));
-    if (file == input_.files.end()) return dvc_error(input_.file, item.line, where, "file '" + text.substr(0, colon) + "' is not there");
+    if (file == input_.files.end())
+      return dvc_error(input_.file, item.line, where, "file '" + text.substr(0, colon) + "' is not there");
     TRY_SET(const Node values, base::yaml::parse(file->second, file->first, {.refuse_yaml11_booleans = false}));
     if (colon == std::string::npos) {
       scope.add(values);
@@ -363,14 +390,20 @@ class PipelineReader {
   }
 
   Result<void> read_definition(const std::string& name, const Node& definition, int line) {
-    const bool good = !name.empty() && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; });
-    if (!good) return dvc_error(input_.file, line, "stages." + name, "a stage's name has letters, digits, '_', '-' and '.'");
-    if (!definition.is_map()) return dvc_error(input_.file, line, "stages." + name, "found " + definition.describe() + "; allowed: a map with cmd, deps, outs, ...");
+    const bool good = !name.empty() && std::ranges::all_of(name, [](unsigned char c) {
+      return std::isalnum(c) || c == '_' || c == '-' || c == '.';
+    });
+    if (!good)
+      return dvc_error(input_.file, line, "stages." + name, "a stage's name has letters, digits, '_', '-' and '.'");
+    if (!definition.is_map())
+      return dvc_error(input_.file, line, "stages." + name,
+                       "found " + definition.describe() + "; allowed: a map with cmd, deps, outs, ...");
     Scope scope = scope_;
     if (const Node* vars = definition.find("vars")) TRY(add_vars(*vars, scope, "stages." + name + ".vars"));
     TRY_SET(const std::vector<Variant> variants, expand(name, definition, scope));
     for (const Variant& variant : variants) {
-      if (spec_.stages.size() == kMaxStages) return dvc_error(input_.file, line, "stages", "expand to more than " + std::to_string(kMaxStages) + " stages");
+      if (spec_.stages.size() == kMaxStages)
+        return dvc_error(input_.file, line, "stages", "expand to more than " + std::to_string(kMaxStages) + " stages");
       TRY_SET(const Node body, variant.scope.resolve(variant.body, "stages." + name));
       TRY_SET(StageSpec stage, StageReader(input_, variant, name, body).read());
       TRY(claim_outs(stage, line));
@@ -385,8 +418,10 @@ class PipelineReader {
       for (const std::string& out : *outs) {
         for (const auto& [other, maker] : makers_)
           if (maker != stage.name && (is_within(out, other) || is_within(other, out)))
-            return dvc_error(input_.file, line, "stages." + stage.name, "its out '" + out + "' and '" + other + "' of stage '" + maker + "' are in each other's way; each stage needs outs of its own" +
-                                                                            (stage.group == group_of(maker) ? ", for example with ${item} in the path" : ""));
+            return dvc_error(input_.file, line, "stages." + stage.name,
+                             "its out '" + out + "' and '" + other + "' of stage '" + maker +
+                                 "' are in each other's way; each stage needs outs of its own" +
+                                 (stage.group == group_of(maker) ? ", for example with ${item} in the path" : ""));
         makers_.emplace_back(out, stage.name);
       }
     return {};
@@ -400,7 +435,8 @@ class PipelineReader {
       if (stage.frozen) continue;
       for (const std::string& dep : stage.file_deps)
         for (const auto& [out, maker] : makers_)
-          if (maker != stage.name && (is_within(out, dep) || is_within(dep, out)) && std::ranges::find(stage.after, maker) == stage.after.end())
+          if (maker != stage.name && (is_within(out, dep) || is_within(dep, out)) &&
+              std::ranges::find(stage.after, maker) == stage.after.end())
             stage.after.push_back(maker);
     }
   }
@@ -414,6 +450,8 @@ class PipelineReader {
 
 }  // namespace
 
-Result<PipelineSpec> parse_stages(const Node& root, const DvcInput& input) { return PipelineReader(root, input).read(); }
+Result<PipelineSpec> parse_stages(const Node& root, const DvcInput& input) {
+  return PipelineReader(root, input).read();
+}
 
 }  // namespace flow

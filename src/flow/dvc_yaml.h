@@ -20,9 +20,10 @@
 namespace flow {
 
 struct DvcInput {
-  std::string file;                          // name in errors: "lathe.yaml"
-  std::set<std::string> data_sets;           // declared in lathe.yaml
-  std::map<std::string, std::string> files;  // path → text of YAML and JSON parameter files beside it ("params.yaml", …)
+  std::string file;                 // name in errors: "lathe.yaml"
+  std::set<std::string> data_sets;  // declared in lathe.yaml
+  std::map<std::string, std::string>
+      files;  // path → text of YAML and JSON parameter files beside it ("params.yaml", …)
 };
 
 // `root` is the whole document: a map with `stages`, and perhaps `vars` and `params`; other keys are the caller's to
@@ -30,6 +31,7 @@ struct DvcInput {
 base::Result<PipelineSpec> parse_stages(const base::yaml::Node& root, const DvcInput& input);
 
 // Keys that parse_stages reads at the top level of a document.
-inline constexpr std::string_view kDvcTopKeys[] = {"stages", "vars", "params", "metrics", "plots", "artifacts", "datasets"};
+inline constexpr std::string_view kDvcTopKeys[] = {"stages", "vars",      "params",  "metrics",
+                                                   "plots",  "artifacts", "datasets"};
 
 }  // namespace flow

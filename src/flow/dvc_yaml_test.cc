@@ -53,7 +53,11 @@ stages:
     cmd: python train.py
     deps: [data/clean.csv, digits, train.py]
     frozen: false
-)", {{"params.yaml", "lr: 1e-3\nnet: {depth: 3}\n"}, {"src/params.yaml", "lr: 1e-3\nnet: {depth: 3}\n"}, {"src/other.yaml", "a: yes\n"}, {"src/json.json", R"({"k": [1, 2.50]})"}});
+)",
+                          {{"params.yaml", "lr: 1e-3\nnet: {depth: 3}\n"},
+                           {"src/params.yaml", "lr: 1e-3\nnet: {depth: 3}\n"},
+                           {"src/other.yaml", "a: yes\n"},
+                           {"src/json.json", R"({"k": [1, 2.50]})"}});
   ASSERT_TRUE(spec) << spec.error().message;
   const StageSpec& prep = spec->stages[0];
   EXPECT_EQ(prep.cmd, "(python prep.py\n) &&\n(echo done # comment\n)");
@@ -62,7 +66,9 @@ stages:
   EXPECT_EQ(prep.file_deps, (Names{"src/prep.py", "raw"}));
   EXPECT_EQ(prep.outs, (Names{"data/clean.csv", "src/cache", "src/curve.csv"}));
   EXPECT_EQ(prep.metrics, (Names{"src/m.json"}));
-  EXPECT_EQ(prep.params, (std::map<std::string, std::string>{{"lr", "0.001"}, {"net.depth", "3"}, {"other.yaml:a", "yes"}, {"json.json:k", "[1, 2.5]"}}));
+  EXPECT_EQ(prep.params,
+            (std::map<std::string, std::string>{
+                {"lr", "0.001"}, {"net.depth", "3"}, {"other.yaml:a", "yes"}, {"json.json:k", "[1, 2.5]"}}));
   EXPECT_TRUE(prep.always);
   EXPECT_EQ(prep.timeout_us, 90'000'000);
   EXPECT_EQ(prep.retries, 2);
@@ -79,7 +85,8 @@ stages:
 }
 
 TEST(DvcYaml, InterpolationKeepsTypesAndTurnsMapsIntoFlags) {
-  const auto spec = parse(R"(
+  const auto spec = parse(
+      R"(
 vars:
   - extra.yaml:path
   - {opts: {lr: 0.1, deep: {x: 1}, go: true, no: false, l: [1, two words]}, name: m}
@@ -89,7 +96,8 @@ stages:
     vars: [{name: inner}]
     deps: ["${path}", "src/${name}.py"]
     frozen: ${flag}
-)", {{"params.yaml", "epochs: 3\nflag: true\nlist: [{v: 1}, {v: 2}]\n"}, {"extra.yaml", "path: raw\nunused: 1\n"}});
+)",
+      {{"params.yaml", "epochs: 3\nflag: true\nlist: [{v: 1}, {v: 2}]\n"}, {"extra.yaml", "path: raw\nunused: 1\n"}});
   ASSERT_TRUE(spec) << spec.error().message;
   EXPECT_EQ(spec->stages[0].cmd, "run --lr 0.1 --deep.x 1 --go --l 1 'two words' --n 3 ${HOME} 2");
   EXPECT_EQ(spec->stages[0].file_deps, (Names{"raw", "src/inner.py"}));
@@ -97,11 +105,17 @@ stages:
 }
 
 TEST(DvcYaml, ForeachAndMatrixNames) {
-  EXPECT_EQ(names(parse("stages:\n  a:\n    foreach: [x, 2]\n    do: {cmd: \"echo ${item}\"}\n")), (Names{"a@x", "a@2"}));
-  EXPECT_EQ(names(parse("stages:\n  a:\n    foreach: {uk: {e: 1}, us: {e: 2}}\n    do: {cmd: \"echo ${key} ${item.e}\"}\n")), (Names{"a@uk", "a@us"}));
-  EXPECT_EQ(names(parse("stages:\n  a:\n    foreach: [{e: 1}, {e: 2}]\n    do: {cmd: \"echo ${item.e}\"}\n")), (Names{"a@0", "a@1"}));
-  const auto spec = parse("stages:\n  a:\n    matrix: {model: [cnn, xgb], f: \"${fs}\"}\n    cmd: t ${item.model} ${item.f} ${key}\n    outs: [\"${key}.pkl\"]\n",
-                          {{"params.yaml", "fs: [1, 2]"}});
+  EXPECT_EQ(names(parse("stages:\n  a:\n    foreach: [x, 2]\n    do: {cmd: \"echo ${item}\"}\n")),
+            (Names{"a@x", "a@2"}));
+  EXPECT_EQ(
+      names(parse("stages:\n  a:\n    foreach: {uk: {e: 1}, us: {e: 2}}\n    do: {cmd: \"echo ${key} ${item.e}\"}\n")),
+      (Names{"a@uk", "a@us"}));
+  EXPECT_EQ(names(parse("stages:\n  a:\n    foreach: [{e: 1}, {e: 2}]\n    do: {cmd: \"echo ${item.e}\"}\n")),
+            (Names{"a@0", "a@1"}));
+  const auto spec = parse(
+      "stages:\n  a:\n    matrix: {model: [cnn, xgb], f: \"${fs}\"}\n    cmd: t ${item.model} ${item.f} ${key}\n    "
+      "outs: [\"${key}.pkl\"]\n",
+      {{"params.yaml", "fs: [1, 2]"}});
   ASSERT_TRUE(spec) << spec.error().message;
   EXPECT_EQ(names(spec), (Names{"a@cnn-1", "a@cnn-2", "a@xgb-1", "a@xgb-2"}));
   EXPECT_EQ(spec->stages[2].cmd, "t xgb 1 xgb-1");
@@ -111,8 +125,9 @@ TEST(DvcYaml, ForeachAndMatrixNames) {
 }
 
 TEST(DvcYaml, TuneIsSeededAndWithinItsRanges) {
-  const std::string text = "stages:\n  t:\n    matrix: {m: [a]}\n    cmd: t ${item.c} ${item.d} ${item.k}\n"
-                           "    tune: {n: 20, seed: 7, params: {c: {log_uniform: [0.01, 10]}, d: {int: [1, 3]}, k: {choice: [p, q]}}}\n";
+  const std::string text =
+      "stages:\n  t:\n    matrix: {m: [a]}\n    cmd: t ${item.c} ${item.d} ${item.k}\n"
+      "    tune: {n: 20, seed: 7, params: {c: {log_uniform: [0.01, 10]}, d: {int: [1, 3]}, k: {choice: [p, q]}}}\n";
   const auto spec = parse(text);
   ASSERT_TRUE(spec) << spec.error().message;
   ASSERT_EQ(spec->stages.size(), 20u);
@@ -130,24 +145,36 @@ TEST(DvcYaml, TuneIsSeededAndWithinItsRanges) {
   const auto again = parse(text);
   for (size_t i = 0; i < 20; ++i) EXPECT_EQ(again->stages[i].cmd, spec->stages[i].cmd);
 
-  const auto grid = parse("stages:\n  t:\n    cmd: t ${item.d} ${item.u}\n    tune: {method: grid, params: {d: {int: [1, 2]}, u: {uniform: [0, 1], points: 3}}}\n");
+  const auto grid = parse(
+      "stages:\n  t:\n    cmd: t ${item.d} ${item.u}\n    tune: {method: grid, params: {d: {int: [1, 2]}, u: {uniform: "
+      "[0, 1], points: 3}}}\n");
   ASSERT_TRUE(grid) << grid.error().message;
   ASSERT_EQ(grid->stages.size(), 6u);
   EXPECT_EQ(grid->stages[4].cmd, "t 2 0.5");
 }
 
 TEST(DvcYaml, ErrorsNameFileLineKeyFoundAndAllowed) {
-  EXPECT_EQ(error_of("stages:\n  a:\n    cmd: x\n    dep: [b]\n").substr(0, 56), "dvc.yaml:4: stages.a.dep: is unknown; allowed: cmd, wdir");
+  EXPECT_EQ(error_of("stages:\n  a:\n    cmd: x\n    dep: [b]\n").substr(0, 56),
+            "dvc.yaml:4: stages.a.dep: is unknown; allowed: cmd, wdir");
   EXPECT_EQ(error_of("stages:\n  a: {deps: [b]}\n"), "dvc.yaml:2: stages.a.cmd: is missing; a stage needs a command");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, deps: b}\n"), "dvc.yaml:2: stages.a.deps: found the text 'b'; allowed: a list");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, outs: [../../b]}\n"), "dvc.yaml:2: stages.a.outs: found '../../b'; allowed: a path inside the project");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, deps: [\"digits:test\"]}\n"), "dvc.yaml:2: stages.a.deps: found 'digits:test'; allowed: 'digits' or 'digits:raw'");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, deps: b}\n"),
+            "dvc.yaml:2: stages.a.deps: found the text 'b'; allowed: a list");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, outs: [../../b]}\n"),
+            "dvc.yaml:2: stages.a.outs: found '../../b'; allowed: a path inside the project");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, deps: [\"digits:test\"]}\n"),
+            "dvc.yaml:2: stages.a.deps: found 'digits:test'; allowed: 'digits' or 'digits:raw'");
   EXPECT_EQ(error_of("stages:\n  a: {cmd: \"x ${lr}\"}\n", {{"params.yaml", "epochs: 1"}}),
-            "dvc.yaml:2: stages.a.cmd: found ${lr}, which is not defined; known are epochs (from params.yaml, vars, and item in foreach and matrix)");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, params: [lr]}\n", {{"params.yaml", "epochs: 1"}}), "dvc.yaml:2: stages.a.params: 'lr' is not in 'params.yaml'");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, timeout: soon}\n"), "dvc.yaml:2: stages.a.timeout: found the text 'soon'; allowed: a duration such as 90s, 30m, 2h");
-  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, matrix: {m: 3}}\n"), "dvc.yaml:2: stages.a.matrix.m: found the number 3; allowed: a list of values");
-  EXPECT_NE(error_of("stages:\n  a: {cmd: x, matrix: {m: [1, 2]}, outs: [o]}\n").find("for example with ${item} in the path"), std::string::npos);
+            "dvc.yaml:2: stages.a.cmd: found ${lr}, which is not defined; known are epochs (from params.yaml, vars, "
+            "and item in foreach and matrix)");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, params: [lr]}\n", {{"params.yaml", "epochs: 1"}}),
+            "dvc.yaml:2: stages.a.params: 'lr' is not in 'params.yaml'");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, timeout: soon}\n"),
+            "dvc.yaml:2: stages.a.timeout: found the text 'soon'; allowed: a duration such as 90s, 30m, 2h");
+  EXPECT_EQ(error_of("stages:\n  a: {cmd: x, matrix: {m: 3}}\n"),
+            "dvc.yaml:2: stages.a.matrix.m: found the number 3; allowed: a list of values");
+  EXPECT_NE(
+      error_of("stages:\n  a: {cmd: x, matrix: {m: [1, 2]}, outs: [o]}\n").find("for example with ${item} in the path"),
+      std::string::npos);
   EXPECT_NE(error_of("stages: []\n").find("allowed: a map from names to stages"), std::string::npos);
 }
 

@@ -37,7 +37,8 @@ base::Result<std::vector<InboxRow>> read_inbox(store::Tx& tx) {
 
 // Starts a run and moves the pipeline's next time on. A time that passed while no server ran fires once.
 base::Result<void> fire_cron(store::Tx& tx, const std::string& pipeline) {
-  const auto due_us = tx.query_i64("SELECT cron_next_us FROM flow_pipelines WHERE project = ? AND name = ?", tx.project(), pipeline);
+  const auto due_us =
+      tx.query_i64("SELECT cron_next_us FROM flow_pipelines WHERE project = ? AND name = ?", tx.project(), pipeline);
   if (!due_us || *due_us > tx.now_us()) return tx.status();
   TRY_SET(const PipelineSpec spec, get_pipeline(tx, pipeline));
   std::optional<int64_t> next_us;
@@ -50,15 +51,22 @@ base::Result<void> fire_cron(store::Tx& tx, const std::string& pipeline) {
 }  // namespace
 
 struct Engine::Impl {
-  Impl(store::Store& store_in, const base::Clock& clock_in, std::unique_ptr<Executor> executor_in, EngineOptions options_in, base::Registry* metrics)
-      : store(store_in), clock(clock_in), executor(std::move(executor_in)), options(std::move(options_in)), pool(slots()) {
+  Impl(store::Store& store_in, const base::Clock& clock_in, std::unique_ptr<Executor> executor_in,
+       EngineOptions options_in, base::Registry* metrics)
+      : store(store_in),
+        clock(clock_in),
+        executor(std::move(executor_in)),
+        options(std::move(options_in)),
+        pool(slots()) {
     if (!metrics) return;
     transitions = &metrics->counter("lathe_flow_transitions_total", "changes of a stage's state");
     running = &metrics->gauge("lathe_flow_slots_used", "slots taken by running stages");
     live_runs = &metrics->gauge("lathe_flow_live_runs", "pipeline runs that are not over");
   }
 
-  int64_t slots() const { return options.slots > 0 ? options.slots : std::max(1U, std::thread::hardware_concurrency()); }
+  int64_t slots() const {
+    return options.slots > 0 ? options.slots : std::max(1U, std::thread::hardware_concurrency());
+  }
 
   base::Context context(int64_t project) const {
     base::Context ctx = base::Context::system(clock, "system:flow");
@@ -92,12 +100,12 @@ struct Engine::Impl {
   std::unordered_map<std::string, std::pair<int64_t, uint32_t>> attempts;  // running → where it belongs
   SlotPool pool;
   BundleCache bundles;
-  std::map<int64_t, Batch> pending;                   // by project: not committed yet
-  std::map<int64_t, int64_t> tick_of;                 // run → when
-  std::set<std::pair<int64_t, int64_t>> ticks;        // (when, run)
-  int64_t cron_at_us = 0;                             // 0: none
+  std::map<int64_t, Batch> pending;             // by project: not committed yet
+  std::map<int64_t, int64_t> tick_of;           // run → when
+  std::set<std::pair<int64_t, int64_t>> ticks;  // (when, run)
+  int64_t cron_at_us = 0;                       // 0: none
   int64_t backoff_us = 0;
-  bool failed = false;                                // in this round
+  bool failed = false;  // in this round
 
   // Shared with the executor's and the store's threads.
   std::mutex mutex;
@@ -116,9 +124,11 @@ struct Engine::Impl {
 base::Result<void> Engine::Impl::load() {
   live.clear(), attempts.clear(), ticks.clear(), tick_of.clear();
   pool = SlotPool(slots());
-  TRY_SET(const std::vector<int64_t> rows, store.read_blocking(context(base::kDefaultProject), [](store::Tx& tx) { return live_run_rows(tx); }));
+  TRY_SET(const std::vector<int64_t> rows,
+          store.read_blocking(context(base::kDefaultProject), [](store::Tx& tx) { return live_run_rows(tx); }));
   for (const int64_t row : rows) {
-    TRY_SET(LiveRun run, store.read_blocking(context(base::kDefaultProject), [row](store::Tx& tx) { return load_run(tx, row); }));
+    TRY_SET(LiveRun run,
+            store.read_blocking(context(base::kDefaultProject), [row](store::Tx& tx) { return load_run(tx, row); }));
     for (uint32_t i = 0; i < run.state.stages.size(); ++i) {
       const StageState& stage = run.state.stages[i];
       if (stage.phase != Phase::kRunning && stage.phase != Phase::kKilling) continue;
@@ -153,7 +163,8 @@ bool Engine::Impl::wait() {
   if (cron_at_us > 0) sleep_us = std::min(sleep_us, cron_at_us - now);
   if (backoff_us > 0) sleep_us = backoff_us;  // the store said no: again after a pause, not at the next wake-up
   if (sleep_us > 0)
-    wake.wait_for(lock, std::chrono::microseconds(sleep_us), [this] { return stop || (backoff_us == 0 && (store_changed || !news.empty())); });
+    wake.wait_for(lock, std::chrono::microseconds(sleep_us),
+                  [this] { return stop || (backoff_us == 0 && (store_changed || !news.empty())); });
   return !stop;
 }
 
@@ -173,7 +184,9 @@ void Engine::Impl::take_news() {
       continue;
     }
     if (item.outcome == Outcome::kSucceeded) batch.outs[item.attempt] = std::move(item.outs);
-    batch.events.emplace_back(row, AttemptEnded{.stage = stage, .attempt = item.attempt, .outcome = item.outcome, .detail = std::move(item.detail)});
+    batch.events.emplace_back(
+        row, AttemptEnded{
+                 .stage = stage, .attempt = item.attempt, .outcome = item.outcome, .detail = std::move(item.detail)});
   }
 }
 
@@ -190,7 +203,8 @@ void Engine::Impl::take_inbox() {
     return at.value_or(0);
   });
   if (!rows || !cron) {
-    base::log::warn("the flow engine cannot read the store; trying again", {{"error", (rows ? cron.error() : rows.error()).message}});
+    base::log::warn("the flow engine cannot read the store; trying again",
+                    {{"error", (rows ? cron.error() : rows.error()).message}});
     look_again();
     return;
   }
@@ -221,18 +235,23 @@ void Engine::Impl::look_again() {
 void Engine::Impl::take_cron() {
   const int64_t now = clock.wall_us();
   if (cron_at_us == 0 || cron_at_us > now) return;
-  const auto due = store.read_blocking(context(base::kDefaultProject), [now](store::Tx& tx) -> base::Result<std::vector<Due>> {
-    std::vector<Due> out;
-    store::Rows rows = tx.query("SELECT project, name FROM flow_pipelines WHERE cron_next_us <= ? ORDER BY id", now);
-    while (rows.next()) out.push_back({rows.i64(0), rows.str(1)});
-    TRY(tx.status());
-    return out;
-  });
+  const auto due =
+      store.read_blocking(context(base::kDefaultProject), [now](store::Tx& tx) -> base::Result<std::vector<Due>> {
+        std::vector<Due> out;
+        store::Rows rows =
+            tx.query("SELECT project, name FROM flow_pipelines WHERE cron_next_us <= ? ORDER BY id", now);
+        while (rows.next()) out.push_back({rows.i64(0), rows.str(1)});
+        TRY(tx.status());
+        return out;
+      });
   cron_at_us = 0;  // read anew: the write wakes us
   if (!due) return;
   for (const Due& item : *due) {
-    const auto fired = store.write_blocking(context(item.project), [&](store::Tx& tx) { return fire_cron(tx, item.pipeline); });
-    if (!fired) base::log::error("a scheduled run could not be started", {{"pipeline", item.pipeline}, {"error", fired.error().message}});
+    const auto fired =
+        store.write_blocking(context(item.project), [&](store::Tx& tx) { return fire_cron(tx, item.pipeline); });
+    if (!fired)
+      base::log::error("a scheduled run could not be started",
+                       {{"pipeline", item.pipeline}, {"error", fired.error().message}});
   }
   std::lock_guard lock(mutex);
   store_changed = true;
@@ -243,7 +262,8 @@ void Engine::Impl::take_ticks() {
   while (!ticks.empty() && ticks.begin()->first <= now) {
     const int64_t row = ticks.begin()->second;
     schedule(row, 0);
-    if (const auto run = live.find(row); run != live.end()) pending[run->second.facts->project].events.emplace_back(row, Tick{});
+    if (const auto run = live.find(row); run != live.end())
+      pending[run->second.facts->project].events.emplace_back(row, Tick{});
   }
 }
 
@@ -261,12 +281,15 @@ bool Engine::Impl::commit(int64_t project) {
   pending.erase(project);
   std::vector<std::pair<int64_t, Event>> later;
   if (batch.events.size() > kBatchEvents) {
-    later.assign(std::make_move_iterator(batch.events.begin() + kBatchEvents), std::make_move_iterator(batch.events.end()));
+    later.assign(std::make_move_iterator(batch.events.begin() + kBatchEvents),
+                 std::make_move_iterator(batch.events.end()));
     batch.events.resize(kBatchEvents);
   }
-  auto done = store.write_blocking(context(project), [&](store::Tx& tx) { return advance(tx, live, pool, batch, options, bundles); });
+  auto done = store.write_blocking(context(project),
+                                   [&](store::Tx& tx) { return advance(tx, live, pool, batch, options, bundles); });
   if (!done) {
-    batch.events.insert(batch.events.end(), std::make_move_iterator(later.begin()), std::make_move_iterator(later.end()));
+    batch.events.insert(batch.events.end(), std::make_move_iterator(later.begin()),
+                        std::make_move_iterator(later.end()));
     pending[project] = std::move(batch);
     base::log::warn("the flow engine's transaction failed; trying again", {{"error", done.error().message}});
     if (done.error().code == base::Code::kConflict) forget_and_reload();
@@ -292,8 +315,10 @@ void Engine::Impl::settle(Advance done) {
       if (stage.phase == Phase::kRunning || stage.phase == Phase::kKilling) attempts[stage.attempt] = {row, i};
     }
     schedule(row, at_us);
-    if (ended) live.erase(row);
-    else live.insert_or_assign(row, std::move(run));
+    if (ended)
+      live.erase(row);
+    else
+      live.insert_or_assign(row, std::move(run));
   }
   for (const auto& release : done.outside.release) attempts.erase(release.attempt);
   if (transitions) {
@@ -314,7 +339,8 @@ void Engine::Impl::go_outside(Outside outside) {
 // Somebody else moved a run: what is in the rows is true, what we remember is not. Events stay: those of attempts that
 // are not the newest any more change nothing.
 void Engine::Impl::forget_and_reload() {
-  if (const auto loaded = load(); !loaded) base::log::error("the flow engine cannot load its runs", {{"error", loaded.error().message}});
+  if (const auto loaded = load(); !loaded)
+    base::log::error("the flow engine cannot load its runs", {{"error", loaded.error().message}});
 }
 
 void Engine::Impl::schedule(int64_t row, int64_t at_us) {
@@ -335,7 +361,8 @@ void Engine::Impl::post(AttemptNews item) {
   wake.notify_one();
 }
 
-Engine::Engine(store::Store& store, const base::Clock& clock, std::unique_ptr<Executor> executor, EngineOptions options, base::Registry* metrics)
+Engine::Engine(store::Store& store, const base::Clock& clock, std::unique_ptr<Executor> executor, EngineOptions options,
+               base::Registry* metrics)
     : impl_(std::make_unique<Impl>(store, clock, std::move(executor), std::move(options), metrics)) {}
 
 base::Result<void> Engine::start() {

@@ -11,9 +11,11 @@
 #include "core/event.h"
 #include "core/identity.h"
 #include "core/migrations.h"
+#include "flow/dvc_lock.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
 #include "flow/warden.h"
+#include "store/testing.h"
 
 namespace flow {
 namespace {
@@ -28,48 +30,47 @@ bool eventually(const std::function<bool()>& what) {
   return false;
 }
 
-class EngineTest : public testing::Test {
+class EngineTest : public store::testing::EngineTest {
  protected:
+  EngineTest() : store::testing::EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
+
   void SetUp() override {
-    dir_ = *base::make_temp_dir(testing::TempDir(), "engine");
+    store::testing::EngineTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    down();
     up();
   }
   void TearDown() override {
     down();
-    EXPECT_TRUE(stop_warden(dir_, kLongUs));
-    EXPECT_TRUE(base::remove_tree(dir_));
+    if (!dir_.empty()) EXPECT_TRUE(stop_warden(dir_, kLongUs));
+    store::testing::EngineTest::TearDown();
   }
 
   void up() {
     auto warden = launch_warden(dir_);  // as the server does: before there are threads
     ASSERT_TRUE(warden) << warden.error().message;
-    static const store::ModuleMigrations modules[] = {core::migrations(), blob::migrations(), migrations()};
-    auto store = store::Store::open({.url = "sqlite:" + (dir_ / "lathe.db").string(), .sync_full = false, .holder = "test"}, modules);
-    ASSERT_TRUE(store) << store.error().message;
-    store_ = std::move(*store);
+    open();
     blobs_ = std::move(*blob::BlobStore::open(dir_));
-    EngineOptions options{.server_url = "http://127.0.0.1:1", .binary_dir = "/opt/lathe/bin", .env = base::allowed_environment(), .slots = 4};
-    engine_ = std::make_unique<Engine>(*store_, base::system_clock(),
-                                       make_local_executor({.dir = dir_, .grace_us = 300'000}, *blobs_, std::move(*warden)), options, nullptr);
+    EngineOptions options{.server_url = "http://127.0.0.1:1",
+                          .binary_dir = "/opt/lathe/bin",
+                          .env = base::allowed_environment(),
+                          .slots = 4};
+    engine_ = std::make_unique<Engine>(
+        *store_, base::system_clock(),
+        make_local_executor({.dir = dir_, .grace_us = 300'000}, *blobs_, std::move(*warden)), options, nullptr);
     ASSERT_TRUE(engine_->start());
   }
   void down() { engine_.reset(), store_.reset(), blobs_.reset(); }
-
-  template <class F>
-  auto write(F f) {
-    return store_->write_blocking(base::Context::system(base::system_clock()), f);
-  }
-  template <class F>
-  auto read(F f) {
-    return store_->read_blocking(base::Context::system(base::system_clock()), f);
-  }
 
   void put_bundle(const std::string& id, const std::map<std::string, std::string>& files) {
     const auto put = write([&](store::Tx& tx) -> base::Result<void> {
       for (const auto& [path, text] : files) {
         TRY_SET(const blob::BlobInfo info, blobs_->put(text));
         TRY(blob::hold_blob(tx, info, "bundle", id));
-        TRY(blob::put_artifact(tx, {.root = "bundle/" + id, .path = path, .size = info.size, .digest = info.sha256,
+        TRY(blob::put_artifact(tx, {.root = "bundle/" + id,
+                                    .path = path,
+                                    .size = info.size,
+                                    .digest = info.sha256,
                                     .address = path.ends_with(".sh") ? "x" : ""}));
       }
       return {};
@@ -98,23 +99,27 @@ class EngineTest : public testing::Test {
     for (const StageRow& row : *rows) out[row.name] = row;
     return out;
   }
-  std::string log_of(const std::string& attempt) { return base::read_file(attempt_dir(dir_, attempt) / "log").value_or(""); }
+  std::string log_of(const std::string& attempt) {
+    return base::read_file(attempt_dir(dir_, attempt) / "log").value_or("");
+  }
   std::string out_of(const std::string& attempt, const std::string& path) {
-    const auto artifact = read([&](store::Tx& tx) { return blob::get_artifact(tx, "attempt/" + attempt + "/out", path); });
+    const auto artifact =
+        read([&](store::Tx& tx) { return blob::get_artifact(tx, "attempt/" + attempt + "/out", path); });
     return artifact ? blobs_->get(artifact->digest).value_or("(gone)") : "(none)";
   }
-  static StageSpec stage(std::string name, std::string cmd) { return {.name = name, .group = name, .cmd = std::move(cmd)}; }
+  static StageSpec stage(std::string name, std::string cmd) {
+    return {.name = name, .group = name, .cmd = std::move(cmd)};
+  }
 
-  base::Path dir_;
-  std::unique_ptr<store::Store> store_;
   std::unique_ptr<blob::BlobStore> blobs_;
   std::unique_ptr<Engine> engine_;
 };
 
-TEST_F(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
+TEST_P(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   put_bundle("b1", {{"hello.txt", "hello"}, {"bin/tool.sh", "#!/bin/sh\necho tool $LATHE_STAGE $LATHE_PARAM_LR\n"}});
   PipelineSpec spec{.name = "p", .bundle = "b1", .experiment = "exp"};
-  spec.stages = {stage("one", "./bin/tool.sh; cat hello.txt > out.txt; echo more > hello.txt; pwd; echo $PATH; env | sort")};
+  spec.stages = {
+      stage("one", "./bin/tool.sh; cat hello.txt > out.txt; echo more > hello.txt; pwd; echo $PATH; env | sort")};
   spec.stages[0].outs = {"out.txt"};
   const std::string id = start(spec, {{"lr", "0.1"}});
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
@@ -123,19 +128,20 @@ TEST_F(EngineTest, AStageRunsInItsOwnWorkspaceWithItsEnvironment) {
   EXPECT_EQ(row.reason, "it has not succeeded before");
   const std::string log = log_of(row.attempt);
   EXPECT_TRUE(log.starts_with("tool one 0.1\n")) << log;
-  EXPECT_NE(log.find("/work/" + id + "/" + row.attempt), std::string::npos);
+  EXPECT_NE(log.find("/workspaces/" + id + "/" + row.attempt), std::string::npos);
   EXPECT_NE(log.find("\n/opt/lathe/bin:"), std::string::npos);
   EXPECT_NE(log.find("MLFLOW_EXPERIMENT_NAME=exp"), std::string::npos);
   EXPECT_EQ(out_of(row.attempt, "out.txt"), "hello");
   // What it did to its copy does not reach the blob, and the workspace goes.
   EXPECT_EQ(blobs_->get(base::sha256("hello")).value_or(""), "hello");
-  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(dir_ / "work" / id); }));
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(dir_ / "workspaces" / id); }));
 }
 
-TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
+TEST_P(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("one", "echo $LATHE_TOKEN; while [ ! -e go ]; do sleep 0.05; done; test $MLFLOW_TRACKING_TOKEN = $LATHE_TOKEN")};
+  spec.stages = {stage(
+      "one", "echo $LATHE_TOKEN; while [ ! -e go ]; do sleep 0.05; done; test $MLFLOW_TRACKING_TOKEN = $LATHE_TOKEN")};
   const std::string id = start(spec);
   std::string attempt, token;
   ASSERT_TRUE(eventually([&] {
@@ -150,16 +156,17 @@ TEST_F(EngineTest, TheTokenWorksWhileTheAttemptLives) {
   const auto info = read([&](store::Tx& tx) { return attempt_info(tx, attempt); });
   ASSERT_TRUE(info);
   EXPECT_EQ(info->stage, "one");
-  ASSERT_TRUE(base::write_file_durably(dir_ / "work" / id / attempt / "go", ""));
+  ASSERT_TRUE(base::write_file_durably(dir_ / "workspaces" / id / attempt / "go", ""));
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
   EXPECT_FALSE(*read([&](store::Tx& tx) { return core::find_token(tx, token); }));
   EXPECT_FALSE(read([&](store::Tx& tx) { return attempt_info(tx, attempt); }));
 }
 
-TEST_F(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
+TEST_P(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
   put_bundle("b1", {{"a.txt", "1"}, {"b.txt", "1"}});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("first", "mkdir -p d && cat a.txt > d/x && echo y > d/y"), stage("second", "cat d/x d/y b.txt > sum")};
+  spec.stages = {stage("first", "mkdir -p d && cat a.txt > d/x && echo y > d/y"),
+                 stage("second", "cat d/x d/y b.txt > sum")};
   spec.stages[0].file_deps = {"a.txt"}, spec.stages[0].outs = {"d"};
   spec.stages[1].file_deps = {"d", "b.txt"}, spec.stages[1].outs = {"sum"}, spec.stages[1].after = {"first"};
   const std::string run1 = start(spec);
@@ -189,7 +196,7 @@ TEST_F(EngineTest, OutsReachTheStagesThatNeedThemAndUnchangedStagesAreSkipped) {
   EXPECT_EQ(stages_of(run4)["first"].reason, "the run was forced");
 }
 
-TEST_F(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
+TEST_P(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("bad", "exit 3"), stage("after", "true"), stage("apart", "true"), stage("forgot", "true")};
@@ -207,7 +214,7 @@ TEST_F(EngineTest, AFailedStageIsRetriedAndThenFailsWhatNeedsIt) {
   EXPECT_EQ(stages["forgot"].reason, "out 'missing.txt' was not made");
 }
 
-TEST_F(EngineTest, ADepThatIsNotThereFailsInWords) {
+TEST_P(EngineTest, ADepThatIsNotThereFailsInWords) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("one", "true")};
@@ -217,7 +224,7 @@ TEST_F(EngineTest, ADepThatIsNotThereFailsInWords) {
   EXPECT_NE(stages_of(id)["one"].reason.find("dep 'nothing.csv' is neither in the bundle"), std::string::npos);
 }
 
-TEST_F(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
+TEST_P(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("long", "echo up; sleep 1000"), stage("next", "true")};
@@ -233,28 +240,29 @@ TEST_F(EngineTest, CancelEndsWhatRunsAndWhatWaits) {
   EXPECT_EQ(stages_of(id)["next"].state, State::kCancelled);
 }
 
-TEST_F(EngineTest, ARestartAdoptsWhatRuns) {
+TEST_P(EngineTest, ARestartAdoptsWhatRuns) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
-  spec.stages = {stage("slow", "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; cat count > out"), stage("next", "cat out")};
+  spec.stages = {stage("slow", "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; cat count > out"),
+                 stage("next", "cat out")};
   spec.stages[0].outs = {"out"};
   spec.stages[1].file_deps = {"out"}, spec.stages[1].after = {"slow"};
   const std::string id = start(spec);
   std::string attempt;
   ASSERT_TRUE(eventually([&] {
     attempt = stages_of(id)["slow"].attempt;
-    return !attempt.empty() && std::filesystem::exists(dir_ / "work" / id / attempt / "count");
+    return !attempt.empty() && std::filesystem::exists(dir_ / "workspaces" / id / attempt / "count");
   }));
   down();
   up();
   EXPECT_EQ(stages_of(id)["slow"].attempt, attempt);
-  ASSERT_TRUE(base::write_file_durably(dir_ / "work" / id / attempt / "go", ""));
+  ASSERT_TRUE(base::write_file_durably(dir_ / "workspaces" / id / attempt / "go", ""));
   EXPECT_EQ(wait_end(id).state, State::kSucceeded);
   EXPECT_EQ(stages_of(id)["slow"].attempt, attempt);
   EXPECT_EQ(out_of(attempt, "out"), "x\n");
 }
 
-TEST_F(EngineTest, StopOfAllCancelsTheRun) {
+TEST_P(EngineTest, StopOfAllCancelsTheRun) {
   put_bundle("b1", {});
   PipelineSpec spec{.name = "p", .bundle = "b1"};
   spec.stages = {stage("long", "echo up; sleep 1000")};
@@ -270,6 +278,71 @@ TEST_F(EngineTest, StopOfAllCancelsTheRun) {
   EXPECT_EQ(wait_end(id).state, State::kCancelled);
   EXPECT_EQ(stages_of(id)["long"].reason, "`lathe down` ended it");
 }
+
+TEST_P(EngineTest, TheLockSaysWhatWasReadAndMade) {
+  put_bundle("b1", {{"in.txt", "x"}});
+  PipelineSpec spec{.name = "p", .bundle = "b1"};
+  spec.stages = {stage("make", "mkdir d && printf foo > d/foo && printf bar > d/bar && cp in.txt m.json")};
+  spec.stages[0].file_deps = {"in.txt"}, spec.stages[0].outs = {"d"}, spec.stages[0].metrics = {"m.json"};
+  spec.stages[0].params = {{"lr", "0.1"}, {"other.yaml:a", "[1, 2]"}};
+  const std::string id = start(spec);
+  EXPECT_EQ(wait_end(id).state, State::kSucceeded);
+  const auto lock = read([&](store::Tx& tx) { return dvc_lock(tx, id); });
+  ASSERT_TRUE(lock) << lock.error().message;
+  EXPECT_EQ(*lock, R"(schema: '2.0'
+stages:
+  make:
+    cmd: mkdir d && printf foo > d/foo && printf bar > d/bar && cp in.txt m.json
+    deps:
+    - path: in.txt
+      hash: md5
+      md5: 9dd4e461268c8034f5c8564e155c67a6
+      size: 1
+    params:
+      other.yaml:
+        a: [1, 2]
+      params.yaml:
+        lr: 0.1
+    outs:
+    - path: d
+      hash: md5
+      md5: 5ea40360f5b4ec688df672a4db9c17d1.dir
+      size: 6
+      nfiles: 2
+    - path: m.json
+      hash: md5
+      md5: 9dd4e461268c8034f5c8564e155c67a6
+      size: 1
+)");
+  const auto outs = read([&](store::Tx& tx) { return list_outs(tx, id); });
+  ASSERT_EQ(outs->size(), 3u);
+  EXPECT_EQ((*outs)[0].path, "d/bar");
+}
+
+TEST_P(EngineTest, ATimeThatHasComeStartsARunWithItsParameters) {
+  put_bundle("b1", {});
+  PipelineSpec spec{.name = "p", .bundle = "b1", .cron = "* * * * *", .cron_params = {{"retrain", "1"}}};
+  spec.stages = {stage("one", "test $LATHE_PARAM_RETRAIN = 1")};
+  ASSERT_TRUE(write([&](store::Tx& tx) -> base::Result<void> {
+    TRY(put_pipeline(tx, spec));
+    tx.exec("UPDATE flow_pipelines SET cron_next_us = ? WHERE name = 'p'", tx.now_us());  // a minute is long for a test
+    core::emit(tx, "pipeline.changed", "pipeline", "p");
+    return tx.status();
+  }));
+  std::vector<PipelineRun> runs;
+  ASSERT_TRUE(eventually([&] {
+    runs = *read([](store::Tx& tx) -> base::Result<std::vector<PipelineRun>> { return list_runs(tx, "p"); });
+    return !runs.empty();
+  }));
+  EXPECT_EQ(runs[0].cause, "cron");
+  EXPECT_EQ(wait_end(runs[0].id).state, State::kSucceeded);
+  EXPECT_GT(*read([](store::Tx& tx) -> base::Result<int64_t> {
+    return tx.query_i64("SELECT cron_next_us FROM flow_pipelines").value_or(0);
+  }),
+            base::system_clock().wall_us() - 60'000'000);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, store::testing::engines(), store::testing::engine_name);
 
 }  // namespace
 }  // namespace flow

@@ -22,7 +22,7 @@
 namespace flow {
 
 struct WorkFile {
-  std::string path;         // in the workspace
+  std::string path;  // in the workspace
   base::Digest sha256;
   bool executable = false;
 };
@@ -30,12 +30,12 @@ struct WorkFile {
 struct AttemptSpec {
   std::string attempt;
   std::string run;
-  std::string cmd;                          // for /bin/sh -c
-  std::string wdir;                         // in the workspace; "" its root
-  std::map<std::string, std::string> env;   // the whole environment
+  std::string cmd;                                      // for /bin/sh -c
+  std::string wdir;                                     // in the workspace; "" its root
+  std::map<std::string, std::string> env;               // the whole environment
   std::shared_ptr<const std::vector<WorkFile>> bundle;  // shared by the attempts of a bundle
-  std::vector<WorkFile> inputs;             // outs of other stages and data; they win over the bundle's files
-  std::vector<std::string> outs;            // files and folders to take at the end
+  std::vector<WorkFile> inputs;   // outs of other stages and data; they win over the bundle's files
+  std::vector<std::string> outs;  // files and folders to take at the end
   int64_t timeout_us = 0;
   int64_t memory_bytes = 0;
 };
@@ -50,15 +50,15 @@ struct AttemptNews {
   enum class Kind : uint8_t { kStarted, kEnded };
   Kind kind = Kind::kStarted;
   std::string attempt;
-  std::string handle;          // kStarted: opaque, kept with the attempt, given back to adopt()
+  std::string handle;  // kStarted: opaque, kept with the attempt, given back to adopt()
   Outcome outcome = Outcome::kSucceeded;
   std::string detail;
-  std::vector<OutFile> outs;   // kEnded and succeeded: in the BlobStore, durable
+  std::vector<OutFile> outs;  // kEnded and succeeded: in the BlobStore, durable
 };
 
 class Executor {
  public:
-  virtual ~Executor() = default;  // stops observing; what runs goes on
+  virtual ~Executor() = default;                                    // stops observing; what runs goes on
   virtual void observe(std::function<void(AttemptNews)> sink) = 0;  // once, before the other calls
   virtual void submit(AttemptSpec spec) = 0;
   // An attempt that an earlier server committed: answered by kStarted (it runs) or kEnded (perhaps kNotStarted, kLost).

@@ -28,8 +28,15 @@ WorkFile to_work_file(const blob::Artifact& artifact) {
 
 class Reader {
  public:
-  Reader(store::Tx& tx, const RunFacts& facts, const RunState& state, uint32_t stage, const std::vector<WorkFile>& bundle, const NewestData& newest)
-      : tx_(tx), facts_(facts), state_(state), stage_(facts.spec.stages[stage]), self_(stage), bundle_(bundle), newest_(newest) {}
+  Reader(store::Tx& tx, const RunFacts& facts, const RunState& state, uint32_t stage,
+         const std::vector<WorkFile>& bundle, const NewestData& newest)
+      : tx_(tx),
+        facts_(facts),
+        state_(state),
+        stage_(facts.spec.stages[stage]),
+        self_(stage),
+        bundle_(bundle),
+        newest_(newest) {}
 
   base::Result<StageInputs> read() {
     out_.parts["command"] = stage_.cmd;
@@ -56,9 +63,12 @@ class Reader {
       made = true;
       add_outs(state_.stages[i].attempt, dep, found);
     }
-    if (!made) std::ranges::copy_if(bundle_, std::back_inserter(found), [&](const WorkFile& file) { return is_within(file.path, dep); });
+    if (!made)
+      std::ranges::copy_if(bundle_, std::back_inserter(found),
+                           [&](const WorkFile& file) { return is_within(file.path, dep); });
     if (found.empty())
-      return base::not_found("dep '" + dep + "' is neither in the bundle nor an out of another stage; is it ignored by git?");
+      return base::not_found("dep '" + dep +
+                             "' is neither in the bundle nor an out of another stage; is it ignored by git?");
     out_.parts["file " + dep] = found.size() == 1 && found[0].path == dep ? found[0].sha256.hex() : digest_of(found);
     return {};
   }
@@ -89,7 +99,8 @@ class Reader {
       const std::string file = part + ".csv";
       auto artifact = blob::get_artifact(tx_, root, dep.raw ? file : "export/" + file);
       if (!artifact && !dep.raw) artifact = blob::get_artifact(tx_, root, file);
-      if (!artifact) return base::not_found("data set '" + dep.name + "' has no part '" + part + "' in its version " + version);
+      if (!artifact)
+        return base::not_found("data set '" + dep.name + "' has no part '" + part + "' in its version " + version);
       add_file({.path = dep.name + "/" + file, .sha256 = artifact->digest});
       part_of_key += " " + part;
     }
@@ -100,7 +111,8 @@ class Reader {
 
   // What this run's own preparation made, else the newest there is.
   base::Result<std::string> find_version(const std::string& data) {
-    if (const auto given = facts_.run.params.find("data." + data); given != facts_.run.params.end()) return given->second;
+    if (const auto given = facts_.run.params.find("data." + data); given != facts_.run.params.end())
+      return given->second;
     for (uint32_t i = 0; i < facts_.spec.stages.size(); ++i) {
       if (facts_.spec.stages[i].name != "prepare:" + data || state_.stages[i].attempt.empty()) continue;
       for (const core::Edge& edge : core::edges_out_of(tx_, {"attempt", state_.stages[i].attempt}))
@@ -128,7 +140,9 @@ class Reader {
   StageInputs out_;
 };
 
-std::string short_value(const std::string& value) { return value.size() <= 40 ? "'" + value + "'" : "'" + value.substr(0, 37) + "…'"; }
+std::string short_value(const std::string& value) {
+  return value.size() <= 40 ? "'" + value + "'" : "'" + value.substr(0, 37) + "…'";
+}
 
 struct Earlier {
   std::string attempt;
@@ -138,7 +152,8 @@ struct Earlier {
 
 std::optional<Earlier> read_earlier(store::Rows rows) {
   if (!rows.next()) return std::nullopt;
-  return Earlier{.attempt = rows.str(0), .parts = map_from_json(rows.text(1)).value_or(TextMap{}), .run_number = rows.i64(2)};
+  return Earlier{
+      .attempt = rows.str(0), .parts = map_from_json(rows.text(1)).value_or(TextMap{}), .run_number = rows.i64(2)};
 }
 
 Decided verdict(uint32_t stage, Decided::Verdict verdict, std::string reason, std::string reuse = "") {
@@ -150,7 +165,8 @@ Decided verdict(uint32_t stage, Decided::Verdict verdict, std::string reason, st
 base::Result<BundleFiles> read_bundle(store::Tx& tx, std::string_view bundle) {
   auto files = std::make_shared<std::vector<WorkFile>>();
   if (!bundle.empty())
-    for (const blob::Artifact& artifact : blob::list_artifacts(tx, "bundle/" + std::string(bundle))) files->push_back(to_work_file(artifact));
+    for (const blob::Artifact& artifact : blob::list_artifacts(tx, "bundle/" + std::string(bundle)))
+      files->push_back(to_work_file(artifact));
   TRY(tx.status());
   return files;
 }
@@ -169,8 +185,10 @@ std::string explain_change(const TextMap& before, const TextMap& now) {
     if (old == before.end()) {
       changes.push_back(key + " is new");
     } else if (old->second != value) {
-      const bool readable = key.starts_with("parameter ") || key.starts_with("run parameter ") || key.starts_with("variable ");
-      changes.push_back(readable ? key + " changed from " + short_value(old->second) + " to " + short_value(value) : key + " changed");
+      const bool readable =
+          key.starts_with("parameter ") || key.starts_with("run parameter ") || key.starts_with("variable ");
+      changes.push_back(readable ? key + " changed from " + short_value(old->second) + " to " + short_value(value)
+                                 : key + " changed");
     }
   }
   for (const auto& [key, value] : before)
@@ -189,17 +207,24 @@ Decided decide(store::Tx& tx, const RunFacts& facts, uint32_t index, const base:
   if (stage.always) return verdict(index, Verdict::kRun, "it always runs");
   if (facts.forced) return verdict(index, Verdict::kRun, "the run was forced");
   constexpr std::string_view kSame =
-      "SELECT f.attempt, f.inputs, r.number FROM flow_results f JOIN flow_attempts a ON a.project = f.project AND a.public_id = f.attempt "
+      "SELECT f.attempt, f.inputs, r.number FROM flow_results f JOIN flow_attempts a ON a.project = f.project AND "
+      "a.public_id = f.attempt "
       "JOIN flow_runs r ON r.id = a.run WHERE f.project = ? AND f.pipeline = ? AND f.stage = ? AND f.input_key = ?";
   constexpr std::string_view kNewest =
-      "SELECT f.attempt, f.inputs, r.number FROM flow_results f JOIN flow_attempts a ON a.project = f.project AND a.public_id = f.attempt "
-      "JOIN flow_runs r ON r.id = a.run WHERE f.project = ? AND f.pipeline = ? AND f.stage = ? ORDER BY f.at_us DESC LIMIT 1";
+      "SELECT f.attempt, f.inputs, r.number FROM flow_results f JOIN flow_attempts a ON a.project = f.project AND "
+      "a.public_id = f.attempt "
+      "JOIN flow_runs r ON r.id = a.run WHERE f.project = ? AND f.pipeline = ? AND f.stage = ? ORDER BY f.at_us DESC "
+      "LIMIT 1";
   const auto newest = read_earlier(tx.query(kNewest, facts.project, facts.run.pipeline, stage.name));
   if (stage.frozen && newest)
-    return verdict(index, Verdict::kSkip, "it is frozen; its result is that of run " + std::to_string(newest->run_number), newest->attempt);
+    return verdict(index, Verdict::kSkip,
+                   "it is frozen; its result is that of run " + std::to_string(newest->run_number), newest->attempt);
   if (!inputs) return verdict(index, Verdict::kFail, inputs.error().message);
-  const auto same = read_earlier(tx.query(kSame, facts.project, facts.run.pipeline, stage.name, input_key(inputs->parts)));
-  if (same) return verdict(index, Verdict::kSkip, "nothing it depends on has changed since run " + std::to_string(same->run_number), same->attempt);
+  const auto same =
+      read_earlier(tx.query(kSame, facts.project, facts.run.pipeline, stage.name, input_key(inputs->parts)));
+  if (same)
+    return verdict(index, Verdict::kSkip,
+                   "nothing it depends on has changed since run " + std::to_string(same->run_number), same->attempt);
   if (!newest) return verdict(index, Verdict::kRun, "it has not succeeded before");
   return verdict(index, Verdict::kRun, explain_change(newest->parts, inputs->parts));
 }

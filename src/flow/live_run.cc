@@ -23,7 +23,8 @@ base::Result<void> build_graph(const PipelineSpec& spec, RunState& state) {
     to.timeout_us = from.timeout_us;
     for (const std::string& up : from.after) {
       const auto found = index.find(up);
-      if (found == index.end()) return base::internal("stage '" + from.name + "' comes after '" + up + "', which its run does not have");
+      if (found == index.end())
+        return base::internal("stage '" + from.name + "' comes after '" + up + "', which its run does not have");
       to.upstream.push_back(found->second);
     }
   }
@@ -32,8 +33,10 @@ base::Result<void> build_graph(const PipelineSpec& spec, RunState& state) {
 
 base::Result<void> read_stages(store::Tx& tx, const RunFacts& facts, RunState& state) {
   store::Rows rows = tx.query(
-      "SELECT stage, phase, result, attempt, reason, tries, losses, not_before_us, started_us, ended_us FROM flow_stages "
-      "WHERE project = ? AND run = ? ORDER BY stage", facts.project, facts.row);
+      "SELECT stage, phase, result, attempt, reason, tries, losses, not_before_us, started_us, ended_us FROM "
+      "flow_stages "
+      "WHERE project = ? AND run = ? ORDER BY stage",
+      facts.project, facts.row);
   while (rows.next()) {
     const auto i = static_cast<size_t>(rows.i64(0));
     if (i >= state.stages.size()) return base::internal("a run has more stages than its pipeline");
@@ -58,8 +61,10 @@ base::Result<LiveRun> load_run(store::Tx& tx, int64_t row) {
   LiveRun live;
   {
     store::Rows rows = tx.query(
-        "SELECT project, public_id, pipeline, number, bundle, cause, params, spec, forced, state, cancelled, version, created_us, "
-        "ended_us FROM flow_runs WHERE id = ?", row);
+        "SELECT project, public_id, pipeline, number, bundle, cause, params, spec, forced, state, cancelled, version, "
+        "created_us, "
+        "ended_us FROM flow_runs WHERE id = ?",
+        row);
     if (!rows.next()) {
       TRY(tx.status());
       return base::not_found("pipeline run " + std::to_string(row) + " is gone");
@@ -99,20 +104,24 @@ base::Result<void> save_run(store::Tx& tx, LiveRun& live) {
   const RunState& state = live.state;
   // Until the engine takes a cancel up, the asking stays in the row.
   const int64_t changed = tx.exec(
-      "UPDATE flow_runs SET version = version + 1, state = ?, ended_us = ?, cancelled = CASE WHEN ? = 1 THEN 2 ELSE cancelled END "
-      "WHERE id = ? AND version = ?", static_cast<int>(state.state), state.ended_us, state.cancelled, live.facts->row, live.version);
+      "UPDATE flow_runs SET version = version + 1, state = ?, ended_us = ?, cancelled = CASE WHEN ? = 1 THEN 2 ELSE "
+      "cancelled END "
+      "WHERE id = ? AND version = ?",
+      static_cast<int>(state.state), state.ended_us, state.cancelled, live.facts->row, live.version);
   TRY(tx.status());
-  if (changed == 0) return base::fail(base::Code::kConflict, "pipeline run " + live.facts->run.id + " was moved by somebody else");
+  if (changed == 0)
+    return base::fail(base::Code::kConflict, "pipeline run " + live.facts->run.id + " was moved by somebody else");
   live.version += 1;
   return {};
 }
 
 void save_stage(store::Tx& tx, const RunFacts& facts, uint32_t stage, const StageState& s) {
   tx.exec(
-      "UPDATE flow_stages SET phase = ?, result = ?, attempt = ?, reason = ?, tries = ?, losses = ?, not_before_us = ?, started_us = ?, "
+      "UPDATE flow_stages SET phase = ?, result = ?, attempt = ?, reason = ?, tries = ?, losses = ?, not_before_us = "
+      "?, started_us = ?, "
       "ended_us = ? WHERE project = ? AND run = ? AND stage = ?",
-      static_cast<int>(s.phase), static_cast<int>(s.result), s.attempt, s.reason, s.tries, s.losses, s.not_before_us, s.started_us,
-      s.ended_us, facts.project, facts.row, stage);
+      static_cast<int>(s.phase), static_cast<int>(s.result), s.attempt, s.reason, s.tries, s.losses, s.not_before_us,
+      s.started_us, s.ended_us, facts.project, facts.row, stage);
 }
 
 }  // namespace flow

@@ -79,7 +79,11 @@ std::string boot_handle() {
 class LocalExecutor final : public Executor {
  public:
   LocalExecutor(LocalExecutorOptions options, blob::BlobStore& blobs, base::Fd warden)
-      : options_(std::move(options)), blobs_(blobs), handle_(boot_handle()), socket_(std::move(warden)), stop_(::eventfd(0, EFD_CLOEXEC)) {
+      : options_(std::move(options)),
+        blobs_(blobs),
+        handle_(boot_handle()),
+        socket_(std::move(warden)),
+        stop_(::eventfd(0, EFD_CLOEXEC)) {
     std::error_code error;
     if (base::Path whole = fs::absolute(options_.dir, error); !error) options_.dir = std::move(whole);
   }
@@ -138,20 +142,22 @@ class LocalExecutor final : public Executor {
 
  private:
   enum class Stage : uint8_t {
-    kPreparing,   // the workspace is being made
-    kSent,        // the warden was told to start it; said again after a new connection
-    kAsked,       // adopted: the warden was asked about it
-    kEnded,       // the end is being, or was, reported
+    kPreparing,  // the workspace is being made
+    kSent,       // the warden was told to start it; said again after a new connection
+    kAsked,      // adopted: the warden was asked about it
+    kEnded,      // the end is being, or was, reported
   };
   struct Entry {
     std::shared_ptr<const AttemptSpec> spec;
     Stage stage = Stage::kPreparing;
-    std::string kill;          // not empty: to be ended, and why
-    bool started = false;      // reported
-    bool foreign = false;      // started on another machine, or before this one booted
+    std::string kill;      // not empty: to be ended, and why
+    bool started = false;  // reported
+    bool foreign = false;  // started on another machine, or before this one booted
   };
 
-  base::Path workspace_of(const AttemptSpec& spec) const { return options_.dir / "work" / spec.run / spec.attempt; }
+  base::Path workspace_of(const AttemptSpec& spec) const {
+    return options_.dir / "workspaces" / spec.run / spec.attempt;
+  }
 
   Frame kill_frame(const std::string& attempt, const Entry& entry) const {
     return {.type = FrameType::kKill, .fields = {attempt, std::string(name(Outcome::kKilled)), entry.kill}};
@@ -177,8 +183,13 @@ class LocalExecutor final : public Executor {
     const auto built = build_workspace(workspace_of(*spec), *spec, blobs_);
     const Frame start = start_frame(*spec);
     std::string failure = built ? "" : "its workspace could not be made: " + built.error().message;
-    if (encode(start).size() > kMaxFrameBytes) failure = "its command and environment are longer than " + std::to_string(kMaxFrameBytes) + " bytes";
-    AttemptNews news{.kind = AttemptNews::Kind::kEnded, .attempt = attempt, .handle = {}, .outcome = Outcome::kFailed, .detail = failure};
+    if (encode(start).size() > kMaxFrameBytes)
+      failure = "its command and environment are longer than " + std::to_string(kMaxFrameBytes) + " bytes";
+    AttemptNews news{.kind = AttemptNews::Kind::kEnded,
+                     .attempt = attempt,
+                     .handle = {},
+                     .outcome = Outcome::kFailed,
+                     .detail = failure};
     {
       std::lock_guard lock(mutex_);
       const auto entry = entries_.find(attempt);
@@ -205,7 +216,11 @@ class LocalExecutor final : public Executor {
       if (entry == entries_.end()) return;
       spec = entry->second.spec;
     }
-    AttemptNews news{.kind = AttemptNews::Kind::kEnded, .attempt = attempt, .handle = {}, .outcome = status.outcome, .detail = status.detail};
+    AttemptNews news{.kind = AttemptNews::Kind::kEnded,
+                     .attempt = attempt,
+                     .handle = {},
+                     .outcome = status.outcome,
+                     .detail = status.detail};
     auto outs = collect_outs(workspace_of(*spec), spec->outs, blobs_);
     if (outs) {
       news.outs = std::move(*outs);
@@ -267,7 +282,8 @@ class LocalExecutor final : public Executor {
     for (const auto& [attempt, entry] : entries_) {
       if (entry.stage == Stage::kSent) send(start_frame(*entry.spec));
       if (entry.stage == Stage::kAsked) send({.type = FrameType::kQuery, .fields = {attempt}});
-      if (!entry.kill.empty() && (entry.stage == Stage::kSent || entry.stage == Stage::kAsked)) send(kill_frame(attempt, entry));
+      if (!entry.kill.empty() && (entry.stage == Stage::kSent || entry.stage == Stage::kAsked))
+        send(kill_frame(attempt, entry));
     }
   }
 
@@ -295,12 +311,14 @@ class LocalExecutor final : public Executor {
       } else if (frame.type == FrameType::kEnded) {
         entry.stage = Stage::kEnded;
         const AttemptStatus status = AttemptStatus::from_text(frame.field(1));
-        if (status.outcome == Outcome::kSucceeded) return workers_->add([this, attempt, status] { collect(attempt, status); });
+        if (status.outcome == Outcome::kSucceeded)
+          return workers_->add([this, attempt, status] { collect(attempt, status); });
         news.outcome = status.outcome, news.detail = status.detail;
       } else if (frame.type == FrameType::kUnknown && entry.stage == Stage::kAsked) {
         entry.stage = Stage::kEnded;
         news.outcome = entry.foreign ? Outcome::kLost : Outcome::kNotStarted;
-        news.detail = entry.foreign ? "it was started on another machine, or before this one was booted" : "the server ended before it was started";
+        news.detail = entry.foreign ? "it was started on another machine, or before this one was booted"
+                                    : "the server ended before it was started";
       } else {
         return;
       }
@@ -311,9 +329,8 @@ class LocalExecutor final : public Executor {
   // Removes this workspace, or keeps it and removes older ones; leftovers of a crash go the same way.
   void tidy(const AttemptSpec& spec, bool keep) {
     if (!keep) (void)base::remove_tree(workspace_of(spec));
-    std::error_code error;
-    fs::remove(options_.dir / "work" / spec.run, error);  // only if it is empty
-    prune(options_.dir / "work", 2, kKeptWorkspaces);
+    remove_run_folder(spec.run);
+    prune(options_.dir / "workspaces", 2, kKeptWorkspaces);
     if (releases_++ % kPruneEvery == 0) prune(options_.dir / "attempts", 1, kKeptAttempts);
   }
 
@@ -331,8 +348,17 @@ class LocalExecutor final : public Executor {
     std::ranges::sort(found);
     for (size_t i = 0; i < found.size() - limit; ++i) {
       (void)base::remove_tree(found[i].second);
-      if (depth > 1) fs::remove(found[i].second.parent_path(), error);
+      if (depth > 1) remove_run_folder(found[i].second.parent_path().filename().string());
     }
+  }
+
+  // Only an empty one. An attempt of the run that is being submitted may be about to make its workspace in it.
+  void remove_run_folder(const std::string& run) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [attempt, entry] : entries_)
+      if (entry.spec->run == run) return;
+    std::error_code error;
+    fs::remove(options_.dir / "workspaces" / run, error);
   }
 
   bool is_known(const std::string& attempt) {
@@ -345,8 +371,8 @@ class LocalExecutor final : public Executor {
   const std::string handle_;
   std::function<void(AttemptNews)> sink_;
   std::mutex mutex_;
-  base::Fd socket_;                                  // under mutex_ but for the reader's own read
-  std::unordered_map<std::string, Entry> entries_;   // under mutex_
+  base::Fd socket_;                                 // under mutex_ but for the reader's own read
+  std::unordered_map<std::string, Entry> entries_;  // under mutex_
   std::atomic<size_t> releases_{0};
   base::Fd stop_;
   std::unique_ptr<Workers> workers_;

@@ -1,5 +1,5 @@
 // Attempts as processes of this machine: makes the workspace, has the warden start the command in it, takes the outs.
-//   DIR/work/<run>/<attempt>/   the workspace; removed after success, of failed ones the newest few are kept
+//   DIR/workspaces/<run>/<attempt>/   the workspace; removed after success, of failed ones the newest few are kept
 //   DIR/attempts/<attempt>/     log, status, lock: the minder's (flow/warden.h)
 // Thread: see executor.h. Has threads of its own: one that reads the warden's socket, two that work on files.
 #pragma once

@@ -18,8 +18,9 @@ bool has_word(const base::Path& file, std::string_view word) {
   return text && (" " + *text).find(" " + std::string(word)) != std::string::npos;
 }
 
-// The delegated group: the parent of ours (a service manager puts the server into a leaf, because a group with processes
-// of its own cannot give controllers to children), if we may write there and it carries the memory controller.
+// The delegated group: the parent of ours (a service manager puts the server into a leaf, because a group with
+// processes of its own cannot give controllers to children), if we may write there and it carries the memory
+// controller.
 base::Path delegated_group() {
   const auto own = base::read_file("/proc/self/cgroup", 65536);
   if (!own) return {};
@@ -30,7 +31,8 @@ base::Path delegated_group() {
   const base::Path parent = base::Path("/sys/fs/cgroup" + path).parent_path();
   if (path.size() < 2 || ::access((parent / "cgroup.subtree_control").c_str(), W_OK) != 0) return {};
   if (!has_word(parent / "cgroup.subtree_control", "memory") &&
-      (!has_word(parent / "cgroup.controllers", "memory") || !write_control(parent / "cgroup.subtree_control", "+memory")))
+      (!has_word(parent / "cgroup.controllers", "memory") ||
+       !write_control(parent / "cgroup.subtree_control", "+memory")))
     return {};
   return parent;
 }

@@ -1,3 +1,4 @@
+// The tables of flow: see its README.
 #pragma once
 
 #include "store/migration.h"

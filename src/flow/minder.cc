@@ -1,10 +1,11 @@
-// A minder: one process per attempt, between the warden and the stage. It is a child subreaper, so every process that the
-// stage leaves behind is below it; it ends only when none is left, after the status is on the disk.
+// A minder: one process per attempt, between the warden and the stage. It is a child subreaper, so every process that
+// the stage leaves behind is below it; it ends only when none is left, after the status is on the disk.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ constexpr int64_t kSweepUs = 50'000;  // between looks at what is left, while en
 
 class Minder {
  public:
-  Minder(base::Path folder, const StartRequest& request, int control) : folder_(std::move(folder)), request_(request), control_(control) {}
+  Minder(base::Path folder, const StartRequest& request, int control)
+      : folder_(std::move(folder)), request_(request), control_(control) {}
 
   [[noreturn]] void run();
 
@@ -39,6 +41,7 @@ class Minder {
   void begin_end(Outcome outcome, std::string detail, int64_t now);
   void sweep(int64_t now);
   void describe_exit(int status);
+  void publish_status();
   [[noreturn]] void finish();
 
   base::Path folder_;
@@ -49,10 +52,10 @@ class Minder {
   int64_t log_written_ = 0;
   bool log_full_ = false;
   pid_t warden_ = 0, stage_ = 0;
-  bool stage_ended_ = false;   // the shell was reaped
-  bool childless_ = false;     // and as we are a subreaper, nothing is below us
-  bool ending_ = false;        // TERM has been sent
-  bool decided_ = false;       // the outcome is ours (time, memory, kill), not the exit code's
+  bool stage_ended_ = false;  // the shell was reaped
+  bool childless_ = false;    // and as we are a subreaper, nothing is below us
+  bool ending_ = false;       // TERM has been sent
+  bool decided_ = false;      // the outcome is ours (time, memory, kill), not the exit code's
   int64_t kill_at_us_ = 0, sweep_at_us_ = 0, sample_at_us_ = 0, deadline_us_ = 0;
   AttemptStatus status_;
 };
@@ -99,7 +102,9 @@ bool Minder::start_stage() {
   if (stage_ == 0) become_stage(out_end.get(), failure_end.get());
   out_end.reset(), failure_end.reset();
   if (stage_ < 0) {
-    status_ = {.outcome = Outcome::kFailed, .detail = "the machine cannot start another process (fork failed)", .started_us = status_.started_us};
+    status_ = {.outcome = Outcome::kFailed,
+               .detail = "the machine cannot start another process (fork failed)",
+               .started_us = status_.started_us};
     return false;
   }
   // The pipe closes at exec; before that it may carry an errno and the step that failed.
@@ -107,7 +112,8 @@ bool Minder::start_stage() {
   if (::read(failure_read.get(), what, sizeof what) == sizeof what) {
     ::waitpid(stage_, nullptr, 0);
     const std::string step = what[0] == 1 ? "its working folder " + request_.cwd.string() : "/bin/sh";
-    status_ = {.outcome = Outcome::kFailed, .detail = step + ": " + std::strerror(what[1]), .started_us = status_.started_us};
+    status_ = {
+        .outcome = Outcome::kFailed, .detail = step + ": " + std::strerror(what[1]), .started_us = status_.started_us};
     return false;
   }
   if (request_.timeout_us > 0) deadline_us_ = mono_us() + request_.timeout_us;
@@ -178,13 +184,17 @@ int64_t Minder::next_look_us(int64_t now) const {
 void Minder::check_limits(int64_t now) {
   if (ending_) return;
   if (deadline_us_ > 0 && now >= deadline_us_)
-    return begin_end(Outcome::kTimedOut, "it ran longer than its timeout of " + std::to_string(request_.timeout_us / 1'000'000) + " s", now);
+    return begin_end(Outcome::kTimedOut,
+                     "it ran longer than its timeout of " + std::to_string(request_.timeout_us / 1'000'000) + " s",
+                     now);
   if (sample_at_us_ == 0 || now < sample_at_us_) return;
   sample_at_us_ = now + kMemorySampleUs;
   const int64_t used = pss_bytes(descendants_of(::getpid()));
   if (used > request_.memory_bytes)
-    begin_end(Outcome::kOutOfMemory, "it used " + std::to_string(used >> 20) + " MiB of memory, its limit is " +
-                                         std::to_string(request_.memory_bytes >> 20) + " MiB", now);
+    begin_end(Outcome::kOutOfMemory,
+              "it used " + std::to_string(used >> 20) + " MiB of memory, its limit is " +
+                  std::to_string(request_.memory_bytes >> 20) + " MiB",
+              now);
 }
 
 void Minder::begin_end(Outcome outcome, std::string detail, int64_t now) {
@@ -268,8 +278,8 @@ void Minder::read_output() {
     log_written_ += static_cast<int64_t>(piece.size());
     if (n > room) {
       log_full_ = true;
-      (void)base::write_all(log_.get(), "\n[lathe: this log has reached its limit of " + std::to_string(request_.log_bytes) +
-                                            " bytes; what follows is not kept]\n");
+      (void)base::write_all(log_.get(), "\n[lathe: this log has reached its limit of " +
+                                            std::to_string(request_.log_bytes) + " bytes; what follows is not kept]\n");
     }
   }
 }
@@ -278,8 +288,24 @@ void Minder::finish() {
   if (output_) read_output();
   status_.ended_us = wall_us();
   memory_.remove();
-  (void)base::write_file_durably(folder_ / "status", status_.to_text(), 0600);
+  publish_status();
   ::_exit(0);
+}
+
+// The news goes out as soon as the status stands in its place, before it is forced to the disk: a server that takes the
+// end over commits it with an fsync of its own. Until then a power cut loses it, and the attempt counts as lost.
+void Minder::publish_status() {
+  const std::string text = status_.to_text();
+  const base::Path temporary = folder_ / "status.tmp";
+  auto fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (!fd || !base::write_all(fd->get(), text) || ::rename(temporary.c_str(), (folder_ / "status").c_str()) != 0)
+    return;
+  if (control_) {
+    const std::string news = encode({.type = FrameType::kEnded, .fields = {request_.attempt, text}});
+    (void)!::send(control_.get(), news.data(), news.size(), MSG_NOSIGNAL);
+  }
+  ::fsync(fd->get());
+  (void)base::fsync_dir(folder_);
 }
 
 }  // namespace

@@ -54,7 +54,8 @@ int64_t rollup_bytes(pid_t pid) {
   if (!text) return 0;
   int64_t kib = 0;
   for (const char* key : {"\nPss:", "\nSwapPss:"})
-    if (const size_t at = text->find(key); at != std::string::npos) kib += std::strtoll(text->c_str() + at + std::strlen(key), nullptr, 10);
+    if (const size_t at = text->find(key); at != std::string::npos)
+      kib += std::strtoll(text->c_str() + at + std::strlen(key), nullptr, 10);
   return kib * 1024;
 }
 
@@ -89,7 +90,8 @@ void signal_all(const std::vector<ProcessId>& processes, int signal) {
     const base::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
     if (!pidfd) continue;
     const auto stat = read_stat(process.pid);  // still the one that was seen? The pidfd holds it from here on
-    if (stat && stat->start_ticks == process.start_ticks) ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
+    if (stat && stat->start_ticks == process.start_ticks)
+      ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
   }
 }
 

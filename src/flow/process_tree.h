@@ -15,7 +15,7 @@ struct ProcessId {
   uint64_t start_ticks = 0;  // since boot: with it a pid names one process for ever
 };
 
-std::vector<ProcessId> descendants_of(pid_t root);                    // without zombies
+std::vector<ProcessId> descendants_of(pid_t root);  // without zombies
 void signal_all(const std::vector<ProcessId>& processes, int signal);
 // Proportional set sizes (shared pages divided among their users) plus swap, summed.
 int64_t pss_bytes(const std::vector<ProcessId>& processes);

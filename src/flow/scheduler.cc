@@ -6,13 +6,20 @@ namespace flow {
 
 std::string_view name(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kSucceeded: return "succeeded";
-    case Outcome::kFailed: return "failed";
-    case Outcome::kTimedOut: return "timed-out";
-    case Outcome::kOutOfMemory: return "out-of-memory";
-    case Outcome::kKilled: return "killed";
-    case Outcome::kLost: return "lost";
-    case Outcome::kNotStarted: return "not-started";
+    case Outcome::kSucceeded:
+      return "succeeded";
+    case Outcome::kFailed:
+      return "failed";
+    case Outcome::kTimedOut:
+      return "timed-out";
+    case Outcome::kOutOfMemory:
+      return "out-of-memory";
+    case Outcome::kKilled:
+      return "killed";
+    case Outcome::kLost:
+      return "lost";
+    case Outcome::kNotStarted:
+      return "not-started";
   }
   return "?";
 }
@@ -59,13 +66,18 @@ void Step::operator()(const Resume&) {
   repeat_wants_ = true;
   for (uint32_t i = 0; i < size(); ++i) {
     switch (run_.stages[i].phase) {
-      case Phase::kDeciding: effects_.decide.push_back(i); break;
-      case Phase::kRunning: effects_.watch.push_back(i); break;
+      case Phase::kDeciding:
+        effects_.decide.push_back(i);
+        break;
+      case Phase::kRunning:
+        effects_.watch.push_back(i);
+        break;
       case Phase::kKilling:
         effects_.watch.push_back(i);
         effects_.kill.push_back(i);
         break;
-      default: break;
+      default:
+        break;
     }
   }
 }
@@ -230,7 +242,8 @@ void Step::check_times() {
 // unless the limit held some back.
 void Step::request_slots() {
   int64_t running = 0;
-  for (const StageState& stage : run_.stages) running += stage.phase == Phase::kRunning || stage.phase == Phase::kKilling;
+  for (const StageState& stage : run_.stages)
+    running += stage.phase == Phase::kRunning || stage.phase == Phase::kKilling;
   for (uint32_t i = 0; i < size(); ++i) {
     if (run_.stages[i].phase != Phase::kReady) continue;
     if (run_.max_parallel > 0 && running >= run_.max_parallel) return;

@@ -35,12 +35,12 @@ enum class Phase : uint8_t {
 
 enum class Outcome : uint8_t {
   kSucceeded,
-  kFailed,       // exit code, or an out that was not made
+  kFailed,  // exit code, or an out that was not made
   kTimedOut,
   kOutOfMemory,
-  kKilled,       // on request: the run was cancelled, or `lathe down` ended all
-  kLost,         // it was started and then vanished without a status: the machine or the warden died
-  kNotStarted,   // the executor never heard of it
+  kKilled,      // on request: the run was cancelled, or `lathe down` ended all
+  kLost,        // it was started and then vanished without a status: the machine or the warden died
+  kNotStarted,  // the executor never heard of it
 };
 std::string_view name(Outcome outcome);
 
@@ -58,10 +58,10 @@ struct StageState {
   int64_t timeout_us = 0;
 
   Phase phase = Phase::kWaiting;
-  State result = State::kQueued;   // as people see it; final when phase is kDone
-  std::string attempt;             // newest; for a skipped stage the earlier one whose results it takes
+  State result = State::kQueued;  // as people see it; final when phase is kDone
+  std::string attempt;            // newest; for a skipped stage the earlier one whose results it takes
   std::string reason;
-  int tries = 0;                   // attempts that count
+  int tries = 0;  // attempts that count
   int losses = 0;
   int64_t not_before_us = 0;
   int64_t started_us = 0;
@@ -79,18 +79,26 @@ struct RunState {
 };
 
 // What happened.
-struct Resume {};                      // the run was loaded: say again all that its state implies
+struct Resume {};  // the run was loaded: say again all that its state implies
 struct CancelRun {};
 struct Decided {
   enum class Verdict : uint8_t { kRun, kSkip, kFail };  // kFail: its inputs are not there
   uint32_t stage;
   Verdict verdict;
   std::string reason;
-  std::string reuse;                   // kSkip: the earlier attempt whose results it takes
+  std::string reuse;  // kSkip: the earlier attempt whose results it takes
 };
-struct Granted { uint32_t stage; std::string attempt; };                               // slots, and a new attempt's id
-struct AttemptEnded { uint32_t stage; std::string attempt; Outcome outcome; std::string detail; };
-struct Tick {};                        // time has passed
+struct Granted {
+  uint32_t stage;
+  std::string attempt;
+};  // slots, and a new attempt's id
+struct AttemptEnded {
+  uint32_t stage;
+  std::string attempt;
+  Outcome outcome;
+  std::string detail;
+};
+struct Tick {};  // time has passed
 using Event = std::variant<Resume, CancelRun, Decided, Granted, AttemptEnded, Tick>;
 
 // What the world has to do. Lists hold stage indices.
@@ -101,10 +109,14 @@ struct Effects {
   std::vector<uint32_t> start;    // commit the attempt's row, then submit it
   std::vector<uint32_t> watch;    // ask the executor about an attempt that was committed earlier
   std::vector<uint32_t> kill;     // tell the executor to end the attempt
-  struct Retired { uint32_t stage; std::string attempt; Outcome outcome; };
-  std::vector<Retired> retired;   // ended attempts: their slots and tokens are free
-  bool run_changed = false;       // the run's own row
-  int64_t wake_at_us = 0;         // send Tick then; 0: no need
+  struct Retired {
+    uint32_t stage;
+    std::string attempt;
+    Outcome outcome;
+  };
+  std::vector<Retired> retired;  // ended attempts: their slots and tokens are free
+  bool run_changed = false;      // the run's own row
+  int64_t wake_at_us = 0;        // send Tick then; 0: no need
 };
 
 Effects step(RunState& run, const Event& event, int64_t now_us);
@@ -112,12 +124,16 @@ Effects step(RunState& run, const Event& event, int64_t now_us);
 // The engine's slots, shared by all runs: first come, first served, so that a big stage is not starved by small ones.
 class SlotPool {
  public:
-  struct Request { int64_t run; uint32_t stage; int64_t slots; };  // run: the row's id
+  struct Request {
+    int64_t run;
+    uint32_t stage;
+    int64_t slots;
+  };  // run: the row's id
 
   explicit SlotPool(int64_t limit) : limit_(limit) {}
-  void want(Request request);           // a repeated request is ignored
-  bool next(Request& out);              // takes the first request if its slots are free
-  void occupy(int64_t slots) { used_ += clamp(slots); }   // for attempts that run already
+  void want(Request request);                            // a repeated request is ignored
+  bool next(Request& out);                               // takes the first request if its slots are free
+  void occupy(int64_t slots) { used_ += clamp(slots); }  // for attempts that run already
   void release(int64_t slots) { used_ -= clamp(slots); }
   int64_t used() const { return used_; }
   int64_t limit() const { return limit_; }

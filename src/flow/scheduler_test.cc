@@ -20,7 +20,9 @@ using List = std::vector<uint32_t>;
 Effects decide_run(RunState& run, uint32_t stage, int64_t now = kT0) {
   return step(run, Decided{.stage = stage, .verdict = Decided::Verdict::kRun, .reason = "why", .reuse = ""}, now);
 }
-Effects grant(RunState& run, uint32_t stage, std::string attempt, int64_t now = kT0) { return step(run, Granted{stage, std::move(attempt)}, now); }
+Effects grant(RunState& run, uint32_t stage, std::string attempt, int64_t now = kT0) {
+  return step(run, Granted{stage, std::move(attempt)}, now);
+}
 Effects end(RunState& run, uint32_t stage, std::string attempt, Outcome outcome, int64_t now = kT0) {
   return step(run, AttemptEnded{stage, std::move(attempt), outcome, "detail"}, now);
 }

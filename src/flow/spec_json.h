@@ -1,5 +1,6 @@
 // A PipelineSpec as JSON text: how its row keeps it, and what the API shows. Unknown fields are ignored when read, so
-// that an older server can read what a newer one wrote before a downgrade is refused elsewhere. Thread: plain functions.
+// that an older server can read what a newer one wrote before a downgrade is refused elsewhere. Thread: plain
+// functions.
 #pragma once
 
 #include <map>

@@ -20,7 +20,7 @@
 namespace flow {
 namespace {
 
-constexpr int64_t kLaunchWaitUs = 10'000'000;   // an old warden may be on its way out, or ending its stages
+constexpr int64_t kLaunchWaitUs = 10'000'000;  // an old warden may be on its way out, or ending its stages
 constexpr int64_t kHelloWaitUs = 5'000'000;
 
 int64_t to_int(std::string_view text) {
@@ -62,8 +62,9 @@ base::Result<void> read_hello(int fd) {
     TRY_SET(const std::optional<Frame> frame, reader.next());
     if (!frame) continue;
     if (frame->type != FrameType::kHello || to_int(frame->field(0)) != kWardenProtocol)
-      return base::fail(base::Code::kConflict, "the warden that still runs here speaks protocol " + frame->field(0) + ", this server " +
-                                                   std::to_string(kWardenProtocol) + "; let its stages end, or run `lathe down`");
+      return base::fail(base::Code::kConflict, "the warden that still runs here speaks protocol " + frame->field(0) +
+                                                   ", this server " + std::to_string(kWardenProtocol) +
+                                                   "; let its stages end, or run `lathe down`");
     return {};
   }
 }
@@ -136,7 +137,9 @@ base::Result<base::Fd> launch_warden(const base::Path& dir) {
     auto lock = detail::lock_file(whole / "warden.lock", false);
     if (lock) return fork_warden(whole, std::move(*lock));
     if (lock.error().code != base::Code::kConflict) return std::unexpected(std::move(lock).error());
-    if (detail::mono_us() > until) return base::fail(base::Code::kUnavailable, "the warden of " + dir.string() + " holds its lock but does not answer");
+    if (detail::mono_us() > until)
+      return base::fail(base::Code::kUnavailable,
+                        "the warden of " + dir.string() + " holds its lock but does not answer");
     ::usleep(20'000);
   }
 }
@@ -154,12 +157,14 @@ base::Result<void> stop_warden(const base::Path& dir, int64_t timeout_us) {
   bool asked = false;
   for (;;) {
     if (!asked) {
-      if (auto fd = connect_warden(dir)) asked = base::write_all(fd->get(), encode({.type = FrameType::kStop, .fields = {}})).has_value();
+      if (auto fd = connect_warden(dir))
+        asked = base::write_all(fd->get(), encode({.type = FrameType::kStop, .fields = {}})).has_value();
     }
     auto lock = detail::lock_file(dir / "warden.lock", false);
     if (lock) return {};
     if (lock.error().code != base::Code::kConflict) return std::unexpected(std::move(lock).error());
-    if (detail::mono_us() > until) return base::fail(base::Code::kDeadline, "the warden of " + dir.string() + " has not ended in time");
+    if (detail::mono_us() > until)
+      return base::fail(base::Code::kDeadline, "the warden of " + dir.string() + " has not ended in time");
     ::usleep(20'000);
   }
 }
@@ -173,15 +178,16 @@ bool is_attempt_id(std::string_view text) {
 
 Frame StartRequest::to_frame() const {
   Frame frame{.type = FrameType::kStart,
-              .fields = {attempt, cwd.string(), cmd, std::to_string(timeout_us), std::to_string(memory_bytes), std::to_string(log_bytes),
-                         std::to_string(grace_us)}};
+              .fields = {attempt, cwd.string(), cmd, std::to_string(timeout_us), std::to_string(memory_bytes),
+                         std::to_string(log_bytes), std::to_string(grace_us)}};
   frame.fields.insert(frame.fields.end(), env.begin(), env.end());
   return frame;
 }
 
 base::Result<StartRequest> StartRequest::from_frame(const Frame& frame) {
   constexpr size_t kFixed = 7;
-  if (frame.fields.size() < kFixed || !is_attempt_id(frame.fields[0])) return base::invalid("a start frame that is not one");
+  if (frame.fields.size() < kFixed || !is_attempt_id(frame.fields[0]))
+    return base::invalid("a start frame that is not one");
   StartRequest request{.attempt = frame.fields[0], .cwd = frame.fields[1], .cmd = frame.fields[2], .env = {}};
   request.timeout_us = to_int(frame.fields[3]);
   request.memory_bytes = to_int(frame.fields[4]);
@@ -194,8 +200,9 @@ base::Result<StartRequest> StartRequest::from_frame(const Frame& frame) {
 std::string AttemptStatus::to_text() const {
   std::string one_line = detail;
   std::ranges::replace(one_line, '\n', ' ');
-  return "outcome=" + std::string(name(outcome)) + "\nexit_code=" + std::to_string(exit_code) + "\nsignal=" + std::to_string(signal) +
-         "\nstarted_us=" + std::to_string(started_us) + "\nended_us=" + std::to_string(ended_us) + "\ndetail=" + one_line + "\n";
+  return "outcome=" + std::string(name(outcome)) + "\nexit_code=" + std::to_string(exit_code) +
+         "\nsignal=" + std::to_string(signal) + "\nstarted_us=" + std::to_string(started_us) +
+         "\nended_us=" + std::to_string(ended_us) + "\ndetail=" + one_line + "\n";
 }
 
 AttemptStatus AttemptStatus::from_text(std::string_view text) {

@@ -1,5 +1,5 @@
-// The warden's own process: one thread, one poll loop. It starts minders, passes their news to whoever is connected, and
-// ends when nobody is and nothing runs.
+// The warden's own process: one thread, one poll loop. It starts minders, passes their news to whoever is connected,
+// and ends when nobody is and nothing runs.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -22,8 +22,8 @@
 namespace flow::detail {
 namespace {
 
-constexpr size_t kMaxClients = 8;                               // the server, and a `lathe down` or two
-constexpr size_t kMaxClientBacklog = size_t{16} << 20;          // a client that reads nothing is cut off; it may ask again
+constexpr size_t kMaxClients = 8;                       // the server, and a `lathe down` or two
+constexpr size_t kMaxClientBacklog = size_t{16} << 20;  // a client that reads nothing is cut off; it may ask again
 constexpr int kOrphanPollMs = 50;
 constexpr int64_t kReconnectUs = 30'000'000;  // a warden that follows one that died waits so long for its server
 
@@ -37,6 +37,7 @@ struct Client {
 struct Ward {
   pid_t minder = 0;
   base::Fd control;
+  FrameReader news;
 };
 
 class Warden {
@@ -56,6 +57,7 @@ class Warden {
   void fork_minder(const StartRequest& request);
   void query(Client& client, const std::string& attempt);
   void kill(const std::string& attempt, const Frame& order);
+  void read_minder(Ward& ward);
   void reap();
   void check_orphans();
   void report_end(const std::string& attempt);
@@ -86,8 +88,10 @@ bool Warden::open(base::Fd first_client) {
   signals_ = base::Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_ || !base::make_dirs(dir_ / "attempts", 0700)) return false;
   listen_here();
-  if (first_client) add_client(std::move(first_client));
-  else patient_until_us_ = mono_us() + kReconnectUs;
+  if (first_client)
+    add_client(std::move(first_client));
+  else
+    patient_until_us_ = mono_us() + kReconnectUs;
   return static_cast<bool>(listener_);
 }
 
@@ -100,7 +104,8 @@ void Warden::listen_here() {
   std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/warden.sock", folder->get());
   ::unlink(address.sun_path);
   ::umask(0077);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(fd.get(), 8) != 0) {
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), 8) != 0) {
     base::log::error("the warden cannot listen", {{"dir", dir_.string()}, {"errno", errno}});
     return;
   }
@@ -114,21 +119,30 @@ void Warden::add_client(base::Fd fd) {
   if (!known || (peer.uid != ::geteuid() && peer.uid != 0) || clients_.size() == kMaxClients) return;
   ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
   clients_.push_back(std::make_unique<Client>(Client{.fd = std::move(fd), .reader = {}, .out = {}}));
-  send(*clients_.back(), {.type = FrameType::kHello, .fields = {std::to_string(kWardenProtocol), std::to_string(::getpid())}});
+  send(*clients_.back(),
+       {.type = FrameType::kHello, .fields = {std::to_string(kWardenProtocol), std::to_string(::getpid())}});
 }
 
 void Warden::run() {
   while (needed()) {
     std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    const size_t first_client = fds.size();
     for (const auto& client : clients_)
       fds.push_back({client->fd.get(), static_cast<short>(client->out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
+    const size_t first_ward = fds.size();
+    for (const auto& [attempt, ward] : wards_) fds.push_back({ward.control.get(), POLLIN, 0});
     const bool idle = wards_.empty() && clients_.empty();
     const int wait_ms = !orphans_.empty() ? kOrphanPollMs : idle ? 1000 : -1;
     if (::poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return;
+    size_t at = first_ward;
+    for (auto& [attempt, ward] : wards_)
+      if (fds[at++].revents) read_minder(ward);
     if (fds[0].revents) reap();
-    for (size_t i = 0; i < clients_.size(); ++i) {
-      if (fds[i + 2].revents & POLLOUT) flush(*clients_[i]);
-      if (fds[i + 2].revents & (POLLIN | POLLHUP | POLLERR)) read_client(*clients_[i]);
+    at = first_client;
+    for (const auto& client : clients_) {
+      const short events = fds[at++].revents;
+      if (events & POLLOUT) flush(*client);
+      if (events & (POLLIN | POLLHUP | POLLERR)) read_client(*client);
     }
     std::erase_if(clients_, [](const auto& client) { return !client->fd; });
     if (fds[1].revents) add_client(base::Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
@@ -160,13 +174,16 @@ void Warden::handle(Client& client, const Frame& frame) {
     case FrameType::kQuery:
       if (is_attempt_id(frame.field(0))) return query(client, frame.field(0));
       return client.fd.reset();
-    case FrameType::kKill: return kill(frame.field(0), frame);
+    case FrameType::kKill:
+      return kill(frame.field(0), frame);
     case FrameType::kStop:
       stopping_ = true;
       for (const auto& [attempt, ward] : wards_)
-        kill(attempt, {.type = FrameType::kKill, .fields = {attempt, std::string(name(Outcome::kKilled)), "`lathe down` ended it"}});
+        kill(attempt, {.type = FrameType::kKill,
+                       .fields = {attempt, std::string(name(Outcome::kKilled)), "`lathe down` ended it"}});
       return;
-    default: return client.fd.reset();
+    default:
+      return client.fd.reset();
   }
 }
 
@@ -179,7 +196,8 @@ void Warden::start(const StartRequest& request) {
     return report_end(request.attempt);
   }
   if (errno != EEXIST) {
-    const AttemptStatus status{.outcome = Outcome::kFailed, .detail = base::errno_error(folder.string(), errno).error().message};
+    const AttemptStatus status{.outcome = Outcome::kFailed,
+                               .detail = base::errno_error(folder.string(), errno).error().message};
     return broadcast({.type = FrameType::kEnded, .fields = {request.attempt, status.to_text()}});
   }
   for (const auto& client : clients_)
@@ -196,23 +214,26 @@ void Warden::fork_minder(const StartRequest& request) {
     run_minder(attempt_dir(dir_, request.attempt), request, theirs.get());
   }
   if (child < 0) {
-    const AttemptStatus status{.outcome = Outcome::kFailed, .detail = "the machine cannot start another process (fork failed)",
-                               .started_us = wall_us(), .ended_us = wall_us()};
+    const AttemptStatus status{.outcome = Outcome::kFailed,
+                               .detail = "the machine cannot start another process (fork failed)",
+                               .started_us = wall_us(),
+                               .ended_us = wall_us()};
     (void)base::write_file_durably(attempt_dir(dir_, request.attempt) / "status", status.to_text());
     return report_end(request.attempt);
   }
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-  wards_.emplace(request.attempt, Ward{.minder = child, .control = std::move(ours)});
+  wards_.emplace(request.attempt, Ward{.minder = child, .control = std::move(ours), .news = {}});
   broadcast({.type = FrameType::kStarted, .fields = {request.attempt}});
 }
 
 void Warden::query(Client& client, const std::string& attempt) {
   if (wards_.contains(attempt) || std::ranges::find(orphans_, attempt) != orphans_.end())
     return send(client, {.type = FrameType::kStarted, .fields = {attempt}});
-  // Whoever asks about an attempt that never came gives it up. A Start that is still on its way, from a server that died,
-  // must not come after that answer: the folder is made now, and so it is never started.
+  // Whoever asks about an attempt that never came gives it up. A Start that is still on its way, from a server that
+  // died, must not come after that answer: the folder is made now, and so it is never started.
   if (::mkdir(attempt_dir(dir_, attempt).c_str(), 0700) == 0) {
-    const AttemptStatus status{.outcome = Outcome::kNotStarted, .detail = "the server ended before it was started", .ended_us = wall_us()};
+    const AttemptStatus status{
+        .outcome = Outcome::kNotStarted, .detail = "the server ended before it was started", .ended_us = wall_us()};
     (void)base::write_file_durably(attempt_dir(dir_, attempt) / "status", status.to_text(), 0600);
     return send(client, {.type = FrameType::kUnknown, .fields = {attempt}});
   }
@@ -227,6 +248,16 @@ void Warden::kill(const std::string& attempt, const Frame& order) {
   const std::string bytes = encode(order);
   if (::send(ward->second.control.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0)
     base::log::warn("a minder does not take orders", {{"attempt", attempt}, {"errno", errno}});
+}
+
+// Its end, before its exit. Whoever connects in between hears it again when the minder is reaped.
+void Warden::read_minder(Ward& ward) {
+  char buffer[65536];
+  const ssize_t n = ::read(ward.control.get(), buffer, sizeof buffer);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) return ward.control.reset();
+  ward.news.feed({buffer, static_cast<size_t>(n)});
+  for (auto frame = ward.news.next(); frame && *frame; frame = ward.news.next()) broadcast(**frame);
 }
 
 void Warden::reap() {
@@ -255,7 +286,8 @@ void Warden::check_orphans() {
 // The status file is the truth; where there is none, whatever ran has vanished.
 void Warden::report_end(const std::string& attempt) {
   const auto text = base::read_file(attempt_dir(dir_, attempt) / "status", 65536);
-  AttemptStatus lost{.outcome = Outcome::kLost, .detail = "its processes vanished without a status: the machine or their minder was stopped"};
+  AttemptStatus lost{.outcome = Outcome::kLost,
+                     .detail = "its processes vanished without a status: the machine or their minder was stopped"};
   lost.ended_us = wall_us();
   broadcast({.type = FrameType::kEnded, .fields = {attempt, text ? *text : lost.to_text()}});
 }

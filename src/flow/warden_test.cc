@@ -79,11 +79,16 @@ class WardenTest : public testing::Test {
     return Line(std::move(*fd));
   }
   StartRequest request(std::string attempt, std::string cmd) {
-    StartRequest r{.attempt = std::move(attempt), .cwd = dir_ / "cwd", .cmd = std::move(cmd), .env = {"PATH=/usr/bin:/bin", "GREETING=hello"}};
+    StartRequest r{.attempt = std::move(attempt),
+                   .cwd = dir_ / "cwd",
+                   .cmd = std::move(cmd),
+                   .env = {"PATH=/usr/bin:/bin", "GREETING=hello"}};
     r.grace_us = 300'000;
     return r;
   }
-  std::string log_of(const std::string& attempt) { return base::read_file(attempt_dir(dir_, attempt) / "log").value_or("(no log)"); }
+  std::string log_of(const std::string& attempt) {
+    return base::read_file(attempt_dir(dir_, attempt) / "log").value_or("(no log)");
+  }
   pid_t pid_in(const std::string& file) {
     const auto text = base::read_file(dir_ / "cwd" / file);
     return text && text->ends_with('\n') ? static_cast<pid_t>(std::stol(*text)) : 0;
@@ -147,7 +152,8 @@ TEST_F(WardenTest, CancelEndsEveryProcessAlsoThoseThatLeftTheSession) {
   // A child that ignores TERM, a grandchild in a session of its own whose parent is gone, and a pipe's other end.
   line.send(request("at_kill",
                     "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo $$ > deep; while :; do sleep 1; done' &) ; "
-                    "sleep 1000 & echo $! > side; while :; do sleep 1; done").to_frame());
+                    "sleep 1000 & echo $! > side; while :; do sleep 1; done")
+                .to_frame());
   ASSERT_TRUE(eventually([&] { return pid_in("deep") > 0 && pid_in("side") > 0; }));
   const pid_t deep = pid_in("deep"), side = pid_in("side");
   EXPECT_FALSE(gone(deep));
@@ -202,7 +208,10 @@ TEST_F(WardenTest, ARunningStageOutlivesTheServerAndIsAdopted) {
   if (server == 0) {
     auto fd = launch_warden(dir_);
     if (!fd) ::_exit(1);
-    (void)base::write_all(fd->get(), encode(request("at_live", "echo begin; echo $$ > pid; while [ ! -e go ]; do sleep 0.05; done; echo end; exit 7").to_frame()));
+    (void)base::write_all(
+        fd->get(),
+        encode(request("at_live", "echo begin; echo $$ > pid; while [ ! -e go ]; do sleep 0.05; done; echo end; exit 7")
+                   .to_frame()));
     ::pause();
   }
   ASSERT_TRUE(eventually([&] { return pid_in("pid") > 0; }));

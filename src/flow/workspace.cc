@@ -100,16 +100,19 @@ base::Result<void> Collector::add(const std::string& relative, size_t depth) {
   if (S_ISDIR(info.st_mode)) return add_folder(relative, depth);
   if (!S_ISREG(info.st_mode)) return base::invalid("out '" + relative + "' is neither a file nor a folder");
   if (!base::is_safe_relative_path(relative) || !base::is_utf8(relative))
-    return base::invalid("an out's file name must be UTF-8 without backslashes, found '" + relative.substr(0, base::utf8_valid_prefix(relative)) + "…'");
+    return base::invalid("an out's file name must be UTF-8 without backslashes, found '" +
+                         relative.substr(0, base::utf8_valid_prefix(relative)) + "…'");
   if (!seen_.insert(relative).second) return {};
-  if (files_.size() == kMaxOutFiles) return base::invalid("the outs have more than " + std::to_string(kMaxOutFiles) + " files; pack them");
+  if (files_.size() == kMaxOutFiles)
+    return base::invalid("the outs have more than " + std::to_string(kMaxOutFiles) + " files; pack them");
   files_.push_back({.path = relative, .blob = {}, .executable = (info.st_mode & S_IXUSR) != 0});
   paths_.push_back(real);
   return {};
 }
 
 base::Result<void> Collector::add_folder(const std::string& relative, size_t depth) {
-  if (depth > kMaxOutDepth) return base::invalid("out '" + relative + "' is deeper than " + std::to_string(kMaxOutDepth) + " folders");
+  if (depth > kMaxOutDepth)
+    return base::invalid("out '" + relative + "' is deeper than " + std::to_string(kMaxOutDepth) + " folders");
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator at(root_ / relative, error), end; !error && at != end; at.increment(error))
@@ -147,7 +150,8 @@ base::Result<void> build_workspace(const base::Path& root, const AttemptSpec& sp
   return {};
 }
 
-base::Result<std::vector<OutFile>> collect_outs(const base::Path& root, const std::vector<std::string>& outs, blob::BlobStore& blobs) {
+base::Result<std::vector<OutFile>> collect_outs(const base::Path& root, const std::vector<std::string>& outs,
+                                                blob::BlobStore& blobs) {
   if (outs.empty()) return std::vector<OutFile>{};
   std::error_code error;
   Collector collector(fs::canonical(root, error));

@@ -196,6 +196,13 @@ TEST_F(RuntimeTest, NamesAreChecked) {
   }
 }
 
+TEST_F(RuntimeTest, ATrialThatNeverEndsIsEnded) {
+  child("sleep 60");
+  const auto tried = try_in_child(dir_ / "child", dir_, "", {.timeout_us = 200'000});
+  ASSERT_FALSE(tried);
+  EXPECT_THAT(tried.error().message, HasSubstr("timed out"));
+}
+
 TEST(Trial, HoldsAModelAgainstItsOwnExample) {
   const auto warm = [](const char* model) {
     auto predictor = Predictor::load(test_models() / model, {});

@@ -8,6 +8,7 @@
 #include "api/lathe/flow.h"
 #include "api/lathe/loop.h"
 #include "api/lathe/serve.h"
+#include "api/lathe/upkeep.h"
 #include "api/lathe/watch.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
@@ -35,8 +36,10 @@ void open_doors(House& house) {
   house.access.may = core::may;
   api::lathe::add_core_routes(house.routes, {*house.store, house.clock, house.metrics, house.commits,
                                              [&house] { return status_json(house); }});
-  const api::lathe::BlobDoor blobs{*house.blobs, *house.offload};
+  const api::lathe::BlobDoor blobs{*house.store, *house.blobs, *house.offload};
   api::lathe::add_blob_routes(house.routes, blobs);
+  api::lathe::add_upkeep_routes(house.routes, {*house.store, *house.blobs, *house.offload, house.clock, house.config.dir,
+                                               std::string(kVersion)});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});

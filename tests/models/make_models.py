@@ -128,13 +128,13 @@ folder, _ = external("external_link", "weights.bin")
 (folder / "weights.bin").symlink_to("../secret.bin")
 external("external_missing", "nowhere.bin")
 
-# Models that harm whoever runs them: one wants 32 GiB, one never ends.
+# Models that harm whoever runs them: one wants 2 GiB, one never ends.
 zeros = graph_model([helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Mul", ["s", "huge"], ["big"]),
                      helper.make_node("ConstantOfShape", ["big"], ["z"]),
                      helper.make_node("ReduceSum", ["z"], ["y"], keepdims=0)],
                     [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None])],
                     [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
-                    [helper.make_tensor("huge", TensorProto.INT64, [1], [1 << 33])])
+                    [helper.make_tensor("huge", TensorProto.INT64, [1], [1 << 29])])
 save("memory_hog", zeros)
 body = helper.make_graph(
     [helper.make_node("Identity", ["go"], ["go_out"]), helper.make_node("Identity", ["v"], ["v_out"])], "body",

@@ -20,8 +20,8 @@ using namespace flow;
 constexpr int64_t kSecond = 1'000'000;
 constexpr int64_t kWallStart = 1'700'000'000 * kSecond;
 constexpr int64_t kFaultsEnd = 600 * kSecond;
-constexpr int64_t kLongestSleep = 60 * kSecond;     // as the engine's
-constexpr uint64_t kMostSteps = 200'000;            // a world that needs more does not end
+constexpr int64_t kLongestSleep = 60 * kSecond;  // as the engine's
+constexpr uint64_t kMostSteps = 200'000;         // a world that needs more does not end
 
 struct StoredRun {
   RunState state;
@@ -33,7 +33,7 @@ struct Attempt {
   int64_t run = 0;
   uint32_t stage = 0;
   int starts = 0;
-  bool fenced = false;   // asked about before it was started: never to be started
+  bool fenced = false;  // asked about before it was started: never to be started
   bool running = false;
   bool ended = false;
   Outcome outcome = Outcome::kLost;
@@ -50,7 +50,7 @@ struct Engine {
   std::map<int64_t, std::pair<RunState, int64_t>> live;  // state, version
   SlotPool pool{1};
   std::map<std::string, Ordered> orders;
-  std::map<int64_t, int64_t> wake;                       // run → wall time
+  std::map<int64_t, int64_t> wake;  // run → wall time
 };
 using EnginePtr = std::shared_ptr<Engine>;
 
@@ -108,7 +108,7 @@ class World {
   uint64_t sequence_ = 0, next_attempt_ = 0;
   std::priority_queue<Entry> agenda_;
   std::map<int64_t, StoredRun> store_;
-  std::map<std::string, Attempt> attempts_;     // committed ones
+  std::map<std::string, Attempt> attempts_;  // committed ones
   EnginePtr engine_;
   int64_t slots_ = 1;
   Report report_;
@@ -122,7 +122,8 @@ Report World::run() {
   for (uint64_t i = 0; i < below(8); ++i) at(static_cast<int64_t>(below(600)) * kSecond, [this] { crash(engine_); });
   for (uint64_t i = 0; i < below(3); ++i) at(static_cast<int64_t>(below(600)) * kSecond, [this] { reboot(); });
   for (uint64_t i = 0; i < below(4); ++i)
-    at(static_cast<int64_t>(below(600)) * kSecond, [this] { wall_offset_ += (static_cast<int64_t>(below(7200)) - 3600) * kSecond; });
+    at(static_cast<int64_t>(below(600)) * kSecond,
+       [this] { wall_offset_ += (static_cast<int64_t>(below(7200)) - 3600) * kSecond; });
   start_engine();
   while (!agenda_.empty() && report_.violation.empty()) {
     if (++report_.steps > kMostSteps) {
@@ -133,7 +134,8 @@ Report World::run() {
     agenda_.pop();
     now_ = std::max(now_, entry.when);
     entry.what();
-    const bool over = now_ > kFaultsEnd && std::ranges::all_of(store_, [](const auto& item) { return item.second.state.ended(); });
+    const bool over =
+        now_ > kFaultsEnd && std::ranges::all_of(store_, [](const auto& item) { return item.second.state.ended(); });
     if (over) break;
   }
   check_end();
@@ -188,8 +190,10 @@ void World::crash(const EnginePtr& engine) {
   if (!engine->alive || engine != engine_) return;
   ++report_.crashes;
   const bool zombie = below(4) == 0;
-  if (!zombie) engine->alive = false;
-  else at(now_ + static_cast<int64_t>(below(30)) * kSecond, [engine] { engine->alive = false; });
+  if (!zombie)
+    engine->alive = false;
+  else
+    at(now_ + static_cast<int64_t>(below(30)) * kSecond, [engine] { engine->alive = false; });
   engine_ = std::make_shared<Engine>();
   engine_->alive = false;  // until it is up
   at(now_ + static_cast<int64_t>(below(20)) * kSecond, [this] { start_engine(); });
@@ -256,8 +260,10 @@ void World::process(const EnginePtr& engine, std::vector<std::pair<int64_t, Even
     }
     for (SlotPool::Request request{}; pool.next(request);) {
       RunState* run = touch(request.run);
-      if (!run || run->stages[request.stage].phase != Phase::kReady) pool.release(request.slots);
-      else apply(request.run, Granted{request.stage, "at_" + std::to_string(++next_attempt_)});
+      if (!run || run->stages[request.stage].phase != Phase::kReady)
+        pool.release(request.slots);
+      else
+        apply(request.run, Granted{request.stage, "at_" + std::to_string(++next_attempt_)});
     }
   } while (!queue.empty());
   if (touched.empty()) return;
@@ -268,8 +274,10 @@ void World::process(const EnginePtr& engine, std::vector<std::pair<int64_t, Even
   engine->pool = pool;
   for (auto& [id, pair] : touched) {
     engine->wake[id] = pair.first.ended() ? 0 : wake[id];
-    if (pair.first.ended()) engine->live.erase(id);
-    else engine->live[id] = pair;
+    if (pair.first.ended())
+      engine->live.erase(id);
+    else
+      engine->live[id] = pair;
   }
   for (const std::string& attempt : orders) engine->orders[attempt] = {};
   for (const std::string& attempt : adoptions) engine->orders.try_emplace(attempt, Ordered{.adopt = true});
@@ -300,23 +308,29 @@ bool World::commit(const EnginePtr& engine, std::map<int64_t, std::pair<RunState
 
 void World::check_commit(int64_t id, const RunState& before, const RunState& after) {
   const std::string who = "run " + std::to_string(id);
-  if (before.ended() && (after.state != before.state || after.ended_us != before.ended_us)) fail(who + " changed after its end");
+  if (before.ended() && (after.state != before.state || after.ended_us != before.ended_us))
+    fail(who + " changed after its end");
   if (before.cancelled && !after.cancelled) fail(who + " forgot its cancel");
   for (size_t i = 0; i < after.stages.size(); ++i) {
     const StageState& was = before.stages[i];
     const StageState& is = after.stages[i];
     const std::string what = who + " stage " + std::to_string(i);
-    if (was.phase == Phase::kDone && (is.phase != Phase::kDone || is.result != was.result || is.attempt != was.attempt)) fail(what + " changed after its end");
-    if (before.cancelled && is.attempt != was.attempt && is.phase != Phase::kDone) fail(what + " began an attempt after the cancel");
-    if (before.cancelled && was.phase != Phase::kDone && is.result == State::kSucceeded) fail(what + " succeeded after the cancel");
+    if (was.phase == Phase::kDone && (is.phase != Phase::kDone || is.result != was.result || is.attempt != was.attempt))
+      fail(what + " changed after its end");
+    if (before.cancelled && is.attempt != was.attempt && is.phase != Phase::kDone)
+      fail(what + " began an attempt after the cancel");
+    if (before.cancelled && was.phase != Phase::kDone && is.result == State::kSucceeded)
+      fail(what + " succeeded after the cancel");
     if (is.tries > 1 + is.retries || is.losses > kMaxLosses + 1) fail(what + " is tried too often");
     if (is.phase == Phase::kRunning && was.attempt != is.attempt)
       for (const uint32_t up : is.upstream)
-        if (after.stages[up].phase != Phase::kDone || (after.stages[up].result != State::kSucceeded && after.stages[up].result != State::kSkipped))
+        if (after.stages[up].phase != Phase::kDone ||
+            (after.stages[up].result != State::kSucceeded && after.stages[up].result != State::kSkipped))
           fail(what + " began before stage " + std::to_string(up));
     if (is.phase == Phase::kDone && is.result == State::kSucceeded && was.phase != Phase::kDone) {
       const auto attempt = attempts_.find(is.attempt);
-      if (attempt == attempts_.end() || !attempt->second.ended || attempt->second.outcome != Outcome::kSucceeded) fail(what + " succeeded without an attempt that did");
+      if (attempt == attempts_.end() || !attempt->second.ended || attempt->second.outcome != Outcome::kSucceeded)
+        fail(what + " succeeded without an attempt that did");
     }
   }
 }
@@ -336,7 +350,8 @@ void World::on_timer(const EnginePtr& engine) {
       when = 0;
       events.emplace_back(id, Tick{});
     }
-  if (events.empty() && now_ < 10 * kFaultsEnd && !engine->live.empty()) return at(now_ + kSecond, [this, engine] { on_timer(engine); });
+  if (events.empty() && now_ < 10 * kFaultsEnd && !engine->live.empty())
+    return at(now_ + kSecond, [this, engine] { on_timer(engine); });
   process(engine, std::move(events));
 }
 
@@ -374,14 +389,17 @@ void World::start_attempt(const std::string& id) {
     if (!state.running) continue;
     used += std::clamp<int64_t>(store_.at(state.run).state.stages[state.stage].slots, 1, slots_);
     if (other != id && state.run == attempt.run && state.stage == attempt.stage)
-      fail("stage " + std::to_string(attempt.stage) + " of run " + std::to_string(attempt.run) + " runs twice: " + other + ", " + id);
+      fail("stage " + std::to_string(attempt.stage) + " of run " + std::to_string(attempt.run) +
+           " runs twice: " + other + ", " + id);
   }
   if (used > slots_) fail(std::to_string(used) + " slots are used of " + std::to_string(slots_));
   const StageState& stage = store_.at(attempt.run).state.stages[attempt.stage];
   int64_t takes = static_cast<int64_t>(below(20'000'000));
   Outcome outcome = below(4) ? Outcome::kSucceeded : below(5) ? Outcome::kFailed : Outcome::kOutOfMemory;
-  if (below(30) == 0 && stage.timeout_us > 0) takes = 400 * kSecond;  // hangs, and the executor does not notice
-  else if (stage.timeout_us > 0 && takes > stage.timeout_us) takes = stage.timeout_us, outcome = Outcome::kTimedOut;
+  if (below(30) == 0 && stage.timeout_us > 0)
+    takes = 400 * kSecond;  // hangs, and the executor does not notice
+  else if (stage.timeout_us > 0 && takes > stage.timeout_us)
+    takes = stage.timeout_us, outcome = Outcome::kTimedOut;
   at(now_ + takes, [this, id, outcome] { end_attempt(id, outcome); });
 }
 
@@ -394,11 +412,11 @@ void World::end_attempt(const std::string& id, Outcome outcome) {
   tell(engine_, id, outcome);
 }
 
-// News travels: late, twice, or not at all.
+// News travels: late, twice, or not at all; also after it was settled, for the scheduler to know better.
 void World::tell(const EnginePtr& engine, const std::string& id, Outcome outcome) {
   const auto news = [this, engine, id, outcome] {
     const Attempt& attempt = attempts_.at(id);
-    if (engine->alive && engine->orders.contains(id)) process(engine, {{attempt.run, AttemptEnded{attempt.stage, id, outcome, "news"}}});
+    process(engine, {{attempt.run, AttemptEnded{attempt.stage, id, outcome, "news"}}});
   };
   if (!faulty(10)) at(now_ + delay(), news);
   if (faulty(10)) at(now_ + delay(), news);
@@ -408,7 +426,8 @@ void World::tell(const EnginePtr& engine, const std::string& id, Outcome outcome
 void World::say_again(const EnginePtr& engine) {
   if (!engine->alive) return;
   for (const auto& [attempt, order] : engine->orders) deliver(engine, attempt);
-  if (now_ < 10 * kFaultsEnd) at(now_ + (2 + static_cast<int64_t>(below(8))) * kSecond, [this, engine] { say_again(engine); });
+  if (now_ < 10 * kFaultsEnd)
+    at(now_ + (2 + static_cast<int64_t>(below(8))) * kSecond, [this, engine] { say_again(engine); });
 }
 
 void World::reboot() {
@@ -421,7 +440,8 @@ void World::reboot() {
 void World::check_end() {
   for (const auto& [id, stored] : store_) {
     if (!stored.state.ended()) return fail("run " + std::to_string(id) + " did not end");
-    if (stored.state.cancelled && stored.state.state != State::kCancelled) fail("run " + std::to_string(id) + " was cancelled and ended otherwise");
+    if (stored.state.cancelled && stored.state.state != State::kCancelled)
+      fail("run " + std::to_string(id) + " was cancelled and ended otherwise");
   }
   for (const auto& [id, attempt] : attempts_)
     if (attempt.running) fail("attempt " + id + " still runs after all is over");

@@ -2,103 +2,151 @@
 
 #include <sys/stat.h>
 
-#include <memory>
+#include <cerrno>
+#include <optional>
+#include <span>
 
 #include "api/lathe/errors.h"
 #include "base/json.h"
+#include "base/json_writer.h"
+#include "base/limits.h"
 
 namespace api::lathe {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{256} << 10;
-constexpr size_t kMaxDigests = 100'000;                 // in one question for missing blobs
-constexpr size_t kMissingBody = size_t{16} << 20;
-constexpr int64_t kTransferUs = int64_t{3600} * 1'000'000;
+constexpr size_t kChunk = 256 << 10;        // of a body, between the socket and the disk
+constexpr size_t kMaxDigests = 100'000;     // asked for by one POST /blobs/missing
+constexpr net::RouteLimits kQuestion{.body_bytes = 16 * base::limits::kMiB};
+constexpr net::RouteLimits kUpload{.body_bytes = base::limits::kUploadBody, .deadline_us = 0};  // a stall ends it
+constexpr net::RouteLimits kDownload{.body_bytes = 0, .deadline_us = 0};
 
-base::Task<base::Result<blob::BlobInfo>> receive(BlobDoor door, net::Request& request) {
-  auto begun = co_await door.offload.run([&] { return door.blobs.begin(); });
-  if (!begun) co_return std::unexpected(begun.error());
-  const std::unique_ptr<blob::BlobWriter> writer = std::move(*begun);
-  std::string chunk(kChunkBytes, '\0');
-  while (true) {
-    size_t filled = 0;  // whole chunks: one hop to a worker thread for many reads of the socket
-    while (filled < chunk.size()) {
-      CO_TRY_SET(const size_t n, co_await request.read_some({chunk.data() + filled, chunk.size() - filled}));
-      if (n == 0) break;
-      filled += n;
-    }
-    if (filled == 0) break;
-    const std::string_view piece(chunk.data(), filled);
-    CO_TRY(co_await door.offload.run([&] { return writer->write(piece); }));
-    if (filled < chunk.size()) break;
+base::Result<base::Digest> digest_in(const net::Request& request) {
+  auto digest = base::Digest::from_hex(base::HashAlgo::kSha256, request.param("sha256"));
+  if (!digest) return std::unexpected(std::move(digest).error().within("the blob's address"));
+  return digest;
+}
+
+// As much of the body as fits; less only at its end.
+base::Task<base::Result<size_t>> read_full(net::Request& request, std::span<char> into) {
+  size_t have = 0;
+  while (have < into.size()) {
+    CO_TRY_SET(const size_t n, co_await request.read_some(into.subspan(have)));
+    if (n == 0) break;
+    have += n;
   }
-  co_return co_await door.offload.run([&] { return writer->finish(); });
+  co_return have;
+}
+
+base::Task<base::Result<blob::BlobInfo>> receive(BlobDoor door, net::Request& request, base::Digest digest) {
+  auto begin = [&door] { return door.blobs.begin(); };
+  CO_TRY_SET(auto writer, co_await door.offload.run(begin));
+  std::string buffer(kChunk, '\0');
+  while (true) {
+    CO_TRY_SET(const size_t n, co_await read_full(request, buffer));
+    if (n == 0) break;
+    auto write = [&] { return writer->write({buffer.data(), n}); };
+    CO_TRY(co_await door.offload.run(write));
+    if (n < buffer.size()) break;
+  }
+  auto finish = [&] { return writer->finish(digest); };
+  CO_TRY_SET(const blob::BlobInfo info, co_await door.offload.run(finish));
+  auto remember = [info](store::Tx& tx) -> base::Result<bool> {
+    TRY(blob::register_upload(tx, info));
+    return true;
+  };
+  CO_TRY(co_await door.store.write(request.ctx, remember));
+  co_return info;
 }
 
 base::Task<void> put_blob(BlobDoor door, net::Request& request, net::Response& response) {
-  const auto digest = base::Digest::from_hex(base::HashAlgo::kSha256, request.param("sha256"));
+  const auto digest = digest_in(request);
   if (!digest) co_return fail(response, request, digest.error());
-  const auto info = co_await receive(door, request);
+  const auto info = co_await receive(door, request, *digest);
   if (!info) co_return fail(response, request, info.error());
-  if (info->sha256 != *digest) {
-    // What came is kept under its own digest for the grace period, as any blob that nobody refers to.
-    co_return fail(response, request, {base::Code::kInvalid, "the bytes have the SHA-256 " + info->sha256.hex() + ", not " + digest->hex()});
-  }
   std::string body;
-  base::JsonWriter(body).begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5.hex()).field("size", info->size).end_object();
+  base::JsonWriter json(body);
+  json.begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5.hex()).field("size", info->size).end_object();
   response.send_json(std::move(body), 201);
 }
 
-base::Result<std::vector<base::Digest>> parse_digests(const std::string& body) {
-  TRY_SET(const auto document, base::parse_json(body));
-  TRY_SET(const auto* object, base::as_object(document, "the body"));
-  TRY_SET(const auto* list, base::required_array(*object, "digests"));
-  if (list->size() > kMaxDigests) {
-    return base::fail(base::Code::kTooLarge, std::to_string(list->size()) + " digests; at most " + std::to_string(kMaxDigests) + " at once");
+base::Task<void> get_blob(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto digest = digest_in(request);
+  if (!digest) co_return fail(response, request, digest.error());
+  auto find = [digest = *digest](store::Tx& tx) { return blob::find_blob(tx, digest); };
+  const auto known = co_await door.store.read_point(request.ctx, find);
+  if (!known) co_return fail(response, request, known.error());
+  if (!*known) {
+    co_return fail(response, request, {base::Code::kNotFound, "blob " + digest->hex() + " is not known to this project"});
+  }
+  response.header("Cache-Control", "private, max-age=31536000, immutable");
+  co_await send_blob(door, *digest, "application/octet-stream", request, response);
+}
+
+base::Result<std::vector<base::Digest>> parse_digests(std::string_view body) {
+  TRY_SET(const auto value, base::parse_json(body));
+  TRY_SET(const auto* const object, base::as_object(value, "the body"));
+  TRY_SET(const auto* const array, base::required_array(*object, "digests"));
+  if (array->size() > kMaxDigests) {
+    return base::fail(base::Code::kTooLarge, "'digests' has " + std::to_string(array->size()) + " entries; at most " +
+                                                 std::to_string(kMaxDigests) + " are answered at once");
   }
   std::vector<base::Digest> digests;
-  for (const auto& item : *list) {
-    if (!item.is_string()) return base::invalid("field 'digests' must hold strings, found " + std::string(base::kind_name(item.kind())));
-    TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, std::string_view(item.get_string())));
+  for (const auto& entry : *array) {
+    if (!entry.is_string()) return base::invalid("'digests' must hold strings, found " + std::string(base::kind_name(entry.kind())));
+    TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, std::string_view(entry.as_string())));
     digests.push_back(digest);
   }
   return digests;
 }
 
-base::Task<void> post_missing(BlobDoor door, net::Request& request, net::Response& response) {
-  const auto text = co_await request.read_body();
-  if (!text) co_return fail(response, request, text.error());
-  const auto digests = parse_digests(*text);
-  if (!digests) co_return fail(response, request, digests.error());
-  auto look = [&]() -> base::Result<std::string> {
-    std::string body;
-    base::JsonWriter json(body);
-    json.begin_object().key("missing").begin_array();
-    for (const auto& digest : *digests) {
-      if (!door.blobs.touch(digest)) json.value(digest.hex());  // what is here is about to be referred to
+// What this project does not have. What it has will not be collected before the grace period has passed anew, so that
+// the caller can rely on the answer.
+base::Task<base::Result<std::vector<base::Digest>>> missing_of(BlobDoor door, base::Context ctx,
+                                                               std::vector<base::Digest> digests) {
+  auto read = [&](store::Tx& tx) -> base::Result<std::vector<bool>> {
+    std::vector<bool> known;
+    for (const base::Digest& digest : digests) {
+      TRY_SET(const auto found, blob::find_blob(tx, digest));
+      known.push_back(found.has_value());
     }
-    json.end_array().end_object();
-    return body;
+    return known;
   };
-  auto body = co_await door.offload.run(look);
-  if (!body) co_return fail(response, request, body.error());
-  response.send_json(std::move(*body));
+  CO_TRY_SET(const auto known, co_await door.store.read(std::move(ctx), read));
+  auto touch = [&]() -> base::Result<std::vector<base::Digest>> {
+    std::vector<base::Digest> missing;
+    for (size_t i = 0; i < digests.size(); ++i) {
+      if (!known[i] || !door.blobs.touch(digests[i])) missing.push_back(digests[i]);
+    }
+    return missing;
+  };
+  co_return co_await door.offload.run(touch);
 }
 
-base::Task<void> get_blob(BlobDoor door, net::Request& request, net::Response& response) {
-  const auto digest = base::Digest::from_hex(base::HashAlgo::kSha256, request.param("sha256"));
-  if (!digest) co_return fail(response, request, digest.error());
-  co_await send_blob(door, *digest, "application/octet-stream", request, response);
+base::Task<void> post_missing(BlobDoor door, net::Request& request, net::Response& response) {
+  const auto body = co_await request.read_body();
+  if (!body) co_return fail(response, request, body.error());
+  auto digests = parse_digests(*body);
+  if (!digests) co_return fail(response, request, digests.error());
+  const auto missing = co_await missing_of(door, request.ctx, std::move(*digests));
+  if (!missing) co_return fail(response, request, missing.error());
+  std::string answer;
+  base::JsonWriter json(answer);
+  json.begin_object().key("missing").begin_array();
+  for (const base::Digest& digest : *missing) json.value(digest.hex());
+  json.end_array().end_object();
+  response.send_json(std::move(answer));
 }
 
 }  // namespace
 
-base::Task<void> send_blob(BlobDoor door, base::Digest digest, std::string type, net::Request& request, net::Response& response) {
-  const auto fd = co_await door.offload.run([&] { return door.blobs.open_blob(digest); });
+base::Task<void> send_blob(BlobDoor door, base::Digest digest, std::string type, net::Request& request,
+                           net::Response& response) {
+  auto open = [&] { return door.blobs.open_blob(digest); };
+  const auto fd = co_await door.offload.run(open);
   if (!fd) co_return fail(response, request, fd.error());
-  struct stat info {};
-  if (::fstat(fd->get(), &info) != 0) co_return fail(response, request, base::errno_error("a blob", errno).error());
-  const auto size = static_cast<uint64_t>(info.st_size);
+  struct stat found;
+  if (::fstat(fd->get(), &found) != 0) co_return fail(response, request, base::errno_error("a blob", errno).error());
+  const auto size = static_cast<uint64_t>(found.st_size);
   response.header("ETag", "\"" + digest.hex() + "\"");
   if (!co_await response.begin(200, type, size)) co_return;
   if (!co_await response.send_file(fd->get(), 0, size)) co_return;
@@ -106,15 +154,16 @@ base::Task<void> send_blob(BlobDoor door, base::Digest digest, std::string type,
 }
 
 void add_blob_routes(net::RouteTable& routes, const BlobDoor& door) {
+  using base::Permission;
   using net::Method;
-  const std::string base = "/api/lathe/v1/blobs";
-  auto add = [&](Method method, const std::string& path, base::Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, base + path, net::Protocol::kLathe, permission, limits,
+  const auto add = [&](Method method, std::string path, Permission permission, net::RouteLimits limits,
+                       base::Task<void> (*handler)(BlobDoor, net::Request&, net::Response&)) {
+    routes.add({method, "/api/lathe/v1" + path, net::Protocol::kLathe, permission, limits,
                 [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
   };
-  add(Method::kPut, "/{sha256}", base::Permission::kWrite, {.body_bytes = base::limits::kUploadBody, .deadline_us = kTransferUs}, put_blob);
-  add(Method::kGet, "/{sha256}", base::Permission::kRead, {.body_bytes = 0, .deadline_us = kTransferUs}, get_blob);
-  add(Method::kPost, "/missing", base::Permission::kRead, {.body_bytes = kMissingBody}, post_missing);
+  add(Method::kPut, "/blobs/{sha256}", Permission::kWrite, kUpload, put_blob);
+  add(Method::kGet, "/blobs/{sha256}", Permission::kRead, kDownload, get_blob);
+  add(Method::kPost, "/blobs/missing", Permission::kRead, kQuestion, post_missing);
 }
 
 }  // namespace api::lathe

@@ -27,16 +27,31 @@ constexpr int64_t kFollowUs = 100'000;  // between looks at a log that has nothi
 constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 
 void write_run(base::JsonWriter& w, const flow::PipelineRun& run) {
-  w.field("id", run.id).field("pipeline", run.pipeline).field("number", run.number).field("bundle", run.bundle)
-      .field("state", flow::name(run.state)).field("cause", run.cause).key("params").raw(flow::map_to_json(run.params))
-      .field("created_us", run.created_us).field("ended_us", run.ended_us);
+  w.field("id", run.id)
+      .field("pipeline", run.pipeline)
+      .field("number", run.number)
+      .field("bundle", run.bundle)
+      .field("state", flow::name(run.state))
+      .field("cause", run.cause)
+      .key("params")
+      .raw(flow::map_to_json(run.params))
+      .field("created_us", run.created_us)
+      .field("ended_us", run.ended_us);
 }
 
 void write_stages(base::JsonWriter& w, const std::vector<flow::StageRow>& stages) {
   w.key("stages").begin_array();
   for (const flow::StageRow& s : stages)
-    w.begin_object().field("name", s.name).field("group", s.group).field("state", flow::name(s.state)).field("reason", s.reason)
-        .field("attempt", s.attempt).field("tries", s.tries).field("started_us", s.started_us).field("ended_us", s.ended_us).end_object();
+    w.begin_object()
+        .field("name", s.name)
+        .field("group", s.group)
+        .field("state", flow::name(s.state))
+        .field("reason", s.reason)
+        .field("attempt", s.attempt)
+        .field("tries", s.tries)
+        .field("started_us", s.started_us)
+        .field("ended_us", s.ended_us)
+        .end_object();
   w.end_array();
 }
 
@@ -55,7 +70,12 @@ Task<void> list_pipelines(const FlowDoor& door, net::Request& request, net::Resp
     w.begin_object().key("pipelines").begin_array();
     for (const std::string& name : flow::list_pipelines(tx)) {
       TRY_SET(const flow::PipelineSpec spec, flow::get_pipeline(tx, name));
-      w.begin_object().field("name", name).field("stages", spec.stages.size()).field("cron", spec.cron).field("bundle", spec.bundle).key("last_run");
+      w.begin_object()
+          .field("name", name)
+          .field("stages", spec.stages.size())
+          .field("cron", spec.cron)
+          .field("bundle", spec.bundle)
+          .key("last_run");
       const auto runs = flow::list_runs(tx, name, 1);
       if (runs.empty()) {
         w.null();
@@ -86,7 +106,10 @@ Task<void> list_runs(const FlowDoor& door, net::Request& request, net::Response&
   if (const auto text = request.query_value("limit")) {
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
     if (error != std::errc() || end != text->data() + text->size() || limit < 1 || limit > kMaxRuns)
-      co_return fail(response, request, base::invalid("limit is '" + *text + "'; it must be a whole number from 1 to " + std::to_string(kMaxRuns)).error());
+      co_return fail(
+          response, request,
+          base::invalid("limit is '" + *text + "'; it must be a whole number from 1 to " + std::to_string(kMaxRuns))
+              .error());
   }
   auto read = [limit, name = std::string(request.param("name"))](store::Tx& tx) -> Result<std::string> {
     TRY(flow::get_pipeline(tx, name));
@@ -121,7 +144,8 @@ Result<flow::NewRun> read_new_run(std::string_view pipeline, std::string_view bo
   TRY_SET(const base::json::object* params, base::required_object(*object, "params"));
   for (const auto& [key, item] : *params) {
     if (item.is_object() || item.is_array() || item.is_null())
-      return base::invalid("parameter '" + std::string(key) + "' must be text, a number or a boolean, found " + std::string(base::kind_name(item.kind())));
+      return base::invalid("parameter '" + std::string(key) + "' must be text, a number or a boolean, found " +
+                           std::string(base::kind_name(item.kind())));
     run.params[std::string(key)] = item.is_string() ? std::string(item.get_string()) : base::to_text(item);
   }
   return run;
@@ -133,7 +157,8 @@ Task<void> start_run(const FlowDoor& door, net::Request& request, net::Response&
   const auto wanted = read_new_run(request.param("name"), *body);
   if (!wanted) co_return fail(response, request, wanted.error());
   auto create = [&wanted](store::Tx& tx) -> Result<flow::PipelineRun> {
-    if (!wanted->bundle.empty() && !tx.query_i64("SELECT 1 FROM artifacts WHERE project = ? AND root = ? LIMIT 1", tx.project(), "bundle/" + wanted->bundle))
+    if (!wanted->bundle.empty() && !tx.query_i64("SELECT 1 FROM artifacts WHERE project = ? AND root = ? LIMIT 1",
+                                                 tx.project(), "bundle/" + wanted->bundle))
       return base::not_found("no bundle has the id '" + wanted->bundle + "'");
     return flow::create_run(tx, *wanted);
   };
@@ -169,8 +194,15 @@ Task<void> show_outs(const FlowDoor& door, net::Request& request, net::Response&
     base::JsonWriter w(out);
     w.begin_object().key("outs").begin_array();
     for (const flow::RunOut& o : outs)
-      w.begin_object().field("stage", o.stage).field("attempt", o.attempt).field("path", o.path).field("size", o.blob.size)
-          .field("digest", o.blob.sha256.hex()).field("md5", o.blob.md5.hex()).field("executable", o.executable).end_object();
+      w.begin_object()
+          .field("stage", o.stage)
+          .field("attempt", o.attempt)
+          .field("path", o.path)
+          .field("size", o.blob.size)
+          .field("digest", o.blob.sha256.hex())
+          .field("md5", o.blob.md5.hex())
+          .field("executable", o.executable)
+          .end_object();
     w.end_array().end_object();
     return out;
   };
@@ -201,14 +233,25 @@ Task<void> cancel_run(const FlowDoor& door, net::Request& request, net::Response
 
 Task<void> show_self(const FlowDoor& door, net::Request& request, net::Response& response) {
   if (request.ctx.actor.attempt.empty())
-    co_return fail(response, request, base::fail(base::Code::kForbidden, "only a stage may ask this, with its own token (LATHE_TOKEN)").error());
+    co_return fail(
+        response, request,
+        base::fail(base::Code::kForbidden, "only a stage may ask this, with its own token (LATHE_TOKEN)").error());
   auto read = [id = request.ctx.actor.attempt](store::Tx& tx) -> Result<std::string> {
     TRY_SET(const flow::AttemptInfo info, flow::attempt_info(tx, id));
     TRY_SET(const flow::PipelineRun run, flow::get_run(tx, info.run));
     std::string out;
-    base::JsonWriter(out).begin_object().field("attempt", info.attempt).field("run", info.run).field("pipeline", info.pipeline)
-        .field("stage", info.stage).field("group", info.group).field("bundle", info.bundle).field("cause", run.cause)
-        .key("params").raw(flow::map_to_json(run.params)).end_object();
+    base::JsonWriter(out)
+        .begin_object()
+        .field("attempt", info.attempt)
+        .field("run", info.run)
+        .field("pipeline", info.pipeline)
+        .field("stage", info.stage)
+        .field("group", info.group)
+        .field("bundle", info.bundle)
+        .field("cause", run.cause)
+        .key("params")
+        .raw(flow::map_to_json(run.params))
+        .end_object();
     return out;
   };
   co_await answer(door, request, response, read);
@@ -268,9 +311,11 @@ Task<void> show_log(const FlowDoor& door, net::Request& request, net::Response& 
 void add_flow_routes(net::RouteTable& routes, const FlowDoor& door) {
   using base::Permission;
   using net::Method;
-  const auto add = [&](Method method, std::string_view path, Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, "/api/lathe/v1" + std::string(path), net::Protocol::kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
+  const auto add = [&](Method method, std::string_view path, Permission permission, net::RouteLimits limits,
+                       auto handler) {
+    routes.add(
+        {method, "/api/lathe/v1" + std::string(path), net::Protocol::kLathe, permission, limits,
+         [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
   };
   const net::RouteLimits json_body{.body_bytes = base::limits::kSmallBody};
   add(Method::kGet, "/pipelines", Permission::kRead, kNoBody, list_pipelines);

@@ -15,9 +15,11 @@ int main(int argc, char** argv) {
   cli::add_loop_commands(app, common);
   cli::add_step_evaluate_command(app, common);
   cli::add_step_gate_commands(app, common);
+  cli::add_store_commands(app, common);
   cli::add_serve_commands(app, common);
   cli::add_watch_commands(app, common);
   cli::add_data_commands(app, common);
+  cli::add_flow_commands(app, common);
   cli::add_step_prepare(app, common);
   try {
     app.parse(argc, argv);

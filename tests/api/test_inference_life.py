@@ -1,0 +1,81 @@
+"""Endpoints over a server's life: models that harm whoever loads them, restarts, kills."""
+import json
+import subprocess
+
+import pytest
+
+from deploy import deploy, made_models
+from lathe_server import BINARY
+
+IRIS = json.loads((made_models() / "expected.json").read_text())["iris"]
+
+
+def trial(model, memory_mib=0, timeout=100):
+    return subprocess.run([BINARY, "child", "try-model", made_models() / model, "", str(memory_mib << 20)], text=True,
+                          capture_output=True, timeout=timeout)
+
+
+@pytest.mark.parametrize("model", ["iris", "iris_zipmap", "mixed", "external", "echo_bf16"])
+def test_good_models_pass_their_trial(binary, model):
+    done = trial(model)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("model,words", [
+    ("broken", "not an ONNX file"), ("iris_wrong_example", "stored with its own example"), ("external_escape", "plain relative path"),
+    ("external_link", "through a link"), ("sklearn_flavor", "mlflow.onnx.log_model")])
+def test_bad_models_fail_with_words(binary, model, words):
+    done = trial(model)
+    assert done.returncode == 3 and words in done.stdout, done.stdout
+
+
+def test_a_model_that_eats_memory_is_stopped(binary):
+    done = trial("memory_hog", memory_mib=600)
+    assert done.returncode != 0 and "600 MiB" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_missing_library_is_named(binary, start_server):
+    server = start_server(env={"LATHE_ONNXRUNTIME": "/nonexistent/libonnxruntime.so"})
+    server.stop()
+    deploy(server.dir, "iris", made_models() / "iris")
+    server.start()
+    import requests
+    ready = requests.get(server.url + "/v2/health/ready")
+    assert ready.status_code == 503
+    answer = requests.post(server.url + "/v1/models/iris:predict", json={"instances": IRIS["rows"]})
+    assert answer.status_code == 503 and "pip install onnxruntime" in answer.json()["error"]
+    assert requests.get(server.url + "/ping").status_code == 503
+    assert requests.get(server.api("/endpoints/iris")).json()["state"] == "failed"
+
+
+def test_restarts_and_kills_keep_what_was_captured(start_server, http):
+    server = start_server()
+    assert http.get(server.url + "/ping").status_code == 404
+    server.stop()
+    deploy(server.dir, "iris", made_models() / "iris")
+    server.start()
+    ids = []
+    for round_ in range(3):
+        for row in IRIS["rows"]:
+            answer = http.post(server.url + "/v1/models/iris:predict", json={"instances": [row]})
+            assert answer.status_code == 200
+            ids.append(answer.headers["X-Lathe-Prediction-Id"])
+        assert http.get(server.api("/predictions/" + ids[-1])).status_code == 200  # flushed
+        server.kill() if round_ == 1 else server.stop()
+        server.start()
+    kept = [json.loads(line)["id"] for line in http.get(server.api("/endpoints/iris/requests")).text.splitlines()]
+    assert kept == ids
+    for one in ids[::7]:
+        assert http.get(server.api("/predictions/" + one)).json()["id"] == one
+
+
+def test_a_promotion_leaves_the_rest_alone(start_server, http):
+    server = start_server()
+    server.stop()
+    deploy(server.dir, "iris", made_models() / "iris")
+    deploy(server.dir, "iris", made_models() / "iris_zipmap", version=2)
+    deploy(server.dir, "worse", made_models() / "broken")
+    server.start()
+    assert http.post(server.url + "/v1/models/iris:predict", json={"instances": IRIS["rows"][:1]}).json() == {"predictions": ["setosa"]}
+    broken = http.post(server.url + "/v1/models/worse:predict", json={"instances": IRIS["rows"][:1]})
+    assert broken.status_code == 503 and "ONNX" in broken.json()["error"]
