@@ -10,6 +10,7 @@
 #include "flow/spec_json.h"
 #include "loop/bundle.h"
 #include "serve/endpoint.h"
+#include "track/experiments.h"
 #include "watch/watch.h"
 
 namespace loop {
@@ -113,6 +114,16 @@ void compare_files(store::Tx& tx, std::string_view before, std::string_view afte
   for (const auto& [path, digest] : old) {
     if (!now.contains(path)) changes.push_back({"file " + path, digest, ""});
   }
+}
+
+// Made here, once: stages that start at the same time would race to make it through their MLflow clients.
+base::Result<void> ensure_experiment(store::Tx& tx, const Config& config) {
+  if (config.stages.stages.empty()) return {};
+  const auto found = track::get_experiment_by_name(tx, config.experiment);
+  if (found) return {};
+  if (found.error().code != base::Code::kNotFound) return std::unexpected(found.error());
+  TRY(track::create_experiment(tx, {.name = config.experiment}));
+  return {};
 }
 
 base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, const Environment& env) {
@@ -229,6 +240,7 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
   tx.exec("INSERT INTO loop_applied (project, pipeline, generation, bundle, file, text, texts, actor, applied_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
           tx.project(), config.project, out.generation, request.bundle, request.file, text, flow::map_to_json(texts), tx.ctx().actor.name, tx.now_us());
   for (const auto& env : config.environments) TRY(claim_endpoint(tx, config.project, env));
+  TRY(ensure_experiment(tx, config));
   TRY(flow::put_pipeline(tx, spec));
 
   std::string body;
