@@ -24,6 +24,7 @@ constexpr std::array<Unit, 6> kUnits = {{{"w", 604'800'000'000}, {"d", 86'400'00
 std::string number_text(double v) {
   std::string out;
   base::append_double(out, v);
+  if (out.ends_with(".0")) out.resize(out.size() - 2);  // as a person writes it
   return out;
 }
 
@@ -42,19 +43,21 @@ std::optional<int64_t> row_count(std::string_view text) {
   return std::nullopt;
 }
 
+// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = row[j];
-      row[j] = next;
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
     }
+    before = last;
+    last = row;
   }
-  return row[b.size()];
+  return last[b.size()];
 }
 
 std::string joined(const std::vector<std::string>& items, std::string_view between) {

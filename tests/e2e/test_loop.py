@@ -129,7 +129,7 @@ def test_first_promotion_then_nothing_changed_then_production_and_lineage(server
     assert state == "pipeline_run.succeeded", server.cli("logs", run).stdout + server.log()[-3000:]
 
     again = server.cli("apply", cwd=project)
-    assert "nothing changed" in again.stdout and "started" not in again.stdout
+    assert "nothing changed" in again.stdout and "no run started" in again.stdout
 
     verdict = api(server, f"/verdicts?run={run}").json()["verdicts"][0]
     assert verdict["passed"] and verdict["kind"] == "first" and verdict["environment"] == "staging"
