@@ -139,7 +139,7 @@ Result<Page<RegisteredModel>> search_registered_models(store::Tx& tx, const Regi
   if (end.more) page.next_token = encode_page_token(text, end.last);
   for (RegisteredModel& model : page.rows) {
     load_registered(tx, model);
-    std::ranges::sort(model.latest_versions, {}, &ModelVersion::version);
+    std::ranges::sort(model.latest_versions, {}, &ModelVersion::stage);  // as upstream lists them here
   }
   return page;
 }

@@ -61,6 +61,15 @@ def test_numbers_are_numbers_and_nan_is_a_word(call, run):
     assert metrics["i"]["value"] == -1.7976931348623157e308
 
 
+def test_doubles_come_back_bit_by_bit(call, run):
+    rng = random.Random(3)
+    values = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, -0.0, 1 / 3] + [rng.random() * 10.0 ** rng.randrange(-30, 30) for _ in range(300)]
+    metrics = [{"key": "d", "value": v, "timestamp": i, "step": i} for i, v in enumerate(values)]
+    call("POST", "runs/log-batch", {"run_id": run, "metrics": metrics})
+    history = call("GET", "metrics/get-history", {"run_id": run, "metric_key": "d"})["metrics"]
+    assert [m["value"] for m in history] == values
+
+
 def test_old_spellings_work(call, run, server, http):
     assert call("GET", "runs/get", {"run_uuid": run})["run"]["info"]["run_id"] == run
     call("POST", "runs/set-tag", {"runUuid": run, "key": "a", "value": "b"})

@@ -15,8 +15,6 @@ namespace json = base::json;
 
 namespace {
 
-constexpr size_t kFirstBlock = 4096;  // the JSON of a usual call fits: one allocation
-
 // The Python name of a JSON value's type: upstream's messages name it.
 std::string_view python_type(const json::value& value) {
   switch (value.kind()) {
@@ -87,22 +85,14 @@ void Args::wrong(std::string_view path, const json::value& value) {
 
 void Args::take_body(std::string body) {
   body_ = std::move(body);
-  memory_ = std::make_unique<json::monotonic_resource>(std::max(kFirstBlock, body_.size() * 2));
-  object_ = json::object(memory_.get());
   if (body_.find_first_not_of(" \t\r\n") == body_.npos) return;  // no body: no parameters
-  json::parse_options options;
-  options.max_depth = base::kMaxJsonDepth;
-  json::error_code failed;
-  json::value value = json::parse(body_, failed, memory_.get(), options);
-  if (!failed && value.is_string()) {  // old clients encode twice
-    const std::string inner(value.as_string());
-    value = json::parse(inner, failed, memory_.get(), options);
+  auto parsed = base::parse_json(body_);
+  if (parsed && parsed->is_string()) {  // old clients encode twice
+    const std::string inner(parsed->as_string());
+    parsed = base::parse_json(inner);
   }
-  if (failed) {
-    const auto why = base::parse_json(body_);
-    return fail({base::Code::kInvalid, "The request's body cannot be read: " +
-                                           (why ? failed.message() : why.error().message)});
-  }
+  if (!parsed) return fail({base::Code::kInvalid, "The request's body is " + parsed.error().message});
+  json::value& value = *parsed;
   if (value.is_null()) return;
   if (!value.is_object()) {
     return fail({base::Code::kInvalid, "The request's body must be a JSON object, found " +

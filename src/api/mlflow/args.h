@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,8 +63,7 @@ class Args {
 
   const net::Request& request_;
   std::string body_;
-  std::unique_ptr<base::json::monotonic_resource> memory_;
-  base::json::object object_;  // in memory_
+  base::json::object object_;
   std::optional<base::Error> error_;
 };
 
