@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "blob/blob.h"
 #include "flow/engine.h"
+#include "loop/retrain.h"
 #include "net/broadcast.h"
 #include "net/offload.h"
 #include "net/router.h"
@@ -40,6 +41,7 @@ struct House {
   std::unique_ptr<watch::Watcher> watcher;
   base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
   std::unique_ptr<flow::Engine> engine;
+  std::unique_ptr<loop::Retrainer> retrainer;
 
   net::RouteTable routes;
   net::ErrorWriters errors;
