@@ -32,8 +32,13 @@ struct Common {              // lives as long as the app
 
 // Each domain's file adds its own; callbacks may keep a reference to `common`.
 void add_server_commands(CLI::App& app, Common& common);
+void add_apply_commands(CLI::App& app, Common& common);
+void add_loop_commands(CLI::App& app, Common& common);
+void add_step_evaluate_command(CLI::App& app, Common& common);
+void add_step_gate_commands(CLI::App& app, Common& common);
 void add_store_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
+void add_watch_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
 void add_flow_commands(CLI::App& app, Common& common);
 void add_step_prepare(CLI::App& app, Common& common);

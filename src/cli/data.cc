@@ -13,6 +13,7 @@
 #include "cli/data_files.h"
 #include "data/diff.h"
 #include "data/prepare.h"
+#include "data/prepare_spec.h"
 #include "net/http.h"
 
 namespace cli {
@@ -170,7 +171,7 @@ void diff(const Common& common, const std::string& before, const std::string& af
 }  // namespace
 
 void add_data_commands(CLI::App& app, Common& common) {
-  CLI::App& data = command_group(app, "data", "Data versions: list, show, get, diff");
+  CLI::App& data = command_group(app, "data", "Data versions: list, show, get, diff; the schema of prepare.yaml");
   struct Arguments {
     std::string first, second, out = ".";
     bool json = false;
@@ -180,6 +181,10 @@ void add_data_commands(CLI::App& app, Common& common) {
   auto* list_command = data.add_subcommand("list", "Data sets, or the versions of one");
   list_command->add_option("name", args->first, "a data set");
   list_command->callback([args, &common] { list(common, args->first); });
+
+  data.add_subcommand("schema", "Print the JSON Schema of prepare.yaml, for editors")->callback([] {
+    std::printf("%s\n", std::string(data::prepare_json_schema()).c_str());
+  });
 
   auto* show_command = data.add_subcommand("show", "One version: rows, files, where it came from");
   show_command->add_option("version", args->first, "NAME, NAME@NUMBER, NAME@ID or ID")->required();

@@ -44,7 +44,10 @@ base::Result<void> fire_cron(store::Tx& tx, const std::string& pipeline) {
   std::optional<int64_t> next_us;
   if (const auto cron = Cron::parse(spec.cron)) next_us = cron->next_after(tx.now_us());
   tx.exec("UPDATE flow_pipelines SET cron_next_us = ? WHERE project = ? AND name = ?", next_us, tx.project(), pipeline);
-  TRY(create_run(tx, {.pipeline = pipeline, .bundle = "", .cause = "cron", .params = spec.cron_params}));
+  // A pipeline that cannot run now must not be tried again at once, and again: its next time is the next time.
+  const auto run = create_run(tx, {.pipeline = pipeline, .bundle = "", .cause = "cron", .params = spec.cron_params});
+  TRY(tx.status());
+  if (!run) base::log::error("a scheduled run cannot start", {{"pipeline", pipeline}, {"error", run.error().message}});
   return tx.status();
 }
 
@@ -249,9 +252,10 @@ void Engine::Impl::take_cron() {
   for (const Due& item : *due) {
     const auto fired =
         store.write_blocking(context(item.project), [&](store::Tx& tx) { return fire_cron(tx, item.pipeline); });
-    if (!fired)
-      base::log::error("a scheduled run could not be started",
-                       {{"pipeline", item.pipeline}, {"error", fired.error().message}});
+    if (fired) continue;
+    failed = true;
+    base::log::warn("a scheduled run could not be stored; trying again",
+                    {{"pipeline", item.pipeline}, {"error", fired.error().message}});
   }
   std::lock_guard lock(mutex);
   store_changed = true;

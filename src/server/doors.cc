@@ -2,16 +2,20 @@
 
 #include "api/inference/inference.h"
 #include "api/lathe/blobs.h"
+#include "api/lathe/apply.h"
 #include "api/lathe/core.h"
 #include "api/lathe/data.h"
 #include "api/lathe/flow.h"
+#include "api/lathe/loop.h"
 #include "api/lathe/serve.h"
 #include "api/lathe/upkeep.h"
+#include "api/lathe/watch.h"
 #include "api/mlflow/mlflow.h"
 #include "base/json_writer.h"
 #include "core/identity.h"
 #include "server/house.h"
 #include "server/version.h"
+#include "watch/watch.h"
 
 namespace server {
 
@@ -38,7 +42,10 @@ void open_doors(House& house) {
                                                std::string(kVersion)});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
-  api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, {}});
+  api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
+  api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload});
+  api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
+  api::lathe::add_watch_routes(house.routes, {*house.store, *house.blobs, *house.offload, house.runtime->capture()});
   api::inference::add_inference_routes(house.routes, house.errors, *house.runtime, std::string(kVersion));
   api::mlflow::add_mlflow_routes(house.routes, house.errors, *house.store, *house.blobs, *house.offload,
                                  {.strict_source = house.config.mlflow_strict_source});

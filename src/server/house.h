@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "blob/blob.h"
 #include "flow/engine.h"
+#include "loop/retrain.h"
 #include "net/broadcast.h"
 #include "net/offload.h"
 #include "net/router.h"
@@ -17,6 +18,7 @@
 #include "server/config.h"
 #include "server/tokens.h"
 #include "store/store.h"
+#include "watch/watcher.h"
 
 namespace server {
 
@@ -35,8 +37,11 @@ struct House {
   std::unique_ptr<Tokens> tokens;
   uint64_t commit_listener = 0;
   std::unique_ptr<serve::Runtime> runtime;
+  std::unique_ptr<watch::RequestSource> watched;
+  std::unique_ptr<watch::Watcher> watcher;
   base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
   std::unique_ptr<flow::Engine> engine;
+  std::unique_ptr<loop::Retrainer> retrainer;
 
   net::RouteTable routes;
   net::ErrorWriters errors;

@@ -1,14 +1,18 @@
 #include "blob/migrations.h"
 #include "core/migrations.h"
+#include "data/data.h"
 #include "data/migrations.h"
 #include "base/process.h"
 #include "flow/local_executor.h"
 #include "flow/migrations.h"
+#include "loop/migrations.h"
 #include "serve/migrations.h"
 #include "server/house.h"
 #include "server/version.h"
+#include "server/watch_source.h"
 #include "track/experiments.h"
 #include "track/migrations.h"
+#include "watch/migrations.h"
 
 #include <unistd.h>
 
@@ -16,7 +20,7 @@ namespace server {
 
 base::Result<void> open_store(House& house) {
   static const store::ModuleMigrations kModules[] = {core::migrations(), blob::migrations(), data::migrations(), flow::migrations(),
-                                                     track::migrations(), serve::migrations()};
+                                                     track::migrations(), serve::migrations(), watch::migrations(), loop::migrations()};
   store::Options options;
   options.url = house.config.store_url;
   options.holder = "lathe " + std::string(kVersion) + ", process " + std::to_string(getpid());
@@ -30,6 +34,8 @@ base::Result<void> start_modules(House& house) {
   house.offload = std::make_unique<net::Offload>();
   TRY_SET(const base::Path binary, base::executable_path());
   TRY_SET(house.runtime, serve::Runtime::start(*house.store, *house.blobs, house.config.dir / "serve", binary, house.metrics));
+  house.watched = watch_source(*house.runtime);
+  house.watcher = std::make_unique<watch::Watcher>(*house.store, *house.blobs, *house.watched, house.clock, house.metrics);
   house.tokens = std::make_unique<Tokens>(*house.store, house.clock);
   house.commit_listener = house.store->add_event_listener([&house] {
     house.tokens->forget();
@@ -44,14 +50,23 @@ base::Result<void> start_engine(House& house, const std::string& address) {
   options.server_url = address;
   options.binary_dir = binary.parent_path();
   options.env = base::allowed_environment();
+  options.newest_data = [](store::Tx& tx, std::string_view name) -> base::Result<std::string> {
+    TRY_SET(const auto newest, data::newest_version(tx, name));
+    if (!newest) return base::not_found("the data set '" + std::string(name) + "' has no version yet");
+    return newest->id;
+  };
   house.engine = std::make_unique<flow::Engine>(
       *house.store, house.clock, flow::make_local_executor({.dir = house.config.dir}, *house.blobs, std::move(house.warden)), options,
       &house.metrics);
-  return house.engine->start();
+  TRY(house.engine->start());
+  house.retrainer = std::make_unique<loop::Retrainer>(*house.store, house.clock);
+  return {};
 }
 
 House::~House() {
   net.reset();
+  retrainer.reset();
+  watcher.reset();
   engine.reset();  // what runs stays with the warden
   if (store && commit_listener != 0) store->remove_event_listener(commit_listener);
 }

@@ -3,6 +3,7 @@
 
 #include "base/ids.h"
 #include "base/json_writer.h"
+#include "base/utf8.h"
 #include "core/event.h"
 #include "stats/metrics.h"
 #include "watch/alert.h"
@@ -15,10 +16,15 @@ namespace {
 // A request is captured within this time of the moment in its id; windows this near are searched for it.
 constexpr int64_t kIdSlackUs = 60'000'000;
 
+bool is_plain(std::string_view text) { return base::is_utf8(text) && text.find('\0') == text.npos; }
+
 base::Result<void> check(const Feedback& f) {
   if (f.prediction.empty() || f.prediction.size() > kMaxPredictionIdBytes) {
     return base::invalid("a prediction id has 1 to " + std::to_string(kMaxPredictionIdBytes) + " bytes; found " +
                          std::to_string(f.prediction.size()));
+  }
+  if (!is_plain(f.prediction) || !is_plain(f.label)) {
+    return base::invalid("a prediction id or label holds a NUL byte or is not UTF-8");
   }
   if (f.row < 0)
     return base::invalid("prediction '" + f.prediction + "': row " + std::to_string(f.row) + " is below 0");

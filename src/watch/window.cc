@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "stats/drift.h"
 #include "stats/metrics.h"
 
@@ -194,7 +195,10 @@ void WindowRows::add(const Request& request) {
   last_us_ = std::max(last_us_, request.at_us);
   rows_ += request.row_count;
   Member member{request.id, {}};
-  for (const std::string& label : request.labels) member.labels.push_back(stats::canonical_label(label));
+  for (const std::string& label : request.labels) {
+    // A model may answer bytes; no label of feedback can equal them.
+    member.labels.push_back(base::is_utf8(label) ? stats::canonical_label(label) : "(not text)");
+  }
   members_.push_back(std::move(member));
   cells_ += request.row_count;
   if (!profile_) return;

@@ -11,8 +11,13 @@ int main(int argc, char** argv) {
   app.add_option("--server", common.server, "Address of the server; else LATHE_SERVER, else the nearest .lathe/address upward");
   app.fallthrough();
   cli::add_server_commands(app, common);
+  cli::add_apply_commands(app, common);
+  cli::add_loop_commands(app, common);
+  cli::add_step_evaluate_command(app, common);
+  cli::add_step_gate_commands(app, common);
   cli::add_store_commands(app, common);
   cli::add_serve_commands(app, common);
+  cli::add_watch_commands(app, common);
   cli::add_data_commands(app, common);
   cli::add_flow_commands(app, common);
   cli::add_step_prepare(app, common);
