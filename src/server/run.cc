@@ -59,13 +59,15 @@ int give_up(const base::Error& error) {
 
 std::string address_of(const House& house) {
   const std::string& host = house.config.address;
-  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(house.net->port());
+  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
+         std::to_string(house.net->port());
 }
 
 base::Result<void> announce(const House& house) {
   const std::string address = address_of(house);
   TRY(base::write_file_durably(house.config.dir / "address", address + "\n"));
-  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(), house.config.dir.c_str());
+  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(),
+              house.config.dir.c_str());
   std::fflush(stdout);
   return {};
 }

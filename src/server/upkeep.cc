@@ -27,8 +27,9 @@ void report(std::string_view what, const base::Error& error) {
 }  // namespace
 
 Upkeep::Upkeep(store::Store& store, blob::BlobStore& blobs, const base::Clock& clock, const Options& options)
-    : store_(store), blobs_(blobs), clock_(clock), options_(options),
-      thread_([this](const std::stop_token& stop) { run(stop); }) {}
+    : store_(store), blobs_(blobs), clock_(clock), options_(options), thread_([this](const std::stop_token& stop) {
+        run(stop);
+      }) {}
 
 void Upkeep::run(const std::stop_token& stop) {
   for (int64_t wait_us = options_.first_us;; wait_us = options_.every_us) {

@@ -19,7 +19,7 @@ namespace server {
 class Upkeep {
  public:
   struct Options {
-    int64_t first_us = 60'000'000;                           // after the start, whose seconds belong to the users
+    int64_t first_us = 60'000'000;  // after the start, whose seconds belong to the users
     int64_t every_us = 3'600'000'000;
     int64_t keep_events_us = 7 * int64_t{24} * 3'600'000'000;  // what SSE clients and consumers can go back to
     int64_t grace_us = blob::kGraceUs;

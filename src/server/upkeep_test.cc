@@ -39,7 +39,8 @@ class UpkeepTest : public store::testing::EngineTest {
     }));
   }
   int64_t events() {
-    return read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT COUNT(*) FROM events").value_or(-1); }).value_or(-1);
+    return read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT COUNT(*) FROM events").value_or(-1); })
+        .value_or(-1);
   }
   static bool eventually(const std::function<bool()>& holds) {
     for (int i = 0; i < 2'000 && !holds(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
