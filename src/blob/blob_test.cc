@@ -279,6 +279,19 @@ TEST_P(BlobRowsTest, GarbageGoesAfterTheGracePeriodOnly) {
   EXPECT_TRUE(check().sound());
 }
 
+TEST_P(BlobRowsTest, ACancelledCollectionLeavesEverything) {
+  const BlobInfo dropped = *blobs_->put("dropped");
+  std::stop_source stop;
+  stop.request_stop();
+  auto context = ctx();
+  context.now_us += 48 * int64_t{3'600'000'000};
+  context.cancelled = stop.get_token();
+  const auto report = collect_garbage(*store_, *blobs_, context, 0);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, Code::kCancelled);
+  EXPECT_TRUE(blobs_->exists(dropped.sha256));
+}
+
 TEST_P(BlobRowsTest, WhatIsUsedAgainIsNoGarbage) {
   const BlobInfo info = put_as("abc", "a");
   ASSERT_TRUE(write([](Tx& tx) -> Result<int64_t> { return delete_artifacts(tx, "data/1", ""); }));

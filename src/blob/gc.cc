@@ -80,6 +80,7 @@ base::Result<void> remove_files(store::Store& store, BlobStore& blobs, const bas
   TRY_SET(const auto candidates, store.write_blocking(ctx, [&](store::Tx& tx) { return unnamed(tx, old); }));
   std::vector<BlobStore::Found> aside;
   for (const BlobStore::Found& file : candidates) {
+    if (ctx.cancelled.stop_requested()) break;  // what is aside is put back below
     TRY_SET(const bool went, blobs.set_aside(file.sha256, before_us));
     if (went) aside.push_back(file);
   }

@@ -85,6 +85,19 @@ base::Result<int64_t> trim_events(store::Tx& tx, int64_t keep_us) {
   return removed;
 }
 
+base::Result<std::vector<std::string>> forget_consumers_except(store::Tx& tx, std::span<const std::string_view> in_use) {
+  std::vector<std::string> gone;
+  {
+    store::Rows rows = tx.query("SELECT name FROM consumers WHERE project = ? ORDER BY name", kServer);
+    while (rows.next()) {
+      if (std::ranges::find(in_use, rows.text(0)) == in_use.end()) gone.push_back(rows.str(0));
+    }
+  }
+  for (const std::string& name : gone) tx.exec("DELETE FROM consumers WHERE project = ? AND name = ?", kServer, name);
+  TRY(tx.status());
+  return gone;
+}
+
 // --- Consumer -------------------------------------------------------------------------------------------------------
 
 struct Consumer::Impl {

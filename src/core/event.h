@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,7 +52,8 @@ class Consumer {
   // and retried with backoff (0.1 s to 30 s): a handler turns what will never work into a note and success.
   using Handler = std::function<base::Result<void>(store::Tx&, const Event&)>;
 
-  // A new consumer begins at the newest event, or at the oldest kept one when `from_start`.
+  // A new consumer begins at the newest event, or at the oldest kept one when `from_start`. Its name belongs in the list
+  // that src/server hands to forget_consumers_except.
   Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start = false);
   ~Consumer();  // stops and joins
   Consumer(const Consumer&) = delete;
@@ -63,5 +65,9 @@ class Consumer {
 
 // Trims events that all durable consumers have passed and that are older than keep_us. Answers how many went.
 base::Result<int64_t> trim_events(store::Tx& tx, int64_t keep_us);
+
+// Drops the positions of consumers that no code runs any more: they would hold trimming back for ever. Before the first
+// Consumer of a server begins. Answers the names that went.
+base::Result<std::vector<std::string>> forget_consumers_except(store::Tx& tx, std::span<const std::string_view> in_use);
 
 }  // namespace core

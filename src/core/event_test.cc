@@ -228,5 +228,28 @@ TEST_P(EventTest, TrimmingKeepsWhatAConsumerHasNotSeen) {
   EXPECT_THAT(subjects(settled_events_after(last[0].position)), ElementsAre("d"));
 }
 
+TEST_P(EventTest, AConsumerThatIsNoMoreDoesNotHoldTrimmingBack) {
+  for (const char* subject : {"a", "b", "c"}) emit_one(subject);
+  settle();
+  ASSERT_TRUE(write([](Tx& tx) -> Result<int64_t> {
+    return tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (0, 'gone', 0, 0, 0), (0, 'kept', 0, 0, 0)");
+  }));
+  const auto forget = [&](std::vector<std::string_view> in_use) {
+    auto gone = write([&](Tx& tx) { return forget_consumers_except(tx, in_use); });
+    EXPECT_TRUE(gone) << gone.error().message;
+    return gone.value_or(std::vector<std::string>{});
+  };
+  const auto trim = [&] {
+    auto later = ctx();
+    later.now_us += 1'000'000;
+    return *store_->write_blocking(later, [](Tx& tx) { return trim_events(tx, 0); });
+  };
+  EXPECT_THAT(forget({"kept", "another"}), ElementsAre("gone"));
+  EXPECT_TRUE(forget({"kept", "another"}).empty());
+  EXPECT_EQ(trim(), 0);  // "kept" has seen nothing yet
+  EXPECT_THAT(forget({}), ElementsAre("kept"));
+  EXPECT_EQ(trim(), 2);
+}
+
 }  // namespace
 }  // namespace core

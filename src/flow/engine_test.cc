@@ -54,7 +54,8 @@ class EngineTest : public store::testing::EngineTest {
     EngineOptions options{.server_url = "http://127.0.0.1:1",
                           .binary_dir = "/opt/lathe/bin",
                           .env = base::allowed_environment(),
-                          .slots = 4};
+                          .slots = 4,
+                          .newest_data = newest_data};
     engine_ = std::make_unique<Engine>(
         *store_, base::system_clock(),
         make_local_executor({.dir = dir_, .grace_us = 300'000}, *blobs_, std::move(*warden)), options, nullptr);
@@ -106,6 +107,21 @@ class EngineTest : public store::testing::EngineTest {
     const auto artifact =
         read([&](store::Tx& tx) { return blob::get_artifact(tx, "attempt/" + attempt + "/out", path); });
     return artifact ? blobs_->get(artifact->digest).value_or("(gone)") : "(none)";
+  }
+  // As src/data would answer: versions are "<name>-<number>" here.
+  static base::Result<std::string> newest_data(store::Tx& tx, std::string_view name) {
+    std::string newest;
+    for (const std::string& root : blob::list_roots(tx, "data"))
+      if (root.starts_with("data/" + std::string(name) + "-")) newest = root.substr(5);
+    return newest;
+  }
+  void put_data(const std::string& version, const std::string& train) {
+    const auto put = write([&](store::Tx& tx) -> base::Result<void> {
+      TRY_SET(const blob::BlobInfo info, blobs_->put(train));
+      return blob::put_artifact(
+          tx, {.root = "data/" + version, .path = "export/train.csv", .size = info.size, .digest = info.sha256});
+    });
+    ASSERT_TRUE(put) << put.error().message;
   }
   static StageSpec stage(std::string name, std::string cmd) {
     return {.name = name, .group = name, .cmd = std::move(cmd)};
@@ -222,6 +238,23 @@ TEST_P(EngineTest, ADepThatIsNotThereFailsInWords) {
   const std::string id = start(spec);
   EXPECT_EQ(wait_end(id).state, State::kFailed);
   EXPECT_NE(stages_of(id)["one"].reason.find("dep 'nothing.csv' is neither in the bundle"), std::string::npos);
+}
+
+TEST_P(EngineTest, ADataDepWithoutAPrepareStageTakesTheNewestVersion) {
+  put_bundle("b1", {});
+  PipelineSpec spec{.name = "p", .bundle = "b1"};
+  spec.stages = {stage("train", "cat flowers/train.csv > model")};
+  spec.stages[0].data_deps = {{.name = "flowers", .parts = {"train"}}};
+  spec.stages[0].outs = {"model"};
+  const std::string none = start(spec);
+  EXPECT_EQ(wait_end(none).state, State::kFailed);
+  EXPECT_NE(stages_of(none)["train"].reason.find("data set 'flowers' has no version yet"), std::string::npos);
+  for (const std::string number : {"1", "2"}) {
+    put_data("flowers-" + number, number);
+    const std::string id = start(spec);
+    EXPECT_EQ(wait_end(id).state, State::kSucceeded);
+    EXPECT_EQ(out_of(stages_of(id)["train"].attempt, "model"), number);
+  }
 }
 
 TEST_P(EngineTest, CancelEndsWhatRunsAndWhatWaits) {

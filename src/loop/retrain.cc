@@ -150,7 +150,7 @@ std::vector<Retraining> list_retrainings(store::Tx& tx, std::string_view endpoin
 
 struct Retrainer::Impl {
   Impl(store::Store& s, const base::Clock& c) : store(s), clock(c) {
-    consumer = std::make_unique<core::Consumer>(store, clock, "retrain", [this](store::Tx& tx, const core::Event& event) { return on_event(tx, event); });
+    consumer = std::make_unique<core::Consumer>(store, clock, std::string(kRetrainConsumer), [this](store::Tx& tx, const core::Event& event) { return on_event(tx, event); });
     timer = std::jthread([this](std::stop_token stop) { run_timer(stop); });
   }
 

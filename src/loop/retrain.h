@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -33,6 +34,8 @@ struct Retraining {
   int64_t at_us = 0;
 };
 std::vector<Retraining> list_retrainings(store::Tx& tx, std::string_view endpoint, size_t limit = 50);  // newest first
+
+inline constexpr std::string_view kRetrainConsumer = "retrain";  // its position in the log of events
 
 class Retrainer {
  public:

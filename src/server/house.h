@@ -17,6 +17,7 @@
 #include "serve/runtime.h"
 #include "server/config.h"
 #include "server/tokens.h"
+#include "server/upkeep.h"
 #include "store/store.h"
 #include "watch/watcher.h"
 
@@ -42,6 +43,7 @@ struct House {
   base::Fd warden;                        // from run.cc: forked before any thread; the engine takes it
   std::unique_ptr<flow::Engine> engine;
   std::unique_ptr<loop::Retrainer> retrainer;
+  std::unique_ptr<Upkeep> upkeep;
 
   net::RouteTable routes;
   net::ErrorWriters errors;

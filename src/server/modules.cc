@@ -1,4 +1,6 @@
+#include "base/log.h"
 #include "blob/migrations.h"
+#include "core/event.h"
 #include "core/migrations.h"
 #include "data/data.h"
 #include "data/migrations.h"
@@ -29,7 +31,22 @@ base::Result<void> open_store(House& house) {
   return {};
 }
 
+namespace {
+
+// Every core::Consumer's name: a position under another one is of a version that has gone.
+constexpr std::string_view kConsumers[] = {loop::kRetrainConsumer};
+
+base::Result<void> forget_old_consumers(House& house) {
+  const auto forget = [](store::Tx& tx) { return core::forget_consumers_except(tx, kConsumers); };
+  TRY_SET(const auto gone, house.store->write_blocking(base::Context::system(house.clock), forget));
+  for (const std::string& name : gone) base::log::info("an event consumer is no more", {{"consumer", name}});
+  return {};
+}
+
+}  // namespace
+
 base::Result<void> start_modules(House& house) {
+  TRY(forget_old_consumers(house));
   TRY(house.store->write_blocking(base::Context::system(house.clock), track::stamp_default_experiment));
   house.offload = std::make_unique<net::Offload>();
   TRY_SET(const base::Path binary, base::executable_path());
@@ -60,11 +77,13 @@ base::Result<void> start_engine(House& house, const std::string& address) {
       &house.metrics);
   TRY(house.engine->start());
   house.retrainer = std::make_unique<loop::Retrainer>(*house.store, house.clock);
+  house.upkeep = std::make_unique<Upkeep>(*house.store, *house.blobs, house.clock, Upkeep::Options{});
   return {};
 }
 
 House::~House() {
   net.reset();
+  upkeep.reset();
   retrainer.reset();
   watcher.reset();
   engine.reset();  // what runs stays with the warden

@@ -5,7 +5,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
+#include <stop_token>
+#include <thread>
 
 #include "base/limits.h"
 #include "flow/warden.h"
@@ -14,6 +19,21 @@
 
 namespace server {
 namespace {
+
+constexpr int64_t kModulesUs = 2'000'000;  // of kDrainUs: for the rooms' threads, once the requests have ended
+
+// The last word on how long going down may take. What a room still does past it is lost as in a power cut, which the
+// store withstands.
+void end_in_time(const std::stop_token& in_time) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, in_time, std::chrono::microseconds(base::limits::kDrainUs), [] { return false; });
+  if (in_time.stop_requested()) return;
+  base::log::error("the server did not stop in time", {{"limit_us", base::limits::kDrainUs}});
+  std::fflush(nullptr);
+  _exit(1);
+}
 
 // Signals are taken by sigwait on this thread; every thread started later inherits the mask.
 sigset_t block_signals() {
@@ -39,13 +59,15 @@ int give_up(const base::Error& error) {
 
 std::string address_of(const House& house) {
   const std::string& host = house.config.address;
-  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(house.net->port());
+  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
+         std::to_string(house.net->port());
 }
 
 base::Result<void> announce(const House& house) {
   const std::string address = address_of(house);
   TRY(base::write_file_durably(house.config.dir / "address", address + "\n"));
-  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(), house.config.dir.c_str());
+  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(),
+              house.config.dir.c_str());
   std::fflush(stdout);
   return {};
 }
@@ -81,6 +103,7 @@ int run(const Config& config) {
   if (!warden) return give_up(warden.error());
 
   int code = 0;
+  std::jthread last_word;  // before the house: it watches over its going down
   {
     House house(config);
     house.warden = std::move(*warden);
@@ -89,16 +112,17 @@ int run(const Config& config) {
     while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
     }
     base::log::info("draining", {{"signal", signal}, {"connections", house.net->connections()}});
+    last_word = std::jthread(end_in_time);
     std::error_code ignored;
     std::filesystem::remove(config.dir / "address", ignored);
-    if (!house.net->drain(base::limits::kDrainUs)) {
+    if (!house.net->drain(base::limits::kDrainUs - kModulesUs)) {
       // A handler that does not end still points into the house: leave it standing and let the process go.
       base::log::error("a request did not end in time", {{"connections", house.net->connections()}});
       std::fflush(nullptr);
       _exit(1);
     }
-    base::log::info("stopped");
   }
+  base::log::info("stopped");
   return code;
 }
 

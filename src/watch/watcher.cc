@@ -56,9 +56,9 @@ struct Watcher::Impl {
   }
 
   void run(std::stop_token stop);
-  void pass();
+  void pass(const std::stop_token& stop);
   base::Result<void> refresh_monitors();
-  base::Result<void> follow(Reading& reading);
+  base::Result<void> follow(Reading& reading, const std::stop_token& stop);
   base::Result<bool> read_batch(Reading& reading);
   base::Result<std::shared_ptr<const Profile>> load_profile(const Reading& reading, int64_t revision);
   base::Result<void> go_live(Reading& reading, int64_t live);
@@ -209,8 +209,8 @@ base::Result<bool> Watcher::Impl::read_batch(Reading& reading) {
   return true;
 }
 
-base::Result<void> Watcher::Impl::follow(Reading& reading) {
-  for (size_t i = 0; i < kBatchesPerPass; ++i) {
+base::Result<void> Watcher::Impl::follow(Reading& reading, const std::stop_token& stop) {
+  for (size_t i = 0; i < kBatchesPerPass && !stop.stop_requested(); ++i) {
     TRY_SET(const bool any, read_batch(reading));
     if (!any) break;
     if (i + 1 == kBatchesPerPass) more = true;
@@ -241,7 +241,7 @@ base::Result<void> Watcher::Impl::settle() {
   return {};
 }
 
-void Watcher::Impl::pass() {
+void Watcher::Impl::pass(const std::stop_token& stop) {
   const auto report = [&](std::string_view what, const base::Error& error) {
     errors.add();
     base::log::warn("watching failed; it is tried again", {{"what", what}, {"error", error.message}});
@@ -252,7 +252,8 @@ void Watcher::Impl::pass() {
   }
   for (auto& [key, reading] : readings) {
     if (clock.mono_us() < reading.refused_until_us) continue;
-    const auto done = follow(reading);
+    if (stop.stop_requested()) return;
+    const auto done = follow(reading, stop);
     if (done) continue;
     report(key.second, done.error());
     // From the stored position, as after a restart.
@@ -275,7 +276,7 @@ void Watcher::Impl::run(std::stop_token stop) {
       woken = more = false;
     }
     if (stop.stop_requested()) break;
-    pass();
+    pass(stop);
     std::unique_lock lock(mutex);
     changed.wait_for(lock, stop, std::chrono::microseconds(options.least_pause_us), [] { return false; });
   }
@@ -309,6 +310,6 @@ void Watcher::wake() {
   impl_->changed.notify_one();
 }
 
-void Watcher::pass() { impl_->pass(); }
+void Watcher::pass() { impl_->pass({}); }
 
 }  // namespace watch

@@ -130,6 +130,17 @@ def test_event_stream_ends_with_the_server(start_server, http):
     assert time.monotonic() - began < 8
 
 
+def test_a_request_that_does_not_end_does_not_hold_the_server_up(start_server):
+    server = start_server()
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(b"PUT /api/lathe/v1/blobs/" + b"a" * 64 + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of")
+        while not json.loads(subprocess.run(["curl", "-s", server.api("/status")], text=True, capture_output=True).stdout)["connections"] >= 2:
+            time.sleep(0.02)
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert 5 < time.monotonic() - began < 10, "given time to end, and the limit of SIGTERM to exit kept"
+
+
 def test_second_server_is_refused_with_who_holds_it(server):
     second = subprocess.run([BINARY, "up", "--dir", str(server.dir), "--listen", "127.0.0.1:0"], text=True, capture_output=True,
                             env=clean_environment(), timeout=20)
