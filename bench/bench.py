@@ -38,7 +38,7 @@ def health() -> None:
         wrk(f"{s.url}/health", s, 64, 1)
         got = wrk(f"{s.url}/health", s, 64)
         report("GET /health, 64 connections", f"{got['rps']:,.0f}/s, {got['cpu_us']:.1f} µs CPU, p99 {got['p99_ms']:.2f} ms",
-               "", held(got["cpu_us"], 10, True, " µs"))
+               "", held(got["cpu_us"], 8, True, " µs"))
 
 
 def create_run() -> None:
