@@ -18,16 +18,15 @@ run_tests() {
   trap stop_postgres EXIT
 
   unit_tests release "$pattern"
-  python_tests release "$pattern" ${full:+--full}
-  # Leaks of a Python under the preloaded runtime are not ours; our own binary reports its leaks by itself.
+  python_tests release "$pattern"
   unit_tests asan "$pattern"
-  python_tests asan "$pattern" -m "not release_only"
   if [ -n "$sanitize" ]; then
+    python_tests asan "$pattern"
     build tsan
     unit_tests tsan "$pattern"
-    python_tests tsan "$pattern" -m "not release_only"
   fi
-  [ -n "$pattern" ] || crash_and_sim
+  [ -n "$pattern" ] || crash_test "${full:+150}"
+  [ -z "$full" ] || simulate
   .venv/bin/python tools/count_tests.py build/reports
 }
 
@@ -62,7 +61,14 @@ python_tests() {  # python_tests PRESET PATTERN [ARGS]
   tail -n 1 "$log"
 }
 
-crash_and_sim() {
+crash_test() {  # crash_test [KILLS]
   say "kill -9 under load"
-  .venv/bin/python tests/crash/crash.py --kills 30 --junit build/reports/crash.xml || true
+  .venv/bin/python tests/crash/crash.py --kills "${1:-30}" --junit build/reports/crash.xml || true
+}
+
+simulate() {
+  say "the scheduler under seeded faults"
+  local outcome=''
+  build/release/bin/flow_sim --seeds 2000 || outcome='<failure message="see the output above"/>'
+  echo "<testsuite name='sim'><testcase classname='sim' name='2000 seeds'>$outcome</testcase></testsuite>" >build/reports/sim.xml
 }
