@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import xml.etree.ElementTree as ET
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -70,7 +71,7 @@ def run(args) -> list[str]:
         server.kill_all()
         if cut:
             cut.end()
-        if problems and args.keep:
+        if args.keep:
             print(f"kept: {folder}", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,12 +95,16 @@ def main() -> int:
     parser.add_argument("--binary", default=os.environ.get("LATHE_BINARY", str(root / "build/release/lathe")))
     parser.add_argument("--powercut", action="store_true", help="cut the power of a loop device instead (needs root)")
     parser.add_argument("--junit", help="also write the outcome here")
-    parser.add_argument("--keep", action="store_true", help="keep the folder after a problem")
+    parser.add_argument("--keep", action="store_true", help="keep the folder")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
     print(f"seed {args.seed}", flush=True)
-    problems = run(args)
+    try:
+        problems = run(args)
+    except Exception as error:  # a server that does not come back, a set-up that fails: a problem, and a report of it
+        traceback.print_exc()
+        problems = [f"{type(error).__name__}: {error}"]
     if args.junit:
         write_junit(args.junit, problems, time.monotonic() - start)
     for problem in problems:
