@@ -26,8 +26,10 @@ namespace blob {
 
 struct BlobInfo {
   base::Digest sha256;
-  base::Digest md5{.algo = base::HashAlgo::kMd5};
+  std::optional<base::Digest> md5;  // unknown where only the SHA-256 was ever told
   int64_t size = 0;
+
+  std::string md5_hex() const { return md5 ? md5->hex() : ""; }
 };
 
 class BlobWriter {

@@ -51,7 +51,7 @@ TEST_F(LocalStoreTest, BytesComeBackWithBothDigests) {
   auto info = blobs_->put("abc");
   ASSERT_TRUE(info) << info.error().message;
   EXPECT_EQ(info->sha256.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(info->md5.hex(), "900150983cd24fb0d6963f7d28e17f72");
+  EXPECT_EQ(info->md5_hex(), "900150983cd24fb0d6963f7d28e17f72");
   EXPECT_EQ(info->size, 3);
   EXPECT_EQ(*blobs_->get(info->sha256), "abc");
   struct stat found;

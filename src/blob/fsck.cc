@@ -19,7 +19,6 @@ constexpr size_t kReadBytes = 1 << 20;
 struct Row {
   int64_t project = 0;
   BlobInfo info;
-  bool md5_known = false;
 };
 
 base::Result<std::vector<Row>> read_page(store::Tx& tx, const Row& after) {
@@ -29,9 +28,9 @@ base::Result<std::vector<Row>> read_page(store::Tx& tx, const Row& after) {
       "SELECT project, sha256, md5, size FROM blobs WHERE (project, sha256) > (?, ?) ORDER BY project, sha256 LIMIT ?",
       after.project, last, kPage);
   while (rows.next()) {
-    Row row{.project = rows.i64(0), .md5_known = !rows.is_null(2)};
+    Row row{.project = rows.i64(0)};
     row.info.sha256 = digest_of(base::HashAlgo::kSha256, rows.text(1));
-    if (row.md5_known) row.info.md5 = digest_of(base::HashAlgo::kMd5, rows.text(2));
+    if (!rows.is_null(2)) row.info.md5 = digest_of(base::HashAlgo::kMd5, rows.text(2));
     row.info.size = rows.i64(3);
     page.push_back(row);
   }
@@ -95,8 +94,8 @@ base::Result<void> check_blob(store::Store& store, BlobStore& blobs, const base:
     fault("has " + std::to_string(found->size) + " bytes instead of " + std::to_string(row.info.size));
   } else if (found->sha256 != row.info.sha256) {
     fault("is corrupt: its bytes have SHA-256 " + found->sha256.hex());
-  } else if (row.md5_known && found->md5 != row.info.md5) {
-    fault("has MD5 " + found->md5.hex() + ", the database says " + row.info.md5.hex());
+  } else if (row.info.md5 && found->md5 != row.info.md5) {
+    fault("has MD5 " + found->md5_hex() + ", the database says " + row.info.md5_hex());
   }
   return {};
 }

@@ -103,7 +103,7 @@ int64_t delete_artifacts(store::Tx& tx, std::string_view root, std::string_view 
 }
 
 base::Result<void> hold_blob(store::Tx& tx, const BlobInfo& info, std::string_view owner_kind, std::string_view owner) {
-  know_blob(tx, info.sha256, &info.md5, info.size);
+  know_blob(tx, info.sha256, info.md5 ? &*info.md5 : nullptr, info.size);
   tx.exec("INSERT INTO blob_refs (project, owner_kind, owner, sha256, at_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
           tx.project(), owner_kind, owner, column(info.sha256), tx.now_us());
   return tx.status();
@@ -115,7 +115,7 @@ base::Result<void> release_blobs(store::Tx& tx, std::string_view owner_kind, std
 }
 
 base::Result<void> register_upload(store::Tx& tx, const BlobInfo& info) {
-  know_blob(tx, info.sha256, &info.md5, info.size);
+  know_blob(tx, info.sha256, info.md5 ? &*info.md5 : nullptr, info.size);
   return tx.status();
 }
 

@@ -34,7 +34,7 @@ Item folder_item(const std::string& folder, std::vector<HashedFile> files) {
   std::string list = "[";
   for (const HashedFile& file : files) {
     if (list.size() > 1) list += ", ";
-    list += "{\"md5\": \"" + file.blob.md5.hex() + "\", \"relpath\": ";
+    list += "{\"md5\": \"" + file.blob.md5_hex() + "\", \"relpath\": ";
     append_ascii_json(list, std::string_view(file.path).substr(folder.size() + 1));
     list += "}";
     item.size += file.blob.size;
@@ -46,7 +46,7 @@ Item folder_item(const std::string& folder, std::vector<HashedFile> files) {
 Item to_item(const std::string& path, const std::vector<HashedFile>& files) {
   if (files.size() == 1 && files[0].path == path)
     return {
-        .path = path, .md5 = files[0].blob.md5.hex(), .size = files[0].blob.size, .executable = files[0].executable};
+        .path = path, .md5 = files[0].blob.md5_hex(), .size = files[0].blob.size, .executable = files[0].executable};
   return folder_item(path, files);
 }
 

@@ -1,5 +1,5 @@
 """Fixtures of the API tests: `server` is one for the test's module, `fresh_server` one for the test alone, and
-`start_server` starts as many as a test asks for."""
+`start_server` starts as many as a test asks for (`start_module_server`: for the whole module)."""
 import shutil
 import tempfile
 
@@ -43,12 +43,13 @@ def fresh_server(start_server):
 
 
 @pytest.fixture(scope="module")
-def server(binary):
-    factory = _servers()
-    start = next(factory)
-    yield start()
-    for _ in factory:
-        pass
+def start_module_server(binary):
+    yield from _servers()
+
+
+@pytest.fixture(scope="module")
+def server(start_module_server):
+    return start_module_server()
 
 
 @pytest.fixture(scope="session")

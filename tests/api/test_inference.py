@@ -18,11 +18,8 @@ ECHO = {"BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.u
 
 
 @pytest.fixture(scope="module")
-def server(binary):
-    import conftest
-    factory = conftest._servers()
-    start = next(factory)
-    server = start()
+def server(start_module_server):
+    server = start_module_server()
     server.stop()
     models = made_models()
     deploy(server.dir, "iris", models / "iris", default=True)
@@ -32,9 +29,7 @@ def server(binary):
         deploy(server.dir, "echo_" + word, models / ("echo_" + word))
     deploy(server.dir, "external", models / "external")
     server.start()
-    yield server
-    for _ in factory:
-        pass
+    return server
 
 
 @pytest.fixture

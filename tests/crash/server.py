@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import requests
@@ -24,6 +25,8 @@ class Server:
         self.process = subprocess.Popen(
             [self.binary, "up", "--dir", str(self.state), "--listen", "127.0.0.1:0"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            # What a stage finds as `python` is the interpreter of this test, with its packages.
+            env={**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"},
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

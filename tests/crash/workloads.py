@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import re
 import threading
 import time
 
@@ -214,3 +215,96 @@ echo "END $LATHE_PIPELINE_RUN $1 $LATHE_ATTEMPT" >>"$2/journal"
     def _twice(self) -> list[str]:
         file = self.journal / "journal"
         return [line for line in file.read_text().splitlines() if line.startswith("TWICE")] if file.exists() else []
+
+
+class Promotions(Workload):
+    """Rollbacks between two versions of a served model, so that a promotion is nearly always in flight."""
+
+    name = "promotions"
+    ALIAS = "champion"
+    LATHE_YAML = """project: flowers
+data: {flowers: {path: raw/*.csv, label: species, prepare: prepare.yaml}}
+stages:
+  train: {cmd: python train.py, deps: [train.py, flowers]}
+model: {from: train}
+gate: {max_regression: 1}
+endpoint: {environment: production}
+"""
+    PREPARE_YAML = "split: {train: 0.5, valid: 0.2, test: 0.3, seed: 1}\nscale: {'*': standard}\n"
+    TRAIN_PY = """import mlflow, mlflow.onnx, numpy as np, pandas as pd
+from skl2onnx import to_onnx
+from sklearn.tree import DecisionTreeClassifier
+table = pd.read_csv("flowers/train.csv")
+x, y = table.drop(columns="species").to_numpy(np.float32), table["species"].to_numpy()
+with mlflow.start_run():
+    model = DecisionTreeClassifier(max_depth=DEPTH, random_state=0).fit(x, y)
+    mlflow.onnx.log_model(to_onnx(model, x[:1], options={id(model): {"zipmap": False}}), name="model",
+                          pip_requirements=["onnxruntime"])
+"""
+
+    def __init__(self, server, rng, folder: pathlib.Path):
+        super().__init__(server, rng)
+        self.project = folder / "flowers"
+        self.live = 0          # revision of the newest acknowledged promotion
+        self.in_flight = False
+        self.versions: dict[int, str] = {}  # revision → model version
+
+    def prepare(self) -> None:
+        from sklearn.datasets import load_iris
+
+        (self.project / "raw").mkdir(parents=True)
+        iris = load_iris()
+        rows = [",".join(map(str, x)) + f",{iris.target_names[y]}" for x, y in zip(iris.data, iris.target)]
+        (self.project / "raw/iris.csv").write_text("\n".join(["a,b,c,d,species", *rows]) + "\n")
+        (self.project / "lathe.yaml").write_text(self.LATHE_YAML)
+        (self.project / "prepare.yaml").write_text(self.PREPARE_YAML)
+        for depth in (3, 2):
+            (self.project / "train.py").write_text(self.TRAIN_PY.replace("DEPTH", str(depth)))
+            done = self.server.command("apply", cwd=self.project)
+            run = re.search(r"run (pl_\w+) started", done).group(1)
+            while (state := self._get(f"/api/lathe/v1/pipeline-runs/{run}").json()["state"]) in ("queued", "running"):
+                time.sleep(0.1)
+            if state != "succeeded":
+                raise RuntimeError(f"the setting-up run ended as {state}: {self.server.command('logs', run)}")
+            revision = self._endpoint()["live_revision"]
+            self.versions[revision] = self._served()
+            self.live = revision
+        if len(self.versions) != 2:
+            raise RuntimeError(f"two revisions were wanted, found {self.versions}")
+
+    def work(self) -> None:
+        self.in_flight = True
+        done = self.post("/api/lathe/v1/endpoints/flowers/rollback?project=flowers", {})
+        self.in_flight = False
+        self.live = done["revision"]
+        self.acknowledged += 1
+
+    def verify(self) -> list[str]:
+        endpoint, served = self._endpoint(), self._served()
+        alias = self._get(f"{API}/registered-models/alias?name=flowers&alias={self.ALIAS}").json()["model_version"]["version"]
+        revision = endpoint["live_revision"]
+        problems = []
+        if revision != self.live and not self.in_flight:
+            problems.append(f"promotion of revision {self.live} was acknowledged; live is {revision}")
+        if not self.versions[revision] == served == alias:
+            problems.append(f"a promotion is half done: revision {revision} holds version {self.versions[revision]}, "
+                            f"the endpoint answers from {served}, alias {self.ALIAS} names {alias}")
+        self.live, self.in_flight = revision, False
+        return problems
+
+    def _get(self, path: str):
+        answer = requests.get(f"{self.server.url}{path}{'&' if '?' in path else '?'}project=flowers", timeout=30)
+        answer.raise_for_status()
+        return answer
+
+    def _endpoint(self) -> dict:
+        return self._get("/api/lathe/v1/endpoints/flowers").json()
+
+    def _served(self) -> str:
+        body = {"inputs": [{"name": self._input(), "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]}
+        answer = requests.post(f"{self.server.url}/v2/models/flowers/infer", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.headers["X-Lathe-Model-Version"]
+
+    def _input(self) -> str:
+        return self._get("/v2/models/flowers").json()["inputs"][0]["name"]

@@ -65,7 +65,7 @@ base::Task<void> put_blob(BlobDoor door, net::Request& request, net::Response& r
   if (!info) co_return fail(response, request, info.error());
   std::string body;
   base::JsonWriter json(body);
-  json.begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5.hex()).field("size", info->size).end_object();
+  json.begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5_hex()).field("size", info->size).end_object();
   response.send_json(std::move(body), 201);
 }
 

@@ -200,7 +200,7 @@ Task<void> show_outs(const FlowDoor& door, net::Request& request, net::Response&
           .field("path", o.path)
           .field("size", o.blob.size)
           .field("digest", o.blob.sha256.hex())
-          .field("md5", o.blob.md5.hex())
+          .field("md5", o.blob.md5_hex())
           .field("executable", o.executable)
           .end_object();
     w.end_array().end_object();

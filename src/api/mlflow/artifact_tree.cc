@@ -77,6 +77,7 @@ Result<void> put_file(store::Tx& tx, std::string_view path, const blob::BlobInfo
   file.path = place.path;
   file.size = info.size;
   file.digest = info.sha256;
+  TRY(blob::register_upload(tx, info));  // its MD5 too
   TRY(blob::put_artifact(tx, file));
   core::emit(tx, "artifact.stored", "artifact", place.root, "{\"size\":" + std::to_string(info.size) + "}");
   return {};
