@@ -44,6 +44,19 @@ class SystemRandom final : public Random {
   };
 };
 
+// 128 bits as 26 digits of 5 bits, the first one carrying 3 bits: so text order is byte order.
+void append_base32(std::string& out, const Uuid& id) {
+  char digits[26];
+  uint64_t high = 0, low = 0;
+  for (size_t i = 0; i < 8; ++i) high = high << 8 | id[i], low = low << 8 | id[i + 8];
+  for (size_t i = 25; i > 13; --i, low >>= 5) digits[i] = kBase32[low & 31];  // the low 60 bits
+  low |= high << 4;
+  digits[13] = kBase32[low & 31];
+  high >>= 1;
+  for (size_t i = 13; i-- > 0; high >>= 5) digits[i] = kBase32[high & 31];
+  out.append(digits, sizeof digits);
+}
+
 uint64_t splitmix64(uint64_t& state) {
   uint64_t z = (state += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -116,12 +129,10 @@ int64_t uuid7_ms(const Uuid& id) {
   return ms;
 }
 
-// 128 bits as 26 digits of 5 bits, the first one carrying 3 bits: so text order is byte order.
 std::string to_base32(const Uuid& id) {
-  std::string out(26, '0');
-  unsigned __int128 value = 0;
-  for (uint8_t byte : id) value = value << 8 | byte;
-  for (size_t i = 26; i-- > 0; value >>= 5) out[i] = kBase32[size_t(value & 31)];
+  std::string out;
+  out.reserve(26);
+  append_base32(out, id);
   return out;
 }
 
@@ -141,7 +152,8 @@ std::string make_id(std::string_view kind, Random& random, int64_t wall_us) {
   std::string out;
   out.reserve(kind.size() + 27);
   out.append(kind).push_back('_');
-  return out += to_base32(make_uuid7(random, wall_us));
+  append_base32(out, make_uuid7(random, wall_us));
+  return out;
 }
 
 std::string_view id_kind(std::string_view id) {

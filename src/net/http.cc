@@ -1,6 +1,7 @@
 #include "net/http.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "net/text.h"
 
@@ -100,6 +101,12 @@ bool is_utf8(std::string_view text) {
   const auto* end = p + text.size();
   const auto tail = [&](int at) { return end - p > at && (p[at] & 0xC0) == 0x80; };
   while (p != end) {
+    // Almost all text is ASCII: eight bytes at a time.
+    for (uint64_t word; end - p >= 8; p += 8) {
+      std::memcpy(&word, p, sizeof word);
+      if ((word & 0x8080808080808080) != 0) break;
+    }
+    if (p == end) return true;
     if (*p < 0x80) {
       ++p;
     } else if (*p >= 0xC2 && *p <= 0xDF && tail(1)) {
@@ -122,6 +129,11 @@ bool percent_decode_into(std::string_view text, bool plus_is_space, std::string&
     c = ascii_lower(c);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
   };
+  const bool plain = text.find('%') == text.npos && text.find('\0') == text.npos && (!plus_is_space || text.find('+') == text.npos);
+  if (plain) {
+    out.assign(text);
+    return true;
+  }
   out.clear();
   for (size_t i = 0; i < text.size(); ++i) {
     char c = text[i];

@@ -81,11 +81,30 @@ std::string_view date_line() {
   return {line, size};
 }
 
+constexpr size_t kFixedHeadBytes = 320;  // of a head's own words, its date and its numbers
+
+// Writes where there is room: kFixedHeadBytes and what varies.
+struct Cursor {
+  char* at;
+  Cursor& text(std::string_view words) {
+    std::memcpy(at, words.data(), words.size());
+    at += words.size();
+    return *this;
+  }
+  Cursor& number(uint64_t value) {
+    at = std::to_chars(at, at + 20, value).ptr;
+    return *this;
+  }
+};
+
 // A value that a handler took from a request must not end its header line.
 void append_header(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ");
-  for (char c : value) out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
-  out.append("\r\n");
+  const size_t begin = out.size();
+  out.append(value).append("\r\n");
+  for (size_t i = begin; i < begin + value.size(); ++i) {
+    if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
+  }
 }
 
 bool is_sane_request_id(std::string_view id) {
@@ -366,6 +385,8 @@ base::Task<void> Http1Connection::run() {
       co_return;
     }
     if (out_.size() > kFlushBytes && !co_await flush()) co_return;
+    request_->path.clear();
+    protocol_.reset();
     parser_.next();
   }
 }
@@ -386,11 +407,9 @@ const Route* Http1Connection::dispatch() {
   body_bytes_ = 0;
   override_status_ = 0;
   continue_sent_ = false;
-  protocol_ = Protocol::kPage;
   take_request_id();
   if (parser_.state() == Http1Parser::State::kFailed) {
     close_ = true;
-    protocol_ = protocol_of(request.target.substr(0, request.target.find('?')));
     write_error(base::Error{base::Code::kInvalid, parser_.failure().message}, parser_.failure().status);
     return nullptr;
   }
@@ -442,7 +461,6 @@ base::Result<void> Http1Connection::parse_target() {
   if (!percent_decode_into(raw, false, request.path)) {
     return base::invalid("the path has a '%' that is not followed by two hex digits, or a NUL");
   }
-  protocol_ = protocol_of(request.path);
   if (!is_utf8(request.path)) return base::invalid("the path is not UTF-8");
   std::string_view rest = std::string_view(request.path).substr(1);
   for (size_t at = rest.find("."); at != rest.npos; at = rest.find(".", at + 1)) {
@@ -517,7 +535,9 @@ void Http1Connection::take_request_id() {
 }
 
 void Http1Connection::write_error(const base::Error& error, int status) {
-  shared_.errors->write(protocol_, *response_, error, request_->ctx.request_id);
+  const std::string_view target = request_->target;
+  const std::string_view path = request_->path.empty() ? target.substr(0, target.find('?')) : request_->path;
+  shared_.errors->write(protocol_ ? *protocol_ : protocol_of(path), *response_, error, request_->ctx.request_id);
   if (status != 0) response_->set_status(status);
   if (error.code == base::Code::kUnauthenticated) response_->header("WWW-Authenticate", "Bearer");
 }
@@ -562,26 +582,31 @@ void Http1Connection::log_answer(int64_t now_us) {
 void Http1Connection::write_head(std::optional<uint64_t> length, bool chunked) {
   const ResponseImpl& response = *response_;
   const int status = response.status();
-  out_.append("HTTP/1.1 ");
-  append_number(out_, static_cast<uint64_t>(status));
-  out_.append(" ").append(reason(status)).append("\r\n").append(date_line());
-  if (!response.content_type().empty()) out_.append("Content-Type: ").append(response.content_type()).append("\r\n");
-  if (status != 204 && status != 304) {
-    if (length) {
-      out_.append("Content-Length: ");
-      append_number(out_, *length);
-      out_.append("\r\n");
-    } else if (chunked) {
-      out_.append("Transfer-Encoding: chunked\r\n");
+  const std::string_view phrase = reason(status);
+  const std::string& type = response.content_type();
+  const std::string& id = request_->ctx.request_id;
+  const size_t before = out_.size();
+  // What every answer has is written in one go: this runs for each of them.
+  out_.resize_and_overwrite(before + kFixedHeadBytes + phrase.size() + type.size() + id.size(), [&](char* data, size_t) {
+    Cursor head{data + before};
+    head.text("HTTP/1.1 ").number(static_cast<uint64_t>(status)).text(" ").text(phrase).text("\r\n").text(date_line());
+    if (!type.empty()) head.text("Content-Type: ").text(type).text("\r\n");
+    if (status != 204 && status != 304) {
+      if (length) {
+        head.text("Content-Length: ").number(*length).text("\r\n");
+      } else if (chunked) {
+        head.text("Transfer-Encoding: chunked\r\n");
+      }
     }
-  }
-  out_.append("X-Content-Type-Options: nosniff\r\nX-Request-Id: ").append(request_->ctx.request_id).append("\r\n");
+    head.text("X-Content-Type-Options: nosniff\r\nX-Request-Id: ").text(id).text("\r\n");
+    if (close_) {
+      head.text("Connection: close\r\n");
+    } else if (parser_.http_1_0()) {
+      head.text("Connection: keep-alive\r\n");
+    }
+    return static_cast<size_t>(head.at - data);
+  });
   for (const auto& [name, value] : response.headers()) append_header(out_, name, value);
-  if (close_) {
-    out_.append("Connection: close\r\n");
-  } else if (parser_.http_1_0()) {
-    out_.append("Connection: keep-alive\r\n");
-  }
   out_.append("\r\n");
 }
 

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -80,7 +81,7 @@ class Http1Connection {
   size_t slice_used_ = 0;
   uint64_t body_bytes_ = 0;
   size_t body_limit_ = 0;
-  Protocol protocol_ = Protocol::kPage;
+  std::optional<Protocol> protocol_;  // of the route; none: its path says in whose words an error is written
   std::stop_source stop_;
   int64_t started_us_ = 0;       // monotonic, of the request
   Wait wait_ = Wait::kNothing;

@@ -96,7 +96,10 @@ int Http1Parser::on_field(std::string_view part) {
       spare_.pop_back();
     }
   }
-  for (char c : part) headers.back().first += ascii_lower(c);
+  std::string& name = headers.back().first;
+  const size_t begin = name.size();
+  name.append(part);
+  for (size_t i = begin; i < name.size(); ++i) name[i] = ascii_lower(name[i]);
   return 0;
 }
 
