@@ -39,6 +39,15 @@ void write_run(base::JsonWriter& w, const flow::PipelineRun& run) {
       .field("ended_us", run.ended_us);
 }
 
+void send_run(net::Response& response, const flow::PipelineRun& run, int status) {
+  std::string out;
+  base::JsonWriter w(out);
+  w.begin_object();
+  write_run(w, run);
+  w.end_object();
+  response.send_json(std::move(out), status);
+}
+
 void write_stages(base::JsonWriter& w, const std::vector<flow::StageRow>& stages) {
   w.key("stages").begin_array();
   for (const flow::StageRow& s : stages)
@@ -164,12 +173,7 @@ Task<void> start_run(const FlowDoor& door, net::Request& request, net::Response&
   };
   const auto run = co_await door.store.write(request.ctx, create);
   if (!run) co_return fail(response, request, run.error());
-  std::string out;
-  base::JsonWriter w(out);
-  w.begin_object();
-  write_run(w, *run);
-  w.end_object();
-  response.send_json(std::move(out), 201);
+  send_run(response, *run, 201);
 }
 
 Task<void> show_run(const FlowDoor& door, net::Request& request, net::Response& response) {
@@ -223,12 +227,7 @@ Task<void> cancel_run(const FlowDoor& door, net::Request& request, net::Response
   };
   const auto run = co_await door.store.write(request.ctx, cancel);
   if (!run) co_return fail(response, request, run.error());
-  std::string out;
-  base::JsonWriter w(out);
-  w.begin_object();
-  write_run(w, *run);
-  w.end_object();
-  response.send_json(std::move(out), 202);
+  send_run(response, *run, 202);
 }
 
 Task<void> show_self(const FlowDoor& door, net::Request& request, net::Response& response) {
