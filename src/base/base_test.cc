@@ -18,6 +18,9 @@
 #include "base/yaml.h"
 
 namespace base {
+
+uint32_t crc32c_by_table(std::string_view bytes, uint32_t seed);  // of hash.cc
+
 namespace {
 
 using testing::HasSubstr;
@@ -91,7 +94,8 @@ TEST(Clock, TimesGoThereAndBack) {
   EXPECT_EQ(format_iso8601(1'795'562'397'123'456), "2026-11-24T23:19:57.123456Z");
   EXPECT_EQ(*parse_iso8601("2026-11-24T23:19:57.123456Z"), 1'795'562'397'123'456);
   EXPECT_EQ(*parse_iso8601("2026-11-25T00:19:57+01:00"), 1'795'562'397'000'000);
-  for (auto bad : {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-24T23:19:57", "2026-11-24T24:19:57Z", "2026-11-24T23:19:57.Z"}) {
+  for (auto bad : {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-24T23:19:57", "2026-11-24T24:19:57Z",
+                   "2026-11-24T23:19:57.Z"}) {
     EXPECT_FALSE(parse_iso8601(bad)) << bad;
   }
 }
@@ -125,6 +129,8 @@ TEST(Hash, KnownVectors) {
   EXPECT_EQ(md5("abc").hex(), "900150983cd24fb0d6963f7d28e17f72");
   EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
   EXPECT_EQ(crc32c("6789", crc32c("12345")), 0xe3069283u);
+  std::string text;
+  for (int i = 0; i < 40; ++i, text += static_cast<char>(i * 37)) EXPECT_EQ(crc32c(text, 7), crc32c_by_table(text, 7));
   EXPECT_EQ(*base64_decode(base64_encode("any carnal pleas")), "any carnal pleas");
   EXPECT_EQ(*base64_decode("YQ=="), "a");
   EXPECT_FALSE(base64_decode("YQ="));
@@ -169,7 +175,16 @@ TEST(Json, DoublesAreExact) {
 TEST(JsonWriter, PlacesCommasAndEscapes) {
   std::string out;
   JsonWriter w(out);
-  w.begin_object().field("a", 1).field("b", "x\"\n\x01").key("c").begin_array().value(0.1).value(2.0).value(NAN).null().end_array();
+  w.begin_object()
+      .field("a", 1)
+      .field("b", "x\"\n\x01")
+      .key("c")
+      .begin_array()
+      .value(0.1)
+      .value(2.0)
+      .value(NAN)
+      .null()
+      .end_array();
   w.field("d", true).key("e").begin_object().end_object().end_object();
   EXPECT_EQ(out, R"({"a":1,"b":"x\"\n\u0001","c":[0.1,2.0,"NaN",null],"d":true,"e":{}})");
   out.clear();
@@ -214,7 +229,8 @@ TEST(Yaml, AliasBombIsCapped) {
 
 TEST(Fs, SafePathsAndDurableWrites) {
   for (auto good : {"a", "a/b.c", "a b/ü"}) EXPECT_TRUE(is_safe_relative_path(good)) << good;
-  for (auto bad : {"", "/a", "a//b", "../a", "a/..", "a/./b", "a\\b", "a/"}) EXPECT_FALSE(is_safe_relative_path(bad)) << bad;
+  for (auto bad : {"", "/a", "a//b", "../a", "a/..", "a/./b", "a\\b", "a/"})
+    EXPECT_FALSE(is_safe_relative_path(bad)) << bad;
   const Path dir = *make_temp_dir(std::filesystem::temp_directory_path(), "base_test.");
   ASSERT_TRUE(write_file_durably(dir / "x", "one"));
   ASSERT_TRUE(write_file_durably(dir / "x", "two"));

@@ -58,7 +58,8 @@ Result<int64_t> parse_iso8601(std::string_view text) {
   const int y = digits(text, 0, 4), mo = digits(text, 5, 2), d = digits(text, 8, 2);
   const int h = digits(text, 11, 2), mi = digits(text, 14, 2), s = digits(text, 17, 2);
   if (y < 0 || mo < 1 || d < 1 || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59) return bad();
-  if (text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') || text[13] != ':' || text[16] != ':') return bad();
+  if (text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') || text[13] != ':' || text[16] != ':')
+    return bad();
   const year_month_day date{year(y), month(unsigned(mo)), day(unsigned(d))};
   if (!date.ok()) return bad();
   size_t at = 19;
@@ -66,13 +67,16 @@ Result<int64_t> parse_iso8601(std::string_view text) {
   if (at < text.size() && text[at] == '.') {
     int64_t unit = 100'000;
     const size_t first = ++at;
-    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10) fraction_us += (text[at] - '0') * unit;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10)
+      fraction_us += (text[at] - '0') * unit;
     if (at == first) return bad();
   }
   int64_t offset_minutes = 0;
   if (text.substr(at) != "Z" && text.substr(at) != "z") {
     const int oh = digits(text, at + 1, 2), om = digits(text, at + 4, 2);
-    if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':' || oh < 0 || oh > 23 || om < 0 || om > 59) return bad();
+    if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':' || oh < 0 || oh > 23 ||
+        om < 0 || om > 59)
+      return bad();
     offset_minutes = (oh * 60 + om) * (text[at] == '-' ? -1 : 1);
   }
   const auto point = sys_days(date) + hours(h) + minutes(mi - offset_minutes) + seconds(s);

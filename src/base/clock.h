@@ -34,7 +34,7 @@ class ManualClock final : public Clock {
   std::atomic<int64_t> mono_us_{0};
 };
 
-std::string format_iso8601(int64_t wall_us);                    // 2026-11-24T23:19:57.123456Z
-Result<int64_t> parse_iso8601(std::string_view text);           // also without fraction, with +hh:mm
+std::string format_iso8601(int64_t wall_us);           // 2026-11-24T23:19:57.123456Z
+Result<int64_t> parse_iso8601(std::string_view text);  // also without fraction, with +hh:mm
 
 }  // namespace base

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/trace.h"
 
 namespace base {
 
@@ -32,10 +33,11 @@ struct Context {
   Actor actor;
   int64_t project = kDefaultProject;
   std::string request_id;
-  int64_t now_us = 0;             // wall time at which the request was accepted
-  int64_t deadline_mono_us = 0;   // 0: none
-  std::stop_token cancelled;      // requested when the peer has gone or the server drains
+  int64_t now_us = 0;            // wall time at which the request was accepted
+  int64_t deadline_mono_us = 0;  // 0: none
+  std::stop_token cancelled;     // requested when the peer has gone or the server drains
   Random* random = &system_random();
+  TraceContext trace;  // empty: not traced
 
   std::string new_id(std::string_view kind) const { return make_id(kind, *random, now_us); }
   std::string new_hex32() const { return random_hex(*random, 16); }

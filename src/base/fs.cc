@@ -30,7 +30,8 @@ Result<std::string> read_file(const Path& path, size_t max_bytes) {
   struct stat info;
   if (fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode)) {
     if (size_t(info.st_size) > max_bytes) {
-      return fail(Code::kTooLarge, path.string() + " has " + std::to_string(info.st_size) + " bytes, at most " + std::to_string(max_bytes) + " are read");
+      return fail(Code::kTooLarge, path.string() + " has " + std::to_string(info.st_size) + " bytes, at most " +
+                                       std::to_string(max_bytes) + " are read");
     }
     out.reserve(size_t(info.st_size));
   }
@@ -40,7 +41,8 @@ Result<std::string> read_file(const Path& path, size_t max_bytes) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_error(path.string(), errno);
     if (n == 0) return out;
-    if (out.size() + size_t(n) > max_bytes) return fail(Code::kTooLarge, path.string() + " has more than " + std::to_string(max_bytes) + " bytes");
+    if (out.size() + size_t(n) > max_bytes)
+      return fail(Code::kTooLarge, path.string() + " has more than " + std::to_string(max_bytes) + " bytes");
     out.append(buffer, size_t(n));
   }
 }
@@ -119,7 +121,8 @@ Result<FileLock> FileLock::acquire(const Path& path, std::string_view holder_tex
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errno_error(path.string(), errno);
     auto holder = read_file(path, 4096);
-    return fail(Code::kConflict, path.string() + " is held by " + (holder && !holder->empty() ? *holder : "another process"));
+    return fail(Code::kConflict,
+                path.string() + " is held by " + (holder && !holder->empty() ? *holder : "another process"));
   }
   if (ftruncate(fd.get(), 0) != 0) return errno_error(path.string(), errno);
   TRY(write_all(fd.get(), holder_text));

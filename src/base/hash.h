@@ -43,7 +43,8 @@ class Hasher {
 Digest sha256(std::string_view bytes);
 Digest md5(std::string_view bytes);
 uint32_t crc32c(std::string_view bytes, uint32_t seed = 0);
-// 64-bit: the first 8 bytes, big-endian, of SHA-256 over (seed as 8 bytes big-endian, bytes). Slow and for ever the same.
+// 64-bit: the first 8 bytes, big-endian, of SHA-256 over (seed as 8 bytes big-endian, bytes). Slow and for ever the
+// same.
 uint64_t stable_hash64(uint64_t seed, std::string_view bytes);
 
 std::string to_hex(std::span<const uint8_t> bytes);

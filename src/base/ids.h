@@ -38,11 +38,11 @@ using Uuid = std::array<uint8_t, 16>;
 Uuid make_uuid7(Random& random, int64_t wall_us);
 int64_t uuid7_ms(const Uuid& id);
 
-std::string to_base32(const Uuid& id);                                // 26 characters
-bool from_base32(std::string_view text, Uuid& out);                   // exactly 26 characters, no other spelling
+std::string to_base32(const Uuid& id);               // 26 characters
+bool from_base32(std::string_view text, Uuid& out);  // exactly 26 characters, no other spelling
 std::string make_id(std::string_view kind, Random& random, int64_t wall_us);  // "<kind>_<base32>"
-std::string_view id_kind(std::string_view id);                        // "ds" of "ds_…"; "" if it is not one of ours
-std::string random_hex(Random& random, size_t bytes);                 // MLflow's run ids: 16 bytes
-std::string random_token(Random& random);                             // 32 bytes, base64url: a bearer secret
+std::string_view id_kind(std::string_view id);         // "ds" of "ds_…"; "" if it is not one of ours
+std::string random_hex(Random& random, size_t bytes);  // MLflow's run ids: 16 bytes
+std::string random_token(Random& random);              // 32 bytes, base64url: a bearer secret
 
 }  // namespace base

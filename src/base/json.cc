@@ -17,7 +17,8 @@ const json::value* field(const json::object& object, std::string_view key) {
 }
 
 std::unexpected<Error> wrong_kind(std::string_view key, std::string_view want, const json::value& found) {
-  return invalid("field " + quoted(key) + " must be " + std::string(want) + ", found " + std::string(kind_name(found.kind())));
+  return invalid("field " + quoted(key) + " must be " + std::string(want) + ", found " +
+                 std::string(kind_name(found.kind())));
 }
 
 Result<std::string> read_string(std::string_view key, const json::value& value) {
@@ -47,14 +48,16 @@ Result<bool> read_bool(std::string_view key, const json::value& value) {
 }
 
 template <class T>
-Result<T> required(const json::object& object, std::string_view key, Result<T> (*read)(std::string_view, const json::value&)) {
+Result<T> required(const json::object& object, std::string_view key,
+                   Result<T> (*read)(std::string_view, const json::value&)) {
   const json::value* value = field(object, key);
   if (!value) return invalid("field " + quoted(key) + " is missing");
   return read(key, *value);
 }
 
 template <class T>
-Result<std::optional<T>> optional(const json::object& object, std::string_view key, Result<T> (*read)(std::string_view, const json::value&)) {
+Result<std::optional<T>> optional(const json::object& object, std::string_view key,
+                                  Result<T> (*read)(std::string_view, const json::value&)) {
   const json::value* value = field(object, key);
   if (!value) return std::optional<T>();
   TRY_SET(T got, read(key, *value));
@@ -122,19 +125,20 @@ struct ExactHandler {
 
 }  // namespace
 
-Result<json::value> parse_json(std::string_view text) {
+Result<json::value> parse_json(std::string_view text, json::storage_ptr memory) {
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
   boost::system::error_code error;
   try {
     json::basic_parser<ExactHandler> parser(options);
-    parser.handler().stack.reset();
+    parser.handler().stack.reset(std::move(memory));
     const size_t read = parser.write_some(false, text.data(), text.size(), error);
     if (!error && read < text.size()) {
       return invalid("not valid JSON: extra characters at byte " + std::to_string(read));
     }
     if (error) {
-      const std::string why = error == json::error::too_deep ? "nested deeper than " + std::to_string(kMaxJsonDepth) : error.message();
+      const std::string why =
+          error == json::error::too_deep ? "nested deeper than " + std::to_string(kMaxJsonDepth) : error.message();
       return invalid("not valid JSON: " + why + " at byte " + std::to_string(read));
     }
     return parser.handler().stack.release();
@@ -149,10 +153,18 @@ Result<std::string> required_string(const json::object& o, std::string_view k) {
 Result<int64_t> required_int(const json::object& o, std::string_view k) { return required(o, k, read_int); }
 Result<double> required_double(const json::object& o, std::string_view k) { return required(o, k, read_double); }
 Result<bool> required_bool(const json::object& o, std::string_view k) { return required(o, k, read_bool); }
-Result<std::optional<std::string>> optional_string(const json::object& o, std::string_view k) { return optional(o, k, read_string); }
-Result<std::optional<int64_t>> optional_int(const json::object& o, std::string_view k) { return optional(o, k, read_int); }
-Result<std::optional<double>> optional_double(const json::object& o, std::string_view k) { return optional(o, k, read_double); }
-Result<std::optional<bool>> optional_bool(const json::object& o, std::string_view k) { return optional(o, k, read_bool); }
+Result<std::optional<std::string>> optional_string(const json::object& o, std::string_view k) {
+  return optional(o, k, read_string);
+}
+Result<std::optional<int64_t>> optional_int(const json::object& o, std::string_view k) {
+  return optional(o, k, read_int);
+}
+Result<std::optional<double>> optional_double(const json::object& o, std::string_view k) {
+  return optional(o, k, read_double);
+}
+Result<std::optional<bool>> optional_bool(const json::object& o, std::string_view k) {
+  return optional(o, k, read_bool);
+}
 
 Result<const json::object*> required_object(const json::object& object, std::string_view key) {
   const json::value* value = field(object, key);
@@ -169,7 +181,8 @@ Result<const json::array*> required_array(const json::object& object, std::strin
 }
 
 Result<const json::object*> as_object(const json::value& value, std::string_view what) {
-  if (!value.is_object()) return invalid(std::string(what) + " must be an object, found " + std::string(kind_name(value.kind())));
+  if (!value.is_object())
+    return invalid(std::string(what) + " must be an object, found " + std::string(kind_name(value.kind())));
   return &value.get_object();
 }
 

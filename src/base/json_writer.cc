@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 namespace base {
 
@@ -86,15 +87,33 @@ void append_double(std::string& out, double number) {
   if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
 }
 
+namespace {
+
+// Position of the first character from `at` on that JSON escapes. Hardly a text has one: eight bytes at a time.
+size_t find_escaped(std::string_view text, size_t at) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
+  const auto any_below = [](uint64_t word, uint64_t n) { return (word - kOnes * n) & ~word & kHighs; };
+  for (uint64_t word; text.size() - at >= sizeof word; at += sizeof word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    if ((any_below(word, 0x20) | any_below(word ^ kOnes * '"', 1) | any_below(word ^ kOnes * '\\', 1)) != 0) break;
+  }
+  for (; at < text.size(); ++at) {
+    const auto c = static_cast<unsigned char>(text[at]);
+    if (c < 0x20 || c == '"' || c == '\\') break;
+  }
+  return at;
+}
+
+}  // namespace
+
 void append_json_string(std::string& out, std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
   out += '"';
   size_t clean = 0;  // start of the run that needs no escape
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') [[likely]] continue;
+  for (size_t i = 0; (i = find_escaped(text, i)) < text.size(); ++i) {
     out.append(text, clean, i - clean);
     clean = i + 1;
+    const auto c = static_cast<unsigned char>(text[i]);
     switch (c) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;

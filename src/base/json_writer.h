@@ -45,7 +45,7 @@ class JsonWriter {
   void separate();
 
   std::string& out_;
-  bool first_ = true;      // no comma before the next element
+  bool first_ = true;  // no comma before the next element
   bool after_key_ = false;
 };
 

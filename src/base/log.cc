@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "base/log_level.h"
 
 namespace base::log {
 namespace {
@@ -57,6 +58,8 @@ void configure(Level least, bool json) {
   as_json = json;
 }
 
+void set_level(Level least) { least_level = least; }
+
 bool enabled(Level level) { return level >= least_level.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
@@ -76,7 +79,10 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
     }
     json.end_object();
   } else {
-    line.append(at).append(1, ' ').append(name(level)).append(level == Level::kInfo || level == Level::kWarn ? "  " : " ");
+    line.append(at)
+        .append(1, ' ')
+        .append(name(level))
+        .append(level == Level::kInfo || level == Level::kWarn ? "  " : " ");
     for (char c : message) line += c == '\n' || c == '\r' ? ' ' : c;  // one event, one line
     for (const auto& field : fields) {
       line.append(1, ' ').append(field.key).append(1, '=');

@@ -1,5 +1,5 @@
 // Loop: a thread that resumes coroutines, runs posted functions and keeps timers. The store and the domains know
-// this interface only; net implements it over Asio, and run_blocking() below over a plain queue.
+// this interface only; net implements it over epoll, and run_blocking() below over a plain queue.
 //
 // Thread: resume(), post() may be called from any thread; after() and cancel() only on the loop's own thread.
 #pragma once

@@ -33,8 +33,10 @@ void append_labels(std::string& out, const Registry::Labels& labels, const std::
     out.append(key).append("=\"");
     for (char c : value) {
       if (c == '\\' || c == '"') out += '\\';
-      if (c == '\n') out += "\\n";
-      else out += c;
+      if (c == '\n')
+        out += "\\n";
+      else
+        out += c;
     }
     out += '"';
   };
@@ -45,7 +47,8 @@ void append_labels(std::string& out, const Registry::Labels& labels, const std::
 
 }  // namespace
 
-Histogram::Histogram(std::span<const double> bounds) : bounds_(bounds.begin(), bounds.end()), buckets_(bounds.size() + 1) {
+Histogram::Histogram(std::span<const double> bounds)
+    : bounds_(bounds.begin(), bounds.end()), buckets_(bounds.size() + 1) {
   ASSERT_ALWAYS(std::is_sorted(bounds_.begin(), bounds_.end()));
 }
 
@@ -53,6 +56,13 @@ void Histogram::observe(double value) {
   const auto bucket = size_t(std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin());
   buckets_[bucket].fetch_add(1, std::memory_order_relaxed);
   sum_.fetch_add(value, std::memory_order_relaxed);
+}
+
+std::vector<uint64_t> Histogram::counts() const {
+  std::vector<uint64_t> out;
+  out.reserve(buckets_.size());
+  for (const auto& bucket : buckets_) out.push_back(bucket.load(std::memory_order_relaxed));
+  return out;
 }
 
 struct Registry::Series {
@@ -100,7 +110,8 @@ Gauge& Registry::gauge(std::string_view name, std::string_view help, Labels labe
   return *s.gauge;
 }
 
-Histogram& Registry::histogram(std::string_view name, std::string_view help, std::span<const double> bounds, Labels labels) {
+Histogram& Registry::histogram(std::string_view name, std::string_view help, std::span<const double> bounds,
+                               Labels labels) {
   std::lock_guard guard(mutex_);
   Series& s = series(name, help, kHistogram, std::move(labels));
   if (!s.histogram) s.histogram = std::make_unique<Histogram>(bounds);
@@ -115,7 +126,8 @@ void Registry::gauge_fn(std::string_view name, std::string_view help, std::funct
 std::string Registry::render() const {
   std::lock_guard guard(mutex_);
   std::string out;
-  const auto line = [&](std::string_view name, std::string_view suffix, const Labels& labels, const std::string* le, double value) {
+  const auto line = [&](std::string_view name, std::string_view suffix, const Labels& labels, const std::string* le,
+                        double value) {
     out.append(name).append(suffix);
     append_labels(out, labels, le);
     out += ' ';

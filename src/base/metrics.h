@@ -41,6 +41,9 @@ class Histogram {
  public:
   explicit Histogram(std::span<const double> bounds);
   void observe(double value);
+  std::span<const double> bounds() const { return bounds_; }
+  std::vector<uint64_t> counts() const;  // per bucket, not cumulative; the last one is past all bounds
+  double sum() const { return sum_.load(std::memory_order_relaxed); }
 
  private:
   friend class Registry;
@@ -56,7 +59,8 @@ class Registry {
   // The same (name, labels) answers the same instrument. Counter names end in _total.
   Counter& counter(std::string_view name, std::string_view help, Labels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
-  Histogram& histogram(std::string_view name, std::string_view help, std::span<const double> bounds, Labels labels = {});
+  Histogram& histogram(std::string_view name, std::string_view help, std::span<const double> bounds,
+                       Labels labels = {});
   // A gauge read at render time.
   void gauge_fn(std::string_view name, std::string_view help, std::function<double()> read, Labels labels = {});
   std::string render() const;

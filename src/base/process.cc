@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/spawn.h"
 
 extern char** environ;
 
@@ -27,20 +27,6 @@ Result<Pipe> make_pipe() {
   if (pipe2(fds, O_CLOEXEC) != 0) return errno_error("pipe", errno);
   return Pipe{Fd(fds[0]), Fd(fds[1])};
 }
-
-// Owns the two structures of posix_spawn.
-struct SpawnSetup {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  SpawnSetup() {
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-  }
-  ~SpawnSetup() {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  }
-};
 
 // Reads what a pipe has; closes it at its end. Keeps at most `limit` bytes of it.
 void drain(Fd& from, std::string& into, size_t limit, bool& truncated) {
@@ -93,13 +79,6 @@ void converse(const ChildSpec& spec, Pipe& in, Pipe& out, Pipe& err, int pidfd, 
   }
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (const auto& text : texts) out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 }  // namespace
 
 std::string ChildResult::describe() const {
@@ -117,20 +96,13 @@ Result<ChildResult> run_child(const ChildSpec& spec) {
   posix_spawn_file_actions_adddup2(&setup.actions, out.write_end.get(), 1);
   posix_spawn_file_actions_adddup2(&setup.actions, err.write_end.get(), 2);
   if (!spec.cwd.empty()) posix_spawn_file_actions_addchdir_np(&setup.actions, spec.cwd.c_str());
-  // A process group of its own (so that a timeout ends all of it), default signals, nothing blocked.
-  sigset_t all, none;
-  sigfillset(&all);
-  sigemptyset(&none);
-  posix_spawnattr_setsigdefault(&setup.attributes, &all);
-  posix_spawnattr_setsigmask(&setup.attributes, &none);
-  posix_spawnattr_setpgroup(&setup.attributes, 0);
-  posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  setup.stand_alone();
 
   std::vector<std::string> env_texts;
   for (const auto& [key, value] : spec.env) env_texts.push_back(key + "=" + value);
   pid_t pid = -1;
   if (const int error = posix_spawn(&pid, spec.argv.at(0).c_str(), &setup.actions, &setup.attributes,
-                                    pointers(spec.argv).data(), pointers(env_texts).data())) {
+                                    spawn_texts(spec.argv).data(), spawn_texts(env_texts).data())) {
     return errno_error("cannot start " + spec.argv[0], error);
   }
   in.read_end.reset();
@@ -150,8 +122,19 @@ Result<ChildResult> run_child(const ChildSpec& spec) {
 }
 
 std::map<std::string, std::string> allowed_environment() {
-  constexpr std::string_view kNames[] = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR",
-                                         "OMP_NUM_THREADS", "VIRTUAL_ENV"};
+  constexpr std::string_view kNames[] = {"PATH",
+                                         "HOME",
+                                         "USER",
+                                         "LOGNAME",
+                                         "LANG",
+                                         "LANGUAGE",
+                                         "TZ",
+                                         "TMPDIR",
+                                         "OMP_NUM_THREADS",
+                                         "VIRTUAL_ENV",
+                                         "LATHE_ONNXRUNTIME",
+                                         "LATHE_PYTHON",
+                                         "LATHE_DUCKDB"};  // Lathe's own steps look there too
   constexpr std::string_view kPrefixes[] = {"LC_", "SSL_CERT_", "OPENBLAS_"};
   std::map<std::string, std::string> out;
   for (char** entry = environ; *entry; ++entry) {

@@ -14,9 +14,9 @@
 namespace base {
 
 struct ChildSpec {
-  std::vector<std::string> argv;               // argv[0] is a path
-  std::map<std::string, std::string> env;      // the whole environment
-  Path cwd;                                    // empty: ours
+  std::vector<std::string> argv;           // argv[0] is a path
+  std::map<std::string, std::string> env;  // the whole environment
+  Path cwd;                                // empty: ours
   std::string stdin_bytes;
   int64_t timeout_us = 0;                      // 0: none; past it the process group gets SIGKILL
   size_t max_output_bytes = size_t{16} << 20;  // per stream; more is read and dropped, and `truncated` says so

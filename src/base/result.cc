@@ -33,7 +33,8 @@ std::unexpected<Error> errno_error(std::string_view what, int error) {
   if (error == ENOENT || error == ENOTDIR) code = Code::kNotFound;
   if (error == EACCES || error == EPERM || error == EROFS) code = Code::kForbidden;
   if (error == EEXIST) code = Code::kAlreadyExists;
-  if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM) code = Code::kUnavailable;
+  if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM)
+    code = Code::kUnavailable;
   char buffer[128];
   return fail(code, std::string(what) + ": " + strerror_r(error, buffer, sizeof buffer));
 }

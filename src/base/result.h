@@ -69,11 +69,13 @@ std::unexpected<Error> errno_error(std::string_view what, int error);
 // CO_TRY, CO_TRY_SET        for coroutines.
 #define BASE_CAT2(a, b) a##b
 #define BASE_CAT(a, b) BASE_CAT2(a, b)
-#define BASE_TRY_IMPL(ret, tmp, expr) \
-  if (auto tmp = (expr); !tmp) [[unlikely]] ret ::std::unexpected(std::move(tmp).error())
-#define BASE_TRY_SET_IMPL(ret, tmp, decl, expr)                              \
-  auto tmp = (expr);                                                         \
-  if (!tmp) [[unlikely]] ret ::std::unexpected(std::move(tmp).error());      \
+#define BASE_TRY_IMPL(ret, tmp, expr)       \
+  if (auto tmp = (expr); !tmp) [[unlikely]] \
+  ret ::std::unexpected(std::move(tmp).error())
+#define BASE_TRY_SET_IMPL(ret, tmp, decl, expr)    \
+  auto tmp = (expr);                               \
+  if (!tmp) [[unlikely]]                           \
+    ret ::std::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
 #define TRY(expr) BASE_TRY_IMPL(return, BASE_CAT(try_, __LINE__), expr)
 #define TRY_SET(decl, expr) BASE_TRY_SET_IMPL(return, BASE_CAT(try_, __LINE__), decl, expr)

@@ -14,8 +14,8 @@ size_t multibyte_length(const unsigned char* p, size_t left) {
   const unsigned char lead = p[0];
   if (lead >= 0xC2 && lead <= 0xDF) return continuation(1) ? 2 : 0;
   if (lead >= 0xE0 && lead <= 0xEF) {
-    const unsigned char low = lead == 0xE0 ? 0xA0 : 0x80;    // overlong below
-    const unsigned char high = lead == 0xED ? 0x9F : 0xBF;   // surrogates above
+    const unsigned char low = lead == 0xE0 ? 0xA0 : 0x80;   // overlong below
+    const unsigned char high = lead == 0xED ? 0x9F : 0xBF;  // surrogates above
     return continuation(1, low, high) && continuation(2) ? 3 : 0;
   }
   if (lead >= 0xF0 && lead <= 0xF4) {
@@ -26,9 +26,26 @@ size_t multibyte_length(const unsigned char* p, size_t left) {
   return 0;
 }
 
+// Whether all bytes are below 0x80: eight at a time, the last eight once more.
+bool is_ascii(std::string_view text) {
+  uint64_t all = 0, word = 0;
+  if (text.size() < sizeof word) {
+    for (char c : text) all |= static_cast<unsigned char>(c);
+  } else {
+    for (size_t i = 0; i + sizeof word <= text.size(); i += sizeof word) {
+      std::memcpy(&word, text.data() + i, sizeof word);
+      all |= word;
+    }
+    std::memcpy(&word, text.data() + text.size() - sizeof word, sizeof word);
+    all |= word;
+  }
+  return (all & 0x8080808080808080ULL) == 0;
+}
+
 }  // namespace
 
 size_t utf8_valid_prefix(std::string_view text) {
+  if (is_ascii(text)) return text.size();
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   size_t i = 0;
   while (i < text.size()) {

@@ -54,20 +54,24 @@ class Builder final : public YAML::EventHandler {
     place(found->second, mark.line + 1);
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     Node node = at(mark, Kind::kScalar);
     node.scalar = value;
     node.quoted = tag == "!";  // yaml-cpp tags every quoted or block scalar so; plain ones "?"
     if (tag != "!" && tag != "?" && !tag.empty()) throw Refused{node.line, "the tag '" + tag + "' is not allowed"};
-    if (!node.quoted && (value == "~" || value == "null" || value == "Null" || value == "NULL")) node.kind = Kind::kNull;
+    if (!node.quoted && (value == "~" || value == "null" || value == "Null" || value == "NULL"))
+      node.kind = Kind::kNull;
     add(std::move(node), anchor);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     push(at(mark, Kind::kSequence), anchor);
   }
   void OnSequenceEnd() override { pop(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     push(at(mark, Kind::kMap), anchor);
   }
   void OnMapEnd() override { pop(); }
@@ -91,11 +95,13 @@ class Builder final : public YAML::EventHandler {
   }
 
   void check_nodes(int line) {
-    if (nodes_ > limits_.nodes) throw Refused{line, "more than " + std::to_string(limits_.nodes) + " values (aliases count each time)"};
+    if (nodes_ > limits_.nodes)
+      throw Refused{line, "more than " + std::to_string(limits_.nodes) + " values (aliases count each time)"};
   }
 
   void push(Node node, YAML::anchor_t anchor) {
-    if (open_.size() >= limits_.depth) throw Refused{node.line, "nested deeper than " + std::to_string(limits_.depth) + " levels"};
+    if (open_.size() >= limits_.depth)
+      throw Refused{node.line, "nested deeper than " + std::to_string(limits_.depth) + " levels"};
     open_.push_back(Open{std::move(node), anchor});
   }
 
@@ -125,8 +131,10 @@ class Builder final : public YAML::EventHandler {
       parent.node.items.push_back(std::move(node));
     } else if (!parent.have_key) {
       if (node.kind != Kind::kScalar) throw Refused{line, "a key must be plain text, found " + node.describe()};
-      if (node.scalar == "<<" && !node.quoted) throw Refused{line, "merge keys (<<) are not part of YAML 1.2; write the entries out"};
-      if (!parent.keys.insert(node.scalar).second) throw Refused{line, "the key '" + node.scalar + "' appears twice in one mapping"};
+      if (node.scalar == "<<" && !node.quoted)
+        throw Refused{line, "merge keys (<<) are not part of YAML 1.2; write the entries out"};
+      if (!parent.keys.insert(node.scalar).second)
+        throw Refused{line, "the key '" + node.scalar + "' appears twice in one mapping"};
       parent.key = node.scalar;
       parent.key_line = line;
       parent.have_key = true;
@@ -141,7 +149,8 @@ class Builder final : public YAML::EventHandler {
     if (!limits_.refuse_yaml11_booleans || node.kind != Kind::kScalar || node.quoted) return;
     for (std::string_view word : kYaml11Booleans) {
       if (node.scalar == word) {
-        throw Refused{line, "the unquoted word '" + node.scalar + "' is a boolean for some tools and text for others; write true or false, or quote it"};
+        throw Refused{line, "the unquoted word '" + node.scalar +
+                                "' is a boolean for some tools and text for others; write true or false, or quote it"};
       }
     }
   }
@@ -174,8 +183,10 @@ std::optional<int64_t> Node::as_int() const {
   std::string_view text = scalar;
   if (text.front() == '+') text.remove_prefix(1);
   int base = 10;
-  if (text.starts_with("0x")) text.remove_prefix(2), base = 16;
-  else if (text.starts_with("0o")) text.remove_prefix(2), base = 8;
+  if (text.starts_with("0x"))
+    text.remove_prefix(2), base = 16;
+  else if (text.starts_with("0o"))
+    text.remove_prefix(2), base = 8;
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
@@ -190,7 +201,8 @@ std::optional<double> Node::as_double() const {
   if (scalar == "-.inf" || scalar == "-.Inf") return -INFINITY;
   std::string_view text = scalar;
   if (text.front() == '+') text.remove_prefix(1);
-  if (text.empty() || std::string_view("0123456789.-").find(text.front()) == std::string_view::npos) return std::nullopt;
+  if (text.empty() || std::string_view("0123456789.-").find(text.front()) == std::string_view::npos)
+    return std::nullopt;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
@@ -212,7 +224,8 @@ std::string Node::describe() const {
 Result<Node> parse(std::string_view text, std::string_view name, const Limits& limits) {
   const std::string file(name);
   if (text.size() > limits.bytes) {
-    return fail(Code::kTooLarge, file + ": has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limits.bytes) + " are allowed");
+    return fail(Code::kTooLarge, file + ": has " + std::to_string(text.size()) + " bytes, at most " +
+                                     std::to_string(limits.bytes) + " are allowed");
   }
   if (text.find('\0') != std::string_view::npos) return invalid(file + ": holds a NUL byte; it must be UTF-8 text");
   try {

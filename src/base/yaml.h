@@ -22,9 +22,9 @@ struct Entry;
 
 struct Node {
   Kind kind = Kind::kNull;
-  std::string scalar;     // kScalar: its text, unescaped
-  bool quoted = false;    // kScalar: '…', "…", | or >: never a number, boolean or null
-  int line = 0;           // 1-based; where the value begins
+  std::string scalar;   // kScalar: its text, unescaped
+  bool quoted = false;  // kScalar: '…', "…", | or >: never a number, boolean or null
+  int line = 0;         // 1-based; where the value begins
   int column = 0;
   std::vector<Node> items;     // kSequence
   std::vector<Entry> entries;  // kMap, in file order
@@ -45,7 +45,7 @@ struct Node {
 struct Entry {
   std::string key;  // keys are scalars
   Node value;
-  int line = 0;     // of the key
+  int line = 0;  // of the key
 };
 
 struct Limits {

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <set>
 
 #include "base/ids.h"
 #include "base/json.h"
+#include "blob/home.h"
 #include "blob/rows.h"
 #include "blob/tar.h"
 
@@ -49,8 +51,8 @@ base::Result<BackupInfo> parse_manifest(std::string_view text) {
   TRY_SET(const object* const manifest, base::as_object(value, "the backup's manifest"));
   TRY_SET(const int64_t format, base::required_int(*manifest, "format"));
   if (format != kFormat) {
-    return base::fail(base::Code::kUnsupported, "the backup has format " + std::to_string(format) + "; this Lathe reads format " +
-                                                    std::to_string(kFormat));
+    return base::fail(base::Code::kUnsupported, "the backup has format " + std::to_string(format) +
+                                                    "; this Lathe reads format " + std::to_string(kFormat));
   }
   BackupInfo info;
   TRY_SET(info.version, base::required_string(*manifest, "lathe"));
@@ -76,14 +78,15 @@ struct Listed {
 
 // The blobs that a copied database names, each once.
 base::Result<std::vector<Listed>> blobs_named_by(const base::Path& database) {
-  TRY_SET(const auto copy, store::Store::open({.url = "sqlite:" + database.string(), .readers = 1, .read_only = true}, {}));
+  TRY_SET(const auto copy,
+          store::Store::open({.url = "sqlite:" + database.string(), .readers = 1, .read_only = true}, {}));
   std::vector<Listed> all;
   while (true) {
     auto page = copy->read_blocking(base::Context(), [&](store::Tx& tx) -> base::Result<std::vector<Listed>> {
       std::vector<Listed> out;
       const store::Blob last = all.empty() ? store::Blob{} : detail::column(all.back().sha256);
-      store::Rows rows =
-          tx.query("SELECT sha256, min(size) FROM blobs WHERE sha256 > ? GROUP BY sha256 ORDER BY sha256 LIMIT ?", last, kPage);
+      store::Rows rows = tx.query(
+          "SELECT sha256, min(size) FROM blobs WHERE sha256 > ? GROUP BY sha256 ORDER BY sha256 LIMIT ?", last, kPage);
       while (rows.next()) out.push_back({detail::digest_of(base::HashAlgo::kSha256, rows.text(0)), rows.i64(1)});
       TRY(tx.status());
       return out;
@@ -107,11 +110,7 @@ class TarBackup final : public Backup {
     std::error_code ignored;
     std::filesystem::remove(copy, ignored);  // it lives on as our descriptor
     TRY(copied);
-    std::erase_if(list_, [&](const Listed& blob) {
-      if (blobs_.exists(blob.sha256)) return false;
-      info_.missing.push_back(blob.sha256.hex());
-      return true;
-    });
+    TRY(leave_out_missing());
     info_.blobs = static_cast<int64_t>(list_.size());
     for (const Listed& blob : list_) info_.blob_bytes += blob.size;
     measure();
@@ -129,6 +128,13 @@ class TarBackup final : public Backup {
         std::copy_n(text_.data() + text_at_, n, into.data() + done);
         text_at_ += n;
         done += n;
+      } else if (reader_ && file_left_ > 0) {
+        TRY_SET(std::string piece, reader_->next());
+        if (piece.empty() || static_cast<int64_t>(piece.size()) > file_left_)
+          return base::internal(member_ + " is not as long as the database says; run `lathe fsck`");
+        file_left_ -= static_cast<int64_t>(piece.size());
+        if (file_left_ == 0) piece.append(static_cast<size_t>(tar::padding(file_size_)), '\0');
+        set_text(std::move(piece));
       } else if (file_left_ > 0) {
         const size_t most = std::min<size_t>(into.size() - done, static_cast<size_t>(file_left_));
         const ssize_t n = ::read(file_.get(), into.data() + done, most);
@@ -163,6 +169,17 @@ class TarBackup final : public Backup {
     return {};
   }
 
+  base::Result<void> leave_out_missing() {
+    std::set<base::Digest> there;  // of many, one listing is quicker than a question each where the blobs are remote
+    if (blobs_.parallel() > 1) TRY(blobs_.for_each([&](const BlobStore::Found& found) { there.insert(found.sha256); }));
+    std::erase_if(list_, [&](const Listed& blob) {
+      if (blobs_.parallel() > 1 ? there.contains(blob.sha256) : blobs_.exists(blob.sha256)) return false;
+      info_.missing.push_back(blob.sha256.hex());
+      return true;
+    });
+    return {};
+  }
+
   void measure() {
     const auto member = [](int64_t size) { return static_cast<int64_t>(tar::kBlock) + size + tar::padding(size); };
     size_ = member(static_cast<int64_t>(manifest_text(info_).size())) + member(info_.database_bytes) + member(0) +
@@ -175,6 +192,7 @@ class TarBackup final : public Backup {
     set_text(tar::header({name, size}));
     member_ = std::move(name);
     file_ = std::move(fd);
+    reader_.reset();
     file_size_ = file_left_ = size;
   }
 
@@ -184,13 +202,15 @@ class TarBackup final : public Backup {
     if (index == 0) {
       const std::string manifest = manifest_text(info_);
       const auto size = static_cast<int64_t>(manifest.size());
-      set_text(tar::header({std::string(kManifest), size}) + manifest + std::string(static_cast<size_t>(tar::padding(size)), '\0'));
+      set_text(tar::header({std::string(kManifest), size}) + manifest +
+               std::string(static_cast<size_t>(tar::padding(size)), '\0'));
     } else if (index == 1) {
       set_file(std::string(kDatabaseFile), std::move(database_), info_.database_bytes);
     } else if (index - 2 < list_.size()) {
       const Listed& blob = list_[index - 2];
-      TRY_SET(auto fd, blobs_.open_blob(blob.sha256));
-      set_file(blob_name(blob.sha256), std::move(fd), blob.size);
+      TRY_SET(auto source, blobs_.open_range(blob.sha256, 0, static_cast<uint64_t>(blob.size)));
+      set_file(blob_name(blob.sha256), std::move(source.fd), blob.size);
+      reader_ = std::move(source.reader);
     } else if (index - 2 == list_.size()) {
       set_text(tar::header({std::string(kEnd), 0}) + tar::end());
     } else {
@@ -206,11 +226,12 @@ class TarBackup final : public Backup {
   base::Fd database_;
   int64_t size_ = 0;
 
-  size_t next_ = 0;     // member
-  std::string text_;    // to give out first: a header, padding, a small member
+  size_t next_ = 0;   // member
+  std::string text_;  // to give out first: a header, padding, a small member
   size_t text_at_ = 0;
   std::string member_;
-  base::Fd file_;       // then the rest of this
+  base::Fd file_;                       // then the rest of this,
+  std::unique_ptr<BlobReader> reader_;  // or of this
   int64_t file_size_ = 0, file_left_ = 0;
 };
 
@@ -228,9 +249,13 @@ class Reader {
 
   base::Result<BackupInfo> read(const Target& target) {
     TRY_SET(auto first, next());
-    if (!first || first->name != kManifest || first->size > kMaxManifest) return base::invalid("it is not a backup of Lathe");
+    if (!first || first->name != kManifest || first->size > kMaxManifest)
+      return base::invalid("it is not a backup of Lathe");
     std::string manifest;
-    TRY(content(*first, [&](std::string_view bytes) { manifest += bytes; return base::Result<void>(); }));
+    TRY(content(*first, [&](std::string_view bytes) {
+      manifest += bytes;
+      return base::Result<void>();
+    }));
     TRY_SET(BackupInfo info, parse_manifest(manifest));
     TRY_SET(auto database, next());
     if (!database || database->name != kDatabaseFile || database->size != info.database_bytes) {
@@ -267,7 +292,8 @@ class Reader {
       ++blobs;
     }
     if (blobs == info.blobs) return flush(target, 1);
-    return base::invalid("the backup has " + std::to_string(blobs) + " blobs; its manifest says " + std::to_string(info.blobs));
+    return base::invalid("the backup has " + std::to_string(blobs) + " blobs; its manifest says " +
+                         std::to_string(info.blobs));
   }
 
   base::Result<void> read_blob(const tar::Member& member, const Target& target) {
@@ -275,10 +301,14 @@ class Reader {
     if (member.name.starts_with(kBlobPrefix)) hex = member.name.substr(kBlobPrefix.size());
     std::erase(hex, '/');
     auto digest = base::Digest::from_hex(base::HashAlgo::kSha256, hex);
-    if (!digest || blob_name(*digest) != member.name) return base::invalid("the backup has a member '" + member.name + "' that does not belong there");
+    if (!digest || blob_name(*digest) != member.name)
+      return base::invalid("the backup has a member '" + member.name + "' that does not belong there");
     if (target.blobs == nullptr) {
       base::Hasher hasher(base::HashAlgo::kSha256);
-      TRY(content(member, [&](std::string_view bytes) { hasher.update(bytes); return base::Result<void>(); }));
+      TRY(content(member, [&](std::string_view bytes) {
+        hasher.update(bytes);
+        return base::Result<void>();
+      }));
       if (hasher.finish() != *digest) return base::invalid("blob " + digest->hex() + " is damaged in the backup");
       return {};
     }
@@ -294,7 +324,8 @@ class Reader {
     if (waiting_.empty() || waiting_.size() < from) return {};
     TRY_SET(const auto infos, target.blobs->finish_all(waiting_));
     for (size_t i = 0; i < infos.size(); ++i) {
-      if (infos[i].sha256 != expected_[i]) return base::invalid("blob " + expected_[i].hex() + " is damaged in the backup");
+      if (infos[i].sha256 != expected_[i])
+        return base::invalid("blob " + expected_[i].hex() + " is damaged in the backup");
     }
     waiting_.clear();
     expected_.clear();
@@ -347,7 +378,8 @@ base::Result<void> refuse_used(const base::Path& dir) {
   if (!std::filesystem::exists(dir, error)) return {};
   if (!std::filesystem::is_directory(dir, error)) return base::invalid(dir.string() + " is not a folder");
   if (std::filesystem::is_empty(dir, error)) return {};
-  return base::fail(base::Code::kConflict, dir.string() + " is not empty: a backup is restored into a new or empty folder");
+  return base::fail(base::Code::kConflict,
+                    dir.string() + " is not empty: a backup is restored into a new or empty folder");
 }
 
 }  // namespace
@@ -370,6 +402,7 @@ base::Result<BackupInfo> restore_backup(const base::Path& file, const base::Path
   const auto work = [&]() -> base::Result<BackupInfo> {
     TRY_SET(const auto blobs, BlobStore::open(temp));
     TRY_SET(const BackupInfo info, read_backup(file, {temp / kDatabaseFile, blobs.get()}));
+    TRY(base::write_file_durably(temp / kRestoredMark, "see docs/design/blobs-s3.md\n"));
     TRY(base::fsync_dir(temp));
     // Over an empty folder rename puts the new one in its place; a folder that was filled meanwhile is refused.
     if (::rename(temp.c_str(), place.c_str()) != 0) return base::errno_error(place.string(), errno);

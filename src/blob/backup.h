@@ -22,7 +22,7 @@ inline constexpr std::string_view kDatabaseFile = "lathe.db";  // in a server's 
 
 struct BackupInfo {
   int64_t created_us = 0;
-  std::string version;        // of the Lathe that made it
+  std::string version;  // of the Lathe that made it
   bool with_blobs = true;
   int64_t database_bytes = 0;
   std::string database_sha256;
@@ -35,7 +35,7 @@ struct BackupInfo {
 class Backup {
  public:
   struct Options {
-    base::Path dir;           // where the copy of the database lies meanwhile (unlinked at once)
+    base::Path dir;  // where the copy of the database lies meanwhile (unlinked at once)
     std::string version;
     bool with_blobs = true;
   };

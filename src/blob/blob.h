@@ -1,5 +1,7 @@
-// Content-addressed files. A blob's identity is the SHA-256 of its bytes; MD5 is computed in the same pass. It lies at
-// <dir>/blobs/sha256/<2 hex>/<62 hex>, mode 0444, written by temp + fsync + rename + fsync of the folder.
+// Content-addressed files. A blob's identity is the SHA-256 of its bytes; MD5 is computed in the same pass. Their home
+// is a folder (<dir>/blobs/sha256/<2 hex>/<62 hex>, mode 0444, written by temp + fsync + rename + fsync of the folder),
+// or a bucket of S3 with a cache in that folder (s3_store.h). A local file may vanish from a cache at any time: hold a
+// LocalFile or an open descriptor.
 //
 // A blob lives by a row written in its referrer's transaction (blob_refs, artifacts), within the grace period after its
 // upload. Garbage collection marks what no row names, waits that period, re-checks in the transaction that deletes.
@@ -34,22 +36,42 @@ struct BlobInfo {
 
 class BlobWriter {
  public:
-  virtual ~BlobWriter() = default;                            // unfinished: nothing remains
+  virtual ~BlobWriter() = default;  // unfinished: nothing remains
   virtual base::Result<void> write(std::string_view bytes) = 0;
   // Durable when it answers. Bytes that are not those of `must_be` are refused (kInvalid) and nothing remains.
   virtual base::Result<BlobInfo> finish(const std::optional<base::Digest>& must_be = std::nullopt) = 0;
 };
 
+// A blob's bytes, piece by piece, where there is no local file of it.
+class BlobReader {
+ public:
+  virtual ~BlobReader() = default;
+  virtual base::Result<std::string> next() = 0;  // "": the end
+};
+
 class BlobStore {
  public:
-  static base::Result<std::unique_ptr<BlobStore>> open(const base::Path& dir);
+  static base::Result<std::unique_ptr<BlobStore>> open(const base::Path& dir);  // the home is this folder
   virtual ~BlobStore() = default;
   virtual base::Result<std::unique_ptr<BlobWriter>> begin() = 0;
   // Finishes many of begin()'s writers with few flushes of the disk; answers in the same order.
   virtual base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> writers) = 0;
   virtual base::Result<base::Fd> open_blob(const base::Digest& sha256) = 0;  // kNotFound
-  virtual base::Path path_of(const base::Digest& sha256) const = 0;          // local file; for links and dlopen users
-  virtual bool exists(const base::Digest& sha256) const = 0;
+  // A local file of it, for links and for programs that want a name.
+  struct LocalFile {
+    base::Path path;
+    std::shared_ptr<void> keep;  // while it lives, the file stays where it is
+  };
+  virtual base::Result<LocalFile> local_file(const base::Digest& sha256) = 0;  // kNotFound
+  // What is to be sent to somebody: a descriptor of the whole file, or else a reader of just these bytes. A reader of a
+  // whole blob fails before its last piece if they are not the digest's.
+  struct Source {
+    base::Fd fd;
+    std::unique_ptr<BlobReader> reader;
+  };
+  virtual base::Result<Source> open_range(const base::Digest& sha256, uint64_t first, uint64_t length) = 0;
+  virtual base::Result<int64_t> size_of(const base::Digest& sha256) const = 0;           // kNotFound
+  bool exists(const base::Digest& sha256) const { return size_of(sha256).has_value(); }  // false: or cannot be asked
   virtual base::Result<void> remove(const base::Digest& sha256) = 0;
 
   base::Result<BlobInfo> put(std::string_view bytes);
@@ -64,8 +86,8 @@ class BlobStore {
     int64_t used_us = 0;  // when it was last written or asked for by an upload
   };
   virtual base::Result<void> for_each(const std::function<void(const Found&)>& visit) = 0;
-  // "Somebody is about to refer to it": the grace period begins again. False if it is not here.
-  virtual bool touch(const base::Digest& sha256) = 0;
+  // "Somebody is about to refer to them": the grace period begins again. The size of each; nullopt: it is not here.
+  virtual base::Result<std::vector<std::optional<int64_t>>> touch(std::span<const base::Digest> digests) = 0;
   // Sets a blob aside if nobody touched it since `before_us` and no Pin is held; false if it stays. Then either
   // discard() it, or put it back (a blob written anew in between wins).
   virtual base::Result<bool> set_aside(const base::Digest& sha256, int64_t before_us) = 0;
@@ -74,6 +96,13 @@ class BlobStore {
   // While one lives, set_aside() leaves everything where it is: a backup is copying.
   using Pin = std::shared_ptr<void>;
   virtual Pin pin() = 0;
+
+  // Where the blobs are at home: "folder" or "s3://bucket/prefix" (blob/home.h).
+  virtual std::string home() const { return "folder"; }
+  // This store of rows is the one whose garbage collection rules there; kConflict if another one is.
+  virtual base::Result<void> claim(const std::string& /*store_id*/, bool /*take_over*/) { return {}; }
+  virtual size_t parallel() const { return 1; }  // how many of its calls at once are of use
+  virtual void no_more_retries() {}              // the server goes down
 };
 
 // --- rows -----------------------------------------------------------------------------------------------------------
@@ -91,7 +120,7 @@ struct Artifact {
   int64_t at_us = 0;
 };
 
-base::Result<void> put_artifact(store::Tx& tx, const Artifact& artifact);           // replaces; registers the blob row
+base::Result<void> put_artifact(store::Tx& tx, const Artifact& artifact);  // replaces; registers the blob row
 base::Result<Artifact> get_artifact(store::Tx& tx, std::string_view root, std::string_view path);
 // Everything under `prefix` (a folder, or "" for all), in path order.
 std::vector<Artifact> list_artifacts(store::Tx& tx, std::string_view root, std::string_view prefix = "");

@@ -55,7 +55,7 @@ TEST_F(LocalStoreTest, BytesComeBackWithBothDigests) {
   EXPECT_EQ(info->size, 3);
   EXPECT_EQ(*blobs_->get(info->sha256), "abc");
   struct stat found;
-  ASSERT_EQ(::stat(blobs_->path_of(info->sha256).c_str(), &found), 0);
+  ASSERT_EQ(::stat(blobs_->local_file(info->sha256)->path.c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 0777, 0444u);
   EXPECT_EQ(*blobs_->get(blobs_->put("")->sha256), "");
 }
@@ -85,14 +85,16 @@ TEST_F(LocalStoreTest, OtherBytesThanAnnouncedLeaveNothing) {
 }
 
 TEST_F(LocalStoreTest, AnUnfinishedWriterLeavesNothing) {
-  { ASSERT_TRUE((*blobs_->begin())->write("abc")); }
+  {
+    ASSERT_TRUE((*blobs_->begin())->write("abc"));
+  }
   EXPECT_EQ(files_in(dir_ / "blobs"), 0u);
 }
 
 TEST_F(LocalStoreTest, ATornFileIsReplacedByAWholeOne) {
   const auto info = *blobs_->put("whole");
-  ASSERT_EQ(::chmod(blobs_->path_of(info.sha256).c_str(), 0644), 0);
-  fs::resize_file(blobs_->path_of(info.sha256), 2);
+  ASSERT_EQ(::chmod(blobs_->local_file(info.sha256)->path.c_str(), 0644), 0);
+  fs::resize_file(blobs_->local_file(info.sha256)->path, 2);
   ASSERT_TRUE(blobs_->put("whole"));
   EXPECT_EQ(*blobs_->get(info.sha256), "whole");
 }
@@ -106,7 +108,8 @@ TEST_F(LocalStoreTest, ManyFilesComeBackInOrder) {
   auto infos = blobs_->put_files(files);
   ASSERT_TRUE(infos) << infos.error().message;
   ASSERT_EQ(infos->size(), 300u);
-  for (int i = 0; i < 300; ++i) EXPECT_EQ(*blobs_->get((*infos)[static_cast<size_t>(i)].sha256), "content " + std::to_string(i % 290));
+  for (int i = 0; i < 300; ++i)
+    EXPECT_EQ(*blobs_->get((*infos)[static_cast<size_t>(i)].sha256), "content " + std::to_string(i % 290));
   EXPECT_EQ(files_in(dir_ / "blobs"), 290u);
 }
 
@@ -263,16 +266,19 @@ TEST_P(BlobRowsTest, GarbageGoesAfterTheGracePeriodOnly) {
     delete_artifacts(tx, "data/1", "dropped");
     return 0;
   }));
-  EXPECT_EQ(collect(2).marked, 1);                 // seen unused for the first time
+  EXPECT_EQ(collect(2).marked, 1);  // seen unused for the first time
   EXPECT_TRUE(blobs_->exists(dropped.sha256));
-  EXPECT_EQ(collect(2).forgotten, 0);              // not for long enough
+  EXPECT_EQ(collect(2).forgotten, 0);  // not for long enough
   const GcReport report = collect(4);
   EXPECT_EQ(report.forgotten, 1);
   EXPECT_EQ(report.removed, 1);
   EXPECT_EQ(report.bytes, 7);
   EXPECT_FALSE(blobs_->exists(dropped.sha256));
   EXPECT_TRUE(blobs_->exists(kept.sha256) && blobs_->exists(held.sha256));
-  ASSERT_TRUE(write([](Tx& tx) -> Result<int> { TRY(release_blobs(tx, "bundle", "b1")); return 0; }));
+  ASSERT_TRUE(write([](Tx& tx) -> Result<int> {
+    TRY(release_blobs(tx, "bundle", "b1"));
+    return 0;
+  }));
   collect(6);
   collect(8);
   EXPECT_FALSE(blobs_->exists(held.sha256));
@@ -316,8 +322,10 @@ TEST_P(BlobRowsTest, CollectionNeverTakesWhatAnUploadJustNamed) {
     while (!stop) collect(0, 2'000'000);
   });
   for (int round = 0; round < 6; ++round) {
-    for (int i = 0; i < 10; ++i) put_as("content " + std::to_string(i), "f" + std::to_string(i), "data/" + std::to_string(round));
-    ASSERT_TRUE(write([&](Tx& tx) -> Result<int64_t> { return delete_artifacts(tx, "data/" + std::to_string(round - 1), ""); }));
+    for (int i = 0; i < 10; ++i)
+      put_as("content " + std::to_string(i), "f" + std::to_string(i), "data/" + std::to_string(round));
+    ASSERT_TRUE(write(
+        [&](Tx& tx) -> Result<int64_t> { return delete_artifacts(tx, "data/" + std::to_string(round - 1), ""); }));
   }
   stop = true;
   collector.join();
@@ -336,17 +344,18 @@ TEST_P(BlobRowsTest, TheCheckNamesWhatIsWrong) {
   ASSERT_TRUE(blobs_->put("orphan"));
   EXPECT_TRUE(check().sound());
   ASSERT_TRUE(blobs_->remove(missing.sha256));
-  ::chmod(blobs_->path_of(rotten.sha256).c_str(), 0644);
-  std::ofstream(blobs_->path_of(rotten.sha256)) << "rotteN";
-  ::chmod(blobs_->path_of(torn.sha256).c_str(), 0644);
-  fs::resize_file(blobs_->path_of(torn.sha256), 1);
+  ::chmod(blobs_->local_file(rotten.sha256)->path.c_str(), 0644);
+  std::ofstream(blobs_->local_file(rotten.sha256)->path) << "rotteN";
+  ::chmod(blobs_->local_file(torn.sha256)->path.c_str(), 0644);
+  fs::resize_file(blobs_->local_file(torn.sha256)->path, 1);
   const FsckReport report = check();
   EXPECT_EQ(report.blobs, 3);
   EXPECT_EQ(report.orphans, 1);
   EXPECT_THAT(report.faults, ::testing::UnorderedElementsAre(
-      ::testing::AllOf(HasSubstr(missing.sha256.hex()), HasSubstr("data/1/missing"), HasSubstr("is missing")),
-      ::testing::AllOf(HasSubstr(rotten.sha256.hex()), HasSubstr("corrupt")),
-      ::testing::AllOf(HasSubstr(torn.sha256.hex()), HasSubstr("1 bytes instead of 4"))));
+                                 ::testing::AllOf(HasSubstr(missing.sha256.hex()), HasSubstr("data/1/missing"),
+                                                  HasSubstr("is missing")),
+                                 ::testing::AllOf(HasSubstr(rotten.sha256.hex()), HasSubstr("corrupt")),
+                                 ::testing::AllOf(HasSubstr(torn.sha256.hex()), HasSubstr("1 bytes instead of 4"))));
 }
 
 // --- backups --------------------------------------------------------------------------------------------------------
@@ -368,7 +377,8 @@ TEST(Tar, HeadersComeBackAndDamageIsSeen) {
 class BackupTest : public BlobRowsTest {
  protected:
   base::Path make(bool with_blobs = true) {
-    auto backup = Backup::begin(*store_, *blobs_, base::system_clock(), {.dir = dir_, .version = "1", .with_blobs = with_blobs});
+    auto backup =
+        Backup::begin(*store_, *blobs_, base::system_clock(), {.dir = dir_, .version = "1", .with_blobs = with_blobs});
     EXPECT_TRUE(backup) << backup.error().message;
     std::ofstream out(dir_ / "backup.tar", std::ios::binary);
     std::string buffer(777, '\0');  // no multiple of anything
@@ -394,7 +404,8 @@ INSTANTIATE_TEST_SUITE_P(Engines, BackupTest, ::testing::Values(store::Backend::
 
 TEST_P(BackupTest, ComesBackWholeAndSound) {
   std::vector<BlobInfo> infos;
-  for (int i = 0; i < 60; ++i) infos.push_back(put_as(std::string(static_cast<size_t>(i * 37), static_cast<char>(i)), "f" + std::to_string(i)));
+  for (int i = 0; i < 60; ++i)
+    infos.push_back(put_as(std::string(static_cast<size_t>(i * 37), static_cast<char>(i)), "f" + std::to_string(i)));
   const base::Path file = make();
   auto info = restore_backup(file, dir_ / "restored");
   ASSERT_TRUE(info) << info.error().message;
@@ -412,7 +423,9 @@ TEST_P(BackupTest, IsConsistentWhileWritersAndTheCollectorGoOn) {
   std::thread writer([&] {
     for (int i = 0; !stop; ++i) {
       put_as("content " + std::to_string(i), "f" + std::to_string(i % 20));
-      if (i % 7 == 0) (void)write([&](Tx& tx) -> Result<int64_t> { return delete_artifacts(tx, "data/1", "f" + std::to_string(i % 20)); });
+      if (i % 7 == 0)
+        (void)write(
+            [&](Tx& tx) -> Result<int64_t> { return delete_artifacts(tx, "data/1", "f" + std::to_string(i % 20)); });
     }
   });
   std::thread collector([&] {
@@ -457,7 +470,8 @@ TEST_P(BackupTest, DamageAnywhereIsSeenAndLeavesNothing) {
     std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
     return !restore_backup(file, dir_ / "restored") && !fs::exists(dir_ / "restored") && !verify_backup(file);
   };
-  for (const double where : {0.0, 0.01, 0.5, 0.9}) EXPECT_TRUE(refused(whole.substr(0, static_cast<size_t>(where * static_cast<double>(whole.size())))));
+  for (const double where : {0.0, 0.01, 0.5, 0.9})
+    EXPECT_TRUE(refused(whole.substr(0, static_cast<size_t>(where * static_cast<double>(whole.size())))));
   const size_t blob = whole.find("some content");
   const size_t database = whole.find("SQLite format");
   for (const size_t at : {blob + 3, database + 200, size_t{1}}) {

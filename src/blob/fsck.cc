@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 #include <set>
 
+#include "base/parallel.h"
 #include "blob/rows.h"
 
 namespace blob {
@@ -38,17 +40,32 @@ base::Result<std::vector<Row>> read_page(store::Tx& tx, const Row& after) {
   return page;
 }
 
-base::Result<BlobInfo> read_through(int fd, std::string& buffer) {
+base::Result<BlobStore::Source> open_whole(BlobStore& blobs, const base::Digest& sha256) {
+  TRY_SET(const int64_t size, blobs.size_of(sha256));
+  return blobs.open_range(sha256, 0, static_cast<uint64_t>(size));
+}
+
+base::Result<std::string_view> next_piece(const BlobStore::Source& source, std::string& buffer) {
+  if (source.reader) {
+    TRY_SET(buffer, source.reader->next());
+    return buffer;
+  }
+  while (true) {
+    const ssize_t n = ::read(source.fd.get(), buffer.data(), buffer.size());
+    if (n >= 0) return std::string_view(buffer.data(), static_cast<size_t>(n));
+    if (errno != EINTR) return base::errno_error("read", errno);
+  }
+}
+
+base::Result<BlobInfo> read_through(const BlobStore::Source& source, std::string& buffer) {
   base::Hasher sha256(base::HashAlgo::kSha256), md5(base::HashAlgo::kMd5);
   BlobInfo info;
   while (true) {
-    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return base::errno_error("read", errno);
-    if (n == 0) break;
-    sha256.update({buffer.data(), static_cast<size_t>(n)});
-    md5.update({buffer.data(), static_cast<size_t>(n)});
-    info.size += n;
+    TRY_SET(const std::string_view piece, next_piece(source, buffer));
+    if (piece.empty()) break;
+    sha256.update(piece);
+    md5.update(piece);
+    info.size += static_cast<int64_t>(piece.size());
   }
   info.sha256 = sha256.finish();
   info.md5 = md5.finish();
@@ -57,15 +74,16 @@ base::Result<BlobInfo> read_through(int fd, std::string& buffer) {
 
 base::Result<bool> still_known(store::Store& store, const base::Context& ctx, const Row& row) {
   return store.read_blocking(ctx, [&](store::Tx& tx) -> base::Result<bool> {
-    return tx.query_i64("SELECT 1 FROM blobs WHERE project = ? AND sha256 = ?", row.project, column(row.info.sha256)).has_value();
+    return tx.query_i64("SELECT 1 FROM blobs WHERE project = ? AND sha256 = ?", row.project, column(row.info.sha256))
+        .has_value();
   });
 }
 
 // "artifact data/7/train.csv", for the fault's sentence; "" when nothing refers to it.
 std::string referrer(store::Store& store, const base::Context& ctx, const Row& row) {
   auto found = store.read_blocking(ctx, [&](store::Tx& tx) -> base::Result<std::string> {
-    store::Rows artifacts = tx.query("SELECT root, path FROM artifacts WHERE project = ? AND sha256 = ? LIMIT 1", row.project,
-                                     column(row.info.sha256));
+    store::Rows artifacts = tx.query("SELECT root, path FROM artifacts WHERE project = ? AND sha256 = ? LIMIT 1",
+                                     row.project, column(row.info.sha256));
     if (artifacts.next()) return " (" + artifacts.str(0) + "/" + artifacts.str(1) + ")";
     store::Rows owners = tx.query("SELECT owner_kind, owner FROM blob_refs WHERE project = ? AND sha256 = ? LIMIT 1",
                                   row.project, column(row.info.sha256));
@@ -75,21 +93,27 @@ std::string referrer(store::Store& store, const base::Context& ctx, const Row& r
 }
 
 base::Result<void> check_blob(store::Store& store, BlobStore& blobs, const base::Context& ctx, const Row& row,
-                              std::string& buffer, FsckReport& report) {
+                              std::mutex& mutex, FsckReport& report) {
   const auto fault = [&](std::string_view what) {
+    const std::lock_guard lock(mutex);
     report.faults.push_back("blob " + row.info.sha256.hex() + referrer(store, ctx, row) + " " + std::string(what));
   };
-  auto fd = blobs.open_blob(row.info.sha256);
-  if (!fd && fd.error().code == base::Code::kNotFound) {
+  const auto source = open_whole(blobs, row.info.sha256);
+  if (!source && source.error().code == base::Code::kNotFound) {
     TRY_SET(const bool known, still_known(store, ctx, row));  // else collected meanwhile
     if (known) fault("is missing");
     return {};
   }
-  if (!fd) return fault("cannot be opened: " + fd.error().message), base::Result<void>();
-  auto found = read_through(fd->get(), buffer);
+  if (!source) return fault("cannot be opened: " + source.error().message), base::Result<void>();
+  const auto most = static_cast<size_t>(std::max<int64_t>(row.info.size, 0)) + 1;
+  std::string buffer(source->fd ? std::min(kReadBytes, most) : 0, '\0');
+  auto found = read_through(*source, buffer);
   if (!found) return fault("cannot be read: " + found.error().message), base::Result<void>();
-  ++report.blobs;
-  report.bytes += found->size;
+  {
+    const std::lock_guard lock(mutex);
+    ++report.blobs;
+    report.bytes += found->size;
+  }
   if (found->size != row.info.size) {
     fault("has " + std::to_string(found->size) + " bytes instead of " + std::to_string(row.info.size));
   } else if (found->sha256 != row.info.sha256) {
@@ -107,7 +131,8 @@ base::Result<void> check_references(store::Store& store, const base::Context& ct
     store::Rows rows = tx.query(
         "SELECT root, path FROM artifacts a WHERE a.sha256 IS NOT NULL AND NOT EXISTS"
         " (SELECT 1 FROM blobs b WHERE b.project = a.project AND b.sha256 = a.sha256) LIMIT 100");
-    while (rows.next()) out.push_back("artifact " + rows.str(0) + "/" + rows.str(1) + " names a blob that nobody knows");
+    while (rows.next())
+      out.push_back("artifact " + rows.str(0) + "/" + rows.str(1) + " names a blob that nobody knows");
     TRY(tx.status());
     return out;
   }));
@@ -123,14 +148,17 @@ base::Result<FsckReport> check_store(store::Store& store, BlobStore& blobs, cons
   TRY(check_references(store, ctx, report));
   if (!with_files) return report;
   std::set<base::Digest> seen;
-  std::string buffer(kReadBytes, '\0');
+  std::mutex mutex;
   for (Row last;;) {
     TRY_SET(const auto page, store.read_blocking(ctx, [&](store::Tx& tx) { return read_page(tx, last); }));
     if (page.empty()) break;
     last = page.back();
+    std::vector<Row> fresh;
     for (const Row& row : page) {
-      if (seen.insert(row.info.sha256).second) TRY(check_blob(store, blobs, ctx, row, buffer, report));
+      if (seen.insert(row.info.sha256).second) fresh.push_back(row);
     }
+    TRY(base::for_each_parallel(fresh.size(), blobs.parallel(),
+                                [&](size_t i) { return check_blob(store, blobs, ctx, fresh[i], mutex, report); }));
   }
   TRY(blobs.for_each([&](const BlobStore::Found& file) {
     if (seen.contains(file.sha256)) return;

@@ -25,7 +25,7 @@ constexpr std::string_view kPageSql =
     " OR EXISTS (SELECT 1 FROM blob_refs r WHERE r.project = b.project AND r.sha256 = b.sha256) THEN 1 ELSE 0 END"
     " FROM blobs b WHERE (project, sha256) > (?, ?) ORDER BY project, sha256 LIMIT ?";
 
-#define UNUSED_NOW                                                                                        \
+#define UNUSED_NOW                                                                                          \
   " AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.project = blobs.project AND a.sha256 = blobs.sha256)" \
   " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.project = blobs.project AND r.sha256 = blobs.sha256)"
 constexpr std::string_view kMarkSql =
@@ -65,7 +65,8 @@ base::Result<Changes> mark_and_forget(store::Tx& tx, const std::vector<Row>& pag
 
 // Those that no project's row names.
 base::Result<std::vector<BlobStore::Found>> unnamed(store::Tx& tx, const std::vector<BlobStore::Found>& files) {
-  // On PostgreSQL: wait for transactions that are about to name one of them, and keep new ones off until we are through.
+  // On PostgreSQL: wait for transactions that are about to name one of them, and keep new ones off until we are
+  // through.
   if (tx.backend() == store::Backend::kPostgres) tx.exec("LOCK TABLE blobs IN SHARE MODE");
   std::vector<BlobStore::Found> out;
   for (const BlobStore::Found& file : files) {
@@ -106,7 +107,8 @@ base::Result<void> remove_files(store::Store& store, BlobStore& blobs, const bas
 
 }  // namespace
 
-base::Result<GcReport> collect_garbage(store::Store& store, BlobStore& blobs, const base::Context& ctx, int64_t grace_us) {
+base::Result<GcReport> collect_garbage(store::Store& store, BlobStore& blobs, const base::Context& ctx,
+                                       int64_t grace_us) {
   GcReport report;
   const int64_t before_us = ctx.now_us - grace_us;
   for (Row last;;) {

@@ -1,9 +1,8 @@
-// Garbage collection of blobs. A blob is garbage when for the whole grace period no artifact and no holder referred to it
-// in any project, and no upload asked for it. The row goes in a transaction that checks this again; then the file is set
-// aside, and goes for good only if still no row names it. A referrer that uploads, or asks what is missing, within the
-// grace period before its commit can therefore rely on the blob.
-// A cancelled context ends it early with kCancelled; what it had set aside is back in its place.
-// Thread: any that may block.
+// Garbage collection of blobs. A blob is garbage when for the whole grace period no artifact and no holder referred to
+// it in any project, and no upload asked for it. The row goes in a transaction that checks this again; then the file is
+// set aside, and goes for good only if still no row names it. A referrer that uploads, or asks what is missing, within
+// the grace period before its commit can therefore rely on the blob. A cancelled context ends it early with kCancelled;
+// what it had set aside is back in its place. Thread: any that may block.
 #pragma once
 
 #include <cstdint>

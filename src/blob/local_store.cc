@@ -3,7 +3,6 @@
 //   blobs/tmp/                      being written; each holds a flock, so that leftovers of a crash are told from work
 //   blobs/aside/                    set aside by garbage collection, about to go
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,9 +12,9 @@
 #include <set>
 
 #include "base/assert.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "blob/blob.h"
+#include "blob/temp_file.h"
 
 namespace blob {
 namespace {
@@ -23,18 +22,25 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kCopyBytes = 256 << 10;
-constexpr size_t kBatchFiles = 256;   // temporary files open at once
-constexpr size_t kSyncFsFrom = 32;    // from so many on, one syncfs is cheaper than an fsync each
+constexpr size_t kBatchFiles = 256;                     // temporary files open at once
+constexpr int64_t kBeginBytes = int64_t{8} << 20;       // of an upload: the disk is told to begin with so many
+constexpr uint64_t kReadAheadFrom = uint64_t{1} << 20;  // bytes of an answer
+constexpr size_t kSyncFsFrom = 32;                      // from so many on, one syncfs is cheaper than an fsync each
 
 int64_t mtime_us(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000 + info.st_mtim.tv_nsec / 1000;
+}
+
+std::unexpected<base::Error> absent(const base::Digest& sha256) {
+  return base::not_found("blob " + sha256.hex() + " is not here");
 }
 
 class LocalStore;
 
 class LocalWriter final : public BlobWriter {
  public:
-  LocalWriter(LocalStore& store, base::Fd fd, base::Path path) : store_(store), fd_(std::move(fd)), path_(std::move(path)) {}
+  LocalWriter(LocalStore& store, base::Fd fd, base::Path path)
+      : store_(store), fd_(std::move(fd)), path_(std::move(path)) {}
   ~LocalWriter() override { drop(); }
 
   base::Result<void> write(std::string_view bytes) override {
@@ -42,7 +48,13 @@ class LocalWriter final : public BlobWriter {
     sha256_.update(bytes);
     md5_.update(bytes);
     size_ += static_cast<int64_t>(bytes.size());
-    return base::write_all(fd_.get(), bytes);
+    TRY(base::write_all(fd_.get(), bytes));
+    // The disk begins while the rest still comes: then little is left to wait for at the end. A hint, so no error.
+    if (size_ - begun_ >= kBeginBytes) {
+      ::sync_file_range(fd_.get(), begun_, size_ - begun_, SYNC_FILE_RANGE_WRITE);
+      begun_ = size_;
+    }
+    return {};
   }
   base::Result<BlobInfo> finish(const std::optional<base::Digest>& must_be) override;
 
@@ -70,6 +82,7 @@ class LocalWriter final : public BlobWriter {
   base::Hasher sha256_{base::HashAlgo::kSha256};
   base::Hasher md5_{base::HashAlgo::kMd5};
   int64_t size_ = 0;
+  int64_t begun_ = 0;  // up to here the disk was told to begin
   std::optional<BlobInfo> sealed_;
 };
 
@@ -81,15 +94,13 @@ class LocalStore final : public BlobStore {
   base::Result<void> prepare() {
     for (const base::Path& dir : {root_, tmp_, aside_}) TRY(base::make_dirs(dir));
     TRY(base::fsync_dir(root_.parent_path()));
-    TRY(remove_leftovers());
+    TRY(remove_leftovers(tmp_));
     return recover_aside();
   }
 
   base::Result<std::unique_ptr<BlobWriter>> begin() override {
-    base::Path path = tmp_ / base::random_hex(base::system_random(), 12);
-    TRY_SET(base::Fd fd, base::open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600));
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return base::errno_error(path.string(), errno);
-    return std::make_unique<LocalWriter>(*this, std::move(fd), std::move(path));
+    TRY_SET(TempFile file, make_temp_file(tmp_));
+    return std::make_unique<LocalWriter>(*this, std::move(file.fd), std::move(file.path));
   }
 
   base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> writers) override {
@@ -118,18 +129,38 @@ class LocalStore final : public BlobStore {
     return infos;
   }
 
-  base::Path path_of(const base::Digest& sha256) const override {
+  base::Path path_of(const base::Digest& sha256) const {
     const std::string hex = sha256.hex();
     return root_ / hex.substr(0, 2) / hex.substr(2);
   }
 
   base::Result<base::Fd> open_blob(const base::Digest& sha256) override {
     auto fd = base::open_file(path_of(sha256), O_RDONLY);
-    if (!fd && fd.error().code == base::Code::kNotFound) return base::not_found("blob " + sha256.hex() + " is not here");
+    if (!fd && fd.error().code == base::Code::kNotFound) return absent(sha256);
     return fd;
   }
 
-  bool exists(const base::Digest& sha256) const override { return ::access(path_of(sha256).c_str(), F_OK) == 0; }
+  base::Result<LocalFile> local_file(const base::Digest& sha256) override {
+    LocalFile file{path_of(sha256), nullptr};
+    if (::access(file.path.c_str(), F_OK) != 0) return absent(sha256);
+    return file;
+  }
+
+  base::Result<Source> open_range(const base::Digest& sha256, uint64_t first, uint64_t length) override {
+    TRY_SET(base::Fd fd, open_blob(sha256));
+    // It is read in order: the kernel may look further ahead. A hint, so no error.
+    if (length >= kReadAheadFrom)
+      ::posix_fadvise(fd.get(), static_cast<off_t>(first), static_cast<off_t>(length), POSIX_FADV_SEQUENTIAL);
+    return Source{std::move(fd), nullptr};
+  }
+
+  base::Result<int64_t> size_of(const base::Digest& sha256) const override {
+    const base::Path path = path_of(sha256);
+    struct stat info;
+    if (::stat(path.c_str(), &info) == 0) return info.st_size;
+    if (errno == ENOENT) return absent(sha256);
+    return base::errno_error(path.string(), errno);
+  }
 
   base::Result<void> remove(const base::Digest& sha256) override {
     const base::Path path = path_of(sha256);
@@ -151,9 +182,16 @@ class LocalStore final : public BlobStore {
     return {};
   }
 
-  bool touch(const base::Digest& sha256) override {
-    std::lock_guard lock(place_mutex_);
-    return ::utimensat(AT_FDCWD, path_of(sha256).c_str(), nullptr, 0) == 0;
+  base::Result<std::vector<std::optional<int64_t>>> touch(std::span<const base::Digest> digests) override {
+    std::vector<std::optional<int64_t>> sizes;
+    for (const base::Digest& digest : digests) {
+      const base::Path path = path_of(digest);
+      struct stat info;
+      std::lock_guard lock(place_mutex_);
+      const bool here = ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0 && ::stat(path.c_str(), &info) == 0;
+      sizes.push_back(here ? std::optional<int64_t>(info.st_size) : std::nullopt);
+    }
+    return sizes;
   }
 
   base::Result<bool> set_aside(const base::Digest& sha256, int64_t before_us) override {
@@ -215,17 +253,6 @@ class LocalStore final : public BlobStore {
   base::Result<void> sync_file_system() {
     TRY_SET(base::Fd fd, base::open_file(root_, O_RDONLY | O_DIRECTORY));
     if (::syncfs(fd.get()) != 0) return base::errno_error(root_.string(), errno);
-    return {};
-  }
-
-  // Temporary files whose writer is gone. (A living one, in whatever process, holds a flock.)
-  base::Result<void> remove_leftovers() {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(tmp_, error)) {
-      auto fd = base::open_file(entry.path(), O_RDONLY);
-      if (fd && ::flock(fd->get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
-    }
-    if (error) return base::errno_error(tmp_.string(), error.value());
     return {};
   }
 
@@ -305,8 +332,9 @@ base::Result<std::vector<BlobInfo>> BlobStore::put_files(std::span<const base::P
 }
 
 base::Result<std::string> BlobStore::get(const base::Digest& sha256, size_t max_bytes) {
-  auto bytes = base::read_file(path_of(sha256), max_bytes);
-  if (!bytes && bytes.error().code == base::Code::kNotFound) return base::not_found("blob " + sha256.hex() + " is not here");
+  TRY_SET(const LocalFile file, local_file(sha256));
+  auto bytes = base::read_file(file.path, max_bytes);
+  if (!bytes && bytes.error().code == base::Code::kNotFound) return absent(sha256);
   return bytes;
 }
 

@@ -40,6 +40,15 @@ CREATE TABLE artifacts (
 ) $without_rowid;
 CREATE INDEX artifacts_of_blob ON artifacts (project, sha256);
 )"},
+    // One row: where the blobs are at home, and the name by which this store owns that place (blob/home.h).
+    {2, R"(
+CREATE TABLE blob_home (
+  one $int PRIMARY KEY,
+  home $text NOT NULL,
+  store_id $text NOT NULL,
+  at_us $int NOT NULL
+);
+)"},
 };
 
 }  // namespace

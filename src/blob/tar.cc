@@ -16,11 +16,14 @@ struct Field {
 constexpr Field kName{0, 100}, kMode{100, 8}, kUid{108, 8}, kGid{116, 8}, kSize{124, 12}, kTime{136, 12}, kSum{148, 8},
     kType{156, 1}, kMagic{257, 8};
 
-void put(std::string& block, Field field, std::string_view text) { std::copy(text.begin(), text.end(), &block[field.at]); }
+void put(std::string& block, Field field, std::string_view text) {
+  std::copy(text.begin(), text.end(), &block[field.at]);
+}
 
 void put_octal(std::string& block, Field field, uint64_t value) {
   char digits[24];
-  std::snprintf(digits, sizeof digits, "%0*llo", static_cast<int>(field.size - 1), static_cast<unsigned long long>(value));
+  std::snprintf(digits, sizeof digits, "%0*llo", static_cast<int>(field.size - 1),
+                static_cast<unsigned long long>(value));
   put(block, field, digits);
 }
 

@@ -1,5 +1,5 @@
-// Headers of tar members (POSIX ustar; sizes past 8 GiB in the base-256 form that GNU tar and libarchive know), so that a
-// backup can be looked into with any tar. Pure. Thread: anywhere.
+// Headers of tar members (POSIX ustar; sizes past 8 GiB in the base-256 form that GNU tar and libarchive know), so that
+// a backup can be looked into with any tar. Pure. Thread: anywhere.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,11 @@ struct Member {
   int64_t size = 0;
 };
 
-std::string header(const Member& member);                                // one block
+std::string header(const Member& member);                                  // one block
 base::Result<std::optional<Member>> parse_header(std::string_view block);  // nullopt: the end (a block of zeros)
-inline int64_t padding(int64_t size) { return (kBlock - size % static_cast<int64_t>(kBlock)) % static_cast<int64_t>(kBlock); }
+inline int64_t padding(int64_t size) {
+  return (kBlock - size % static_cast<int64_t>(kBlock)) % static_cast<int64_t>(kBlock);
+}
 inline std::string end() { return std::string(2 * kBlock, '\0'); }
 
 }  // namespace blob::tar

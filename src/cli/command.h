@@ -5,6 +5,9 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "base/result.h"
 
 namespace CLI {
 class App;
@@ -25,22 +28,44 @@ class Failure : public std::runtime_error {
   int exit_code_;
 };
 
-struct Common {              // lives as long as the app
-  std::string server;        // --server
-  int exit_code = 0;         // of a command that ended without Failure
+// The value, or a Failure with the error's words.
+template <class T>
+T need(base::Result<T> result) {
+  if (!result) throw Failure(kRefused, result.error().message);
+  return std::move(*result);
+}
+inline void need(const base::Result<void>& result) {
+  if (!result) throw Failure(kRefused, result.error().message);
+}
+
+struct Common {         // lives as long as the app
+  std::string server;   // --server
+  std::string ca_cert;  // --ca-cert
+  std::string project;  // --project, else LATHE_PROJECT; "": the server's default
+  int exit_code = 0;    // of a command that ended without Failure
 };
 
 // Each domain's file adds its own; callbacks may keep a reference to `common`.
 void add_server_commands(CLI::App& app, Common& common);
+void add_status_command(CLI::App& app, Common& common);
 void add_apply_commands(CLI::App& app, Common& common);
 void add_loop_commands(CLI::App& app, Common& common);
 void add_step_evaluate_command(CLI::App& app, Common& common);
 void add_step_gate_commands(CLI::App& app, Common& common);
+void add_access_commands(CLI::App& app, Common& common);
 void add_store_commands(CLI::App& app, Common& common);
+void add_import_commands(CLI::App& app, Common& common);
+void add_export_commands(CLI::App& app, Common& common);
 void add_serve_commands(CLI::App& app, Common& common);
+void add_serve_models_command(CLI::App& app, Common& common);
+void add_traffic_commands(CLI::App& app, Common& common);
+void add_score_command(CLI::App& app, Common& common);
 void add_watch_commands(CLI::App& app, Common& common);
+void add_alert_commands(CLI::App& app, Common& common);
 void add_data_commands(CLI::App& app, Common& common);
 void add_flow_commands(CLI::App& app, Common& common);
+void add_lab_commands(CLI::App& app, Common& common);
 void add_step_prepare(CLI::App& app, Common& common);
+void add_help_commands(CLI::App& app);  // last: completion and the man page describe all the others
 
 }  // namespace cli

@@ -62,7 +62,8 @@ json::value resolve(Api& api, const std::string& reference) {
     if (response.status != 200) continue;
     if (auto version = base::parse_json(response.body)) return std::move(*version);
   }
-  throw Failure(kRefused, "no data set and no version is called '" + reference + "'; NAME, NAME@NUMBER, NAME@ID and ID are understood");
+  throw Failure(kRefused, "no data set and no version is called '" + reference +
+                              "'; NAME, NAME@NUMBER, NAME@ID and ID are understood");
 }
 
 void list(const Common& common, const std::string& name) {
@@ -71,8 +72,10 @@ void list(const Common& common, const std::string& name) {
   const auto& versions = answer.at(name.empty() ? "data" : "versions").as_array();
   if (versions.empty()) std::printf("no data has been prepared yet\n");
   for (const auto& version : versions) {
-    std::printf("%-24s %.12s  %s  %s\n", (text(version.at("name")) + "@" + std::to_string(version.at("number").as_int64())).c_str(),
-                text(version.at("id")).c_str(), time_text(version.at("created_us").as_int64()).c_str(), rows_text(version.at("rows")).c_str());
+    std::printf("%-24s %.12s  %s  %s\n",
+                (text(version.at("name")) + "@" + std::to_string(version.at("number").as_int64())).c_str(),
+                text(version.at("id")).c_str(), time_text(version.at("created_us").as_int64()).c_str(),
+                rows_text(version.at("rows")).c_str());
   }
 }
 
@@ -83,17 +86,18 @@ void show(const Common& common, const std::string& reference, bool as_json) {
     std::printf("%s\n", base::to_text(version).c_str());
     return;
   }
-  std::printf("%s@%lld\n  id        %s\n  created   %s\n  label     %s\n  rows      %s\n", text(version.at("name")).c_str(),
-              static_cast<long long>(version.at("number").as_int64()), text(version.at("id")).c_str(),
-              time_text(version.at("created_us").as_int64()).c_str(), text(version.at("label")).c_str(), rows_text(version.at("rows")).c_str());
+  std::printf("%s@%lld\n  id        %s\n  created   %s\n  label     %s\n  rows      %s\n",
+              text(version.at("name")).c_str(), static_cast<long long>(version.at("number").as_int64()),
+              text(version.at("id")).c_str(), time_text(version.at("created_us").as_int64()).c_str(),
+              text(version.at("label")).c_str(), rows_text(version.at("rows")).c_str());
   const auto& features = version.at("features").as_array();
   std::string shown;
   for (size_t i = 0; i < features.size() && i < kShownFeatures; ++i) shown += (i == 0 ? "" : ", ") + text(features[i]);
   if (features.size() > kShownFeatures) shown += ", …";
   std::printf("  features  %zu: %s\n  files\n", features.size(), shown.c_str());
   for (const auto& file : version.at("files").as_array()) {
-    std::printf("    %-20s %12lld  %.12s\n", text(file.at("path")).c_str(), static_cast<long long>(file.at("size").as_int64()),
-                text(file.at("digest")).c_str());
+    std::printf("    %-20s %12lld  %.12s\n", text(file.at("path")).c_str(),
+                static_cast<long long>(file.at("size").as_int64()), text(file.at("digest")).c_str());
   }
   std::printf("  source    %s\n", base::to_text(version.at("source")).c_str());
 }
@@ -102,7 +106,8 @@ void get(const Common& common, const std::string& reference, const std::string& 
   Api api(common);
   const auto version = resolve(api, reference);
   for (const auto& file : version.at("files").as_array()) {
-    download(api, text(version.at("name")), text(version.at("id")), text(file.at("path")), base::Path(to) / text(file.at("path")));
+    download(api, text(version.at("name")), text(version.at("id")), text(file.at("path")),
+             base::Path(to) / text(file.at("path")));
   }
   std::printf("%zu files in %s\n", version.at("files").as_array().size(), to.c_str());
 }
@@ -130,12 +135,20 @@ std::string diff_json(const data::DataDiff& diff) {
   std::string out;
   base::JsonWriter w(out);
   w.begin_object().key("rows").begin_object().field("before", diff.rows_before).field("after", diff.rows_after);
-  w.field("added", diff.added).field("removed", diff.removed).field("relabelled", diff.relabelled).field("moved", diff.moved).end_object();
+  w.field("added", diff.added)
+      .field("removed", diff.removed)
+      .field("relabelled", diff.relabelled)
+      .field("moved", diff.moved)
+      .end_object();
   w.key("columns").begin_array();
   for (const auto& column : diff.columns) {
     w.begin_object().field("name", column.name).field("change", column.change);
     w.field("missing_before", column.missing_before).field("missing_after", column.missing_after);
-    w.field("mean_before", column.mean_before).field("mean_after", column.mean_after).field("distance", column.distance).field("p", column.p).end_object();
+    w.field("mean_before", column.mean_before)
+        .field("mean_after", column.mean_after)
+        .field("distance", column.distance)
+        .field("p", column.p)
+        .end_object();
   }
   w.end_array().end_object();
   return out;
@@ -145,14 +158,16 @@ void diff(const Common& common, const std::string& before, const std::string& af
   Api api(common);
   const ScratchDir scratch("lathe-diff-");
   const auto old_version = resolve(api, before), new_version = resolve(api, after);
-  const auto compared = data::diff(fetch_side(api, old_version, scratch.path() / "before"), fetch_side(api, new_version, scratch.path() / "after"));
+  const auto compared = data::diff(fetch_side(api, old_version, scratch.path() / "before"),
+                                   fetch_side(api, new_version, scratch.path() / "after"));
   if (!compared) throw Failure(kRefused, compared.error().message);
   if (as_json) {
     std::printf("%s\n", diff_json(*compared).c_str());
     return;
   }
-  std::printf("rows     %lld → %lld: %lld added, %lld removed, %lld relabelled, %lld moved to another part\n", static_cast<long long>(compared->rows_before),
-              static_cast<long long>(compared->rows_after), static_cast<long long>(compared->added), static_cast<long long>(compared->removed),
+  std::printf("rows     %lld → %lld: %lld added, %lld removed, %lld relabelled, %lld moved to another part\n",
+              static_cast<long long>(compared->rows_before), static_cast<long long>(compared->rows_after),
+              static_cast<long long>(compared->added), static_cast<long long>(compared->removed),
               static_cast<long long>(compared->relabelled), static_cast<long long>(compared->moved));
   size_t quiet = 0;
   for (const auto& column : compared->columns) {
@@ -161,8 +176,9 @@ void diff(const Common& common, const std::string& before, const std::string& af
     } else if (column.distance < kNoticeable && column.missing_before == column.missing_after) {
       ++quiet;
     } else {
-      std::printf("%-20s distance %.4f (p %.3g), mean %.6g → %.6g, missing %lld → %lld\n", column.name.c_str(), column.distance, column.p,
-                  column.mean_before, column.mean_after, static_cast<long long>(column.missing_before), static_cast<long long>(column.missing_after));
+      std::printf("%-20s distance %.4f (p %.3g), mean %.6g → %.6g, missing %lld → %lld\n", column.name.c_str(),
+                  column.distance, column.p, column.mean_before, column.mean_after,
+                  static_cast<long long>(column.missing_before), static_cast<long long>(column.missing_after));
     }
   }
   if (quiet > 0) std::printf("%zu columns are distributed as before\n", quiet);
@@ -196,7 +212,8 @@ void add_data_commands(CLI::App& app, Common& common) {
   get_command->add_option("--out", args->out, "the folder")->capture_default_str();
   get_command->callback([args, &common] { get(common, args->first, args->out); });
 
-  auto* diff_command = data.add_subcommand("diff", "What changed from one version to another: rows, columns, distributions");
+  auto* diff_command =
+      data.add_subcommand("diff", "What changed from one version to another: rows, columns, distributions");
   diff_command->add_option("before", args->first, "NAME, NAME@NUMBER, NAME@ID or ID")->required();
   diff_command->add_option("after", args->second, "the same")->required();
   diff_command->add_flag("--json", args->json, "as JSON");

@@ -64,16 +64,18 @@ std::vector<UploadedFile> upload(Api& api, const base::Path& dir, const std::vec
   return files;
 }
 
-void download(Api& api, const std::string& name, const std::string& version, const std::string& path, const base::Path& to) {
+void download(Api& api, const std::string& name, const std::string& version, const std::string& path,
+              const base::Path& to) {
   if (auto made = base::make_dirs(to.parent_path()); !made) refuse(made.error());
   const auto fd = base::open_file(to, O_WRONLY | O_CREAT | O_TRUNC);
   if (!fd) refuse(fd.error());
   std::optional<base::Error> failed;
-  api.stream("/data/" + net::percent_encode(name) + "/versions/" + net::percent_encode(version) + "/files/" + path, [&](std::string_view bytes) {
-    auto written = base::write_all(fd->get(), bytes);
-    if (!written) failed = written.error();
-    return !failed;
-  });
+  api.stream("/data/" + net::percent_encode(name) + "/versions/" + net::percent_encode(version) + "/files/" + path,
+             [&](std::string_view bytes) {
+               auto written = base::write_all(fd->get(), bytes);
+               if (!written) failed = written.error();
+               return !failed;
+             });
   if (failed) refuse(*failed);
 }
 

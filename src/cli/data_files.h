@@ -30,6 +30,7 @@ struct UploadedFile {
 std::vector<UploadedFile> upload(Api& api, const base::Path& dir, const std::vector<std::string>& paths);
 
 // One file of a version ("digits", "latest"), to `to`.
-void download(Api& api, const std::string& name, const std::string& version, const std::string& path, const base::Path& to);
+void download(Api& api, const std::string& name, const std::string& version, const std::string& path,
+              const base::Path& to);
 
 }  // namespace cli

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -15,6 +16,8 @@
 #include "base/json.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/dvc_cache.h"
+#include "flow/dvc_lock.h"
 #include "net/http.h"
 
 namespace cli {
@@ -88,8 +91,7 @@ std::string watch_run(Api& api, const std::string& id) {
   }
 }
 
-// --- checkout
-// ---------------------------------------------------------------------------------------------------------
+// --- checkout --------------------------------------------------------------------------------------------------------
 
 // The project's folder: the nearest upward that has lathe.yaml or dvc.yaml.
 base::Path project_root() {
@@ -146,6 +148,20 @@ void bring(Api& api, const json::value& out, const base::Path& root) {
   must(base::fsync_dir(target.parent_path()), path);
 }
 
+// What DVC would have put into its cache. Outs lie in the project's folder by now.
+void fill_dvc_cache(const json::array& outs, const base::Path& root) {
+  auto cache = DvcCache::open(root);
+  if (!cache) throw Failure(kRefused, cache.error().message);
+  std::map<std::string, std::vector<flow::DvcFile>> folders;
+  for (const json::value& out : outs) {
+    if (!out.at("cached").as_bool()) continue;
+    const std::string path = text(out, "path"), declared = text(out, "out"), md5 = text(out, "md5");
+    must(cache->add_file(root / path, md5), path);
+    if (declared != path) folders[declared].push_back({path.substr(declared.size() + 1), md5});
+  }
+  for (auto& [path, files] : folders) must(cache->add_folder(flow::dvc_folder_object(std::move(files))), path);
+}
+
 void checkout(Api& api, const std::string& run) {
   const base::Path root = project_root();
   const json::value answer = api.get(run_path(run) + "/outs");
@@ -154,13 +170,13 @@ void checkout(Api& api, const std::string& run) {
   std::printf("%zu files of %s are in %s\n", outs.size(), run.c_str(), root.c_str());
   std::error_code error;
   if (!std::filesystem::exists(root / "dvc.yaml", error)) return;
+  if (std::filesystem::is_directory(root / ".dvc", error)) fill_dvc_cache(outs, root);
   const auto lock = api.call({}, run_path(run) + "/dvc.lock");
   must(base::write_file_durably(root / "dvc.lock", lock.body), "dvc.lock");
   std::printf("dvc.lock is written\n");
 }
 
-// --- the commands
-// -----------------------------------------------------------------------------------------------------
+// --- the commands ----------------------------------------------------------------------------------------------------
 
 struct RunOptions {
   std::string target;
@@ -289,7 +305,7 @@ void add_flow_commands(CLI::App& app, Common& common) {
   run_command->add_flag("--force", options->force, "Skip no stage, though nothing has changed");
   run_command->add_flag("--detach", options->detach, "Do not wait");
   run_command->add_flag("--checkout", options->checkout,
-                        "Bring the outs into the project's folder, and dvc.lock if it has a dvc.yaml");
+                        "Bring the outs into the project's folder; with a dvc.yaml, dvc.lock too (and DVC's cache)");
   run_command->callback([&common, options] { run(common, *options); });
 
   auto which = std::make_shared<std::string>();

@@ -1,13 +1,19 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include "base/json.h"
 #include "cli/api.h"
+#include "cli/capture_parquet.h"
 #include "cli/command.h"
 #include "cli/command_group.h"
 #include "net/http.h"
+#include "serve/capture_archive.h"
+#include "serve/replay.h"
 #include "serve/trial.h"
 
 namespace cli {
@@ -35,12 +41,37 @@ void requests(const Common& common, const std::string& endpoint, size_t limit, c
   std::fputs(api.call({}, path).body.c_str(), stdout);
 }
 
+// A child's answer: what it has on stdout, or the error there and a code that says which kind it is.
+void answer(const base::Result<std::string>& result) {
+  const std::string& text = result ? *result : result.error().message;
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+  if (result) return;
+  const bool unavailable = result.error().code == base::Code::kUnavailable;
+  ::_exit(unavailable ? serve::kArchiveUnavailable : serve::kArchiveRefused);
+}
+
+void add_capture_children(CLI::App& child) {
+  auto file = std::make_shared<std::string>();
+  auto* archive = child.add_subcommand("archive-capture", "A closed segment into Parquet");
+  archive->add_option("file", *file)->required();
+  archive->callback([file] {
+    if (::nice(10) == -1) errno = 0;  // whoever is asked for an answer comes first
+    const auto done = archive_capture(*file);
+    answer(done ? base::Result<std::string>(std::string()) : std::unexpected(done.error()));
+  });
+  auto* restore = child.add_subcommand("restore-capture", "An archived segment's bytes");
+  restore->add_option("file", *file)->required();
+  restore->callback([file] { answer(restore_capture(*file)); });
+}
+
 }  // namespace
 
 void add_serve_commands(CLI::App& app, Common& common) {
   app.add_subcommand("endpoints", "List the endpoints and what they serve")->callback([&common] { endpoints(common); });
 
-  auto* requests_command = app.add_subcommand("requests", "Print captured requests of an endpoint, one JSON object a line");
+  auto* requests_command =
+      app.add_subcommand("requests", "Print captured requests of an endpoint, one JSON object a line");
   auto endpoint = std::make_shared<std::string>();
   auto from = std::make_shared<std::string>();
   auto limit = std::make_shared<size_t>(20);
@@ -60,6 +91,11 @@ void add_serve_commands(CLI::App& app, Common& common) {
   try_model->add_option("transform", *transform);
   try_model->add_option("memory_bytes", *memory_bytes);
   try_model->callback([=] { serve::run_trial(*folder, *transform, *memory_bytes); });
+  add_capture_children(child);
+  auto* replay = child.add_subcommand("replay", "Answer captured requests with a model, into a file");
+  auto files = std::make_shared<std::vector<std::string>>();
+  replay->add_option("files", *files, "model's folder, transform or \"\", requests, answers")->required()->expected(4);
+  replay->callback([files] { serve::run_replay((*files)[0], (*files)[1], (*files)[2], (*files)[3]); });
 }
 
 }  // namespace cli

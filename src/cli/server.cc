@@ -5,18 +5,18 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <thread>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/limits.h"
-#include "cli/api.h"
 #include "cli/command.h"
 #include "data/duckdb.h"
 #include "flow/warden.h"
 #include "serve/model.h"
+#include "server/blob_place.h"
 #include "server/config.h"
 #include "server/run.h"
 #include "server/version.h"
@@ -30,9 +30,16 @@ constexpr int64_t kDownPatienceUs = base::limits::kDrainUs + 5'000'000;
 std::shared_ptr<server::Variables> add_setting_flags(CLI::App& command) {
   auto given = std::make_shared<server::Variables>();
   for (const auto& spec : server::setting_specs()) {
-    command.add_option_function<std::string>(
-        spec.flag(), [given, key = std::string(spec.key)](const std::string& value) { (*given)[key] = value; },
-        std::string(spec.help) + " [" + (spec.fallback.empty() ? "none" : std::string(spec.fallback)) + "]; " + spec.variable());
+    auto* option = command.add_option_function<std::vector<std::string>>(
+        spec.flag(),
+        [given, key = std::string(spec.key)](const std::vector<std::string>& values) {
+          std::string& all = (*given)[key];
+          for (const std::string& value : values) all += (&value == values.data() ? "" : ",") + value;
+        },
+        std::string(spec.help) + " [" + (spec.fallback.empty() ? "none" : std::string(spec.fallback)) + "]; " +
+            spec.variable());
+    option->type_size(1)->expected(1);
+    if (spec.repeats) option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
   return given;
 }
@@ -47,8 +54,8 @@ void print_config(const server::Config& config) {
   size_t width = 0;
   for (const auto& s : config.settings) width = std::max(width, s.key.size() + s.value.size());
   for (const auto& s : config.settings) {
-    std::printf("%s: %s%*s  # %s\n", s.key.c_str(), s.value.c_str(), static_cast<int>(width - s.key.size() - s.value.size()), "",
-                s.source.c_str());
+    std::printf("%s: %s%*s  # %s\n", s.key.c_str(), s.value.c_str(),
+                static_cast<int>(width - s.key.size() - s.value.size()), "", s.source.c_str());
   }
 }
 
@@ -67,15 +74,18 @@ void down(const base::Path& dir) {
   if (pid == 0) {
     std::printf("no server runs on %s\n", dir.c_str());
   } else {
-    if (kill(pid, SIGTERM) != 0 && errno != ESRCH) throw Failure(kRefused, "process " + std::to_string(pid) + " cannot be told to stop: " + std::strerror(errno));
+    if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
+      throw Failure(kRefused, "process " + std::to_string(pid) + " cannot be told to stop: " + std::strerror(errno));
     const int64_t until_us = base::system_clock().mono_us() + kDownPatienceUs;
     while (holder_of(dir) == pid) {
-      if (base::system_clock().mono_us() > until_us) throw Failure(kRefused, "process " + std::to_string(pid) + " did not stop in time");
+      if (base::system_clock().mono_us() > until_us)
+        throw Failure(kRefused, "process " + std::to_string(pid) + " did not stop in time");
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     std::printf("stopped process %d\n", pid);
   }
-  if (const auto ended = flow::stop_warden(dir, kDownPatienceUs); !ended) throw Failure(kRefused, ended.error().message);
+  if (const auto ended = flow::stop_warden(dir, kDownPatienceUs); !ended)
+    throw Failure(kRefused, ended.error().message);
 }
 
 // One line per optional part: where it was found, or why not and what its absence switches off.
@@ -92,7 +102,8 @@ base::Result<std::string> cgroup_delegated() {
   const size_t at = own.find("0::");
   if (at == std::string::npos) return base::not_found("cgroup v2 is not mounted");
   const base::Path group = "/sys/fs/cgroup" + own.substr(at + 3, own.find('\n', at) - at - 3);
-  if (access((group / "cgroup.subtree_control").c_str(), W_OK) != 0) return base::not_found(group.string() + " is not ours to write");
+  if (access((group / "cgroup.subtree_control").c_str(), W_OK) != 0)
+    return base::not_found(group.string() + " is not ours to write");
   return group.string();
 }
 
@@ -107,17 +118,10 @@ void doctor(const server::Config& config, Common& common) {
   report("state folder", dir, "everything");
   report("ONNX Runtime", serve::onnxruntime_library(), "loading, evaluating and serving ONNX models");
   report("DuckDB", data::duckdb_library(), "preparing data");
+  const auto blobs = server::reach_blobs(config);
+  if (!blobs || !blobs->empty()) report("blob store", blobs, "every file: logging, reading, serving");
   report("cgroup v2", cgroup_delegated(), "exact memory limits of stages (their memory is sampled instead)");
-  if (!dir) common.exit_code = kRefused;
-}
-
-void status(const Common& common) {
-  Api api(common);
-  const auto answer = api.get("/status");
-  std::printf("%s\n", api.server().c_str());
-  for (const auto& [key, value] : answer.as_object()) {
-    std::printf("  %s: %s\n", std::string(key).c_str(), value.is_string() ? value.as_string().c_str() : base::to_text(value).c_str());
-  }
+  if (!dir || !blobs) common.exit_code = kRefused;
 }
 
 }  // namespace
@@ -141,8 +145,9 @@ void add_server_commands(CLI::App& app, Common& common) {
   auto* doctor_command = app.add_subcommand("doctor", "Report optional libraries and what their absence switches off");
   doctor_command->callback([flags = add_setting_flags(*doctor_command), &common] { doctor(load(*flags), common); });
 
-  app.add_subcommand("status", "Ask the server how it is")->callback([&common] { status(common); });
-  app.add_subcommand("version", "Print the version")->callback([] { std::printf("lathe %s\n", std::string(server::kVersion).c_str()); });
+  app.add_subcommand("version", "Print the version")->callback([] {
+    std::printf("lathe %s\n", std::string(server::kVersion).c_str());
+  });
 }
 
 }  // namespace cli

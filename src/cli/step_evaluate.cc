@@ -21,20 +21,6 @@ namespace {
 using base::json::object;
 using base::json::value;
 
-template <class T>
-T need(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  return std::move(*result);
-}
-void need(const base::Result<void>& result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-}
-
-std::string text_of(const object& from, std::string_view key) {
-  const auto* found = from.if_contains(key);
-  return found != nullptr && found->is_string() ? std::string(found->as_string()) : std::string();
-}
-
 class Evaluator {
  public:
   explicit Evaluator(const Common& common) : api_(common) {}
@@ -68,12 +54,14 @@ class Evaluator {
     for (const auto& entry : work.at("files").as_array()) {
       const object& file = entry.as_object();
       const std::string path = text_of(file, "path");
-      if (!base::is_safe_relative_path(path)) throw Failure(kRefused, "the model names a file outside its folder: " + path);
+      if (!base::is_safe_relative_path(path))
+        throw Failure(kRefused, "the model names a file outside its folder: " + path);
       need(base::make_dirs((folder / path).parent_path()));
       need(base::write_file_durably(folder / path, blob(text_of(file, "digest"))));
     }
     stats::Transform transform;
-    if (const std::string digest = text_of(work, "transform"); !digest.empty()) transform = need(stats::Transform::parse(blob(digest)));
+    if (const std::string digest = text_of(work, "transform"); !digest.empty())
+      transform = need(stats::Transform::parse(blob(digest)));
     auto loaded = serve::Predictor::load(folder, std::move(transform));
     if (!loaded) throw Failure(kRefused, "model " + model + ": " + loaded.error().message);
     slot = std::move(*loaded);
@@ -88,7 +76,8 @@ class Evaluator {
     stats::Table features;  // without the label, which no model may see
     for (const auto& name : plan.at("data").at("features").as_array()) {
       const auto* column = all.find(std::string_view(name.as_string()));
-      if (column == nullptr) throw Failure(kRefused, "the data version lacks its feature '" + std::string(name.as_string()) + "'");
+      if (column == nullptr)
+        throw Failure(kRefused, "the data version lacks its feature '" + std::string(name.as_string()) + "'");
       features.columns.push_back(*column);
     }
     return rows_.emplace(digest, std::move(features)).first->second;
@@ -97,7 +86,9 @@ class Evaluator {
   void evaluate(const object& plan, const object& work) {
     const serve::Predictor& predictor = predictor_of(work);
     const auto prediction = predictor.predict(rows_of(plan, work));
-    if (!prediction) throw Failure(kRefused, "model " + text_of(work, "model") + " on " + text_of(work, "part") + ": " + prediction.error().message);
+    if (!prediction)
+      throw Failure(kRefused, "model " + text_of(work, "model") + " on " + text_of(work, "part") + ": " +
+                                  prediction.error().message);
     std::string body;
     base::JsonWriter w(body);
     w.begin_object();
@@ -113,11 +104,16 @@ class Evaluator {
       w.end_array();
     }
     w.end_object();
-    net::ClientRequest request{.method = "POST", .headers = {{"Content-Type", "application/json"}}, .body = std::move(body), .timeout_us = 300'000'000};
+    net::ClientRequest request{.method = "POST",
+                               .headers = {{"Content-Type", "application/json"}},
+                               .body = std::move(body),
+                               .timeout_us = 300'000'000};
     const auto answer = need(base::parse_json(api_.call(std::move(request), "/evaluations").body));
     const object& e = answer.as_object();
-    std::printf("%-10s %-6s %s  %s %.4f (%.4f to %.4f) on %lld rows\n", text_of(e, "side").c_str(), text_of(e, "part").c_str(), text_of(e, "model").c_str(), text_of(e, "metric").c_str(),
-                e.at("value").to_number<double>(), e.at("low").to_number<double>(), e.at("high").to_number<double>(), static_cast<long long>(e.at("rows").to_number<int64_t>()));
+    std::printf("%-10s %-6s %s  %s %.4f (%.4f to %.4f) on %lld rows\n", text_of(e, "side").c_str(),
+                text_of(e, "part").c_str(), text_of(e, "model").c_str(), text_of(e, "metric").c_str(),
+                e.at("value").to_number<double>(), e.at("low").to_number<double>(), e.at("high").to_number<double>(),
+                static_cast<long long>(e.at("rows").to_number<int64_t>()));
     std::fflush(stdout);
   }
 
@@ -131,7 +127,9 @@ class Evaluator {
 
 void add_step_evaluate_command(CLI::App& app, Common& common) {
   CLI::App& step = command_group(app, "step", "Lathe's own stages; pipelines run them, and people may");
-  step.add_subcommand("evaluate", "Predict what the run's evaluation plan asks for")->callback([&common] { Evaluator(common).run(); });
+  step.add_subcommand("evaluate", "Predict what the run's evaluation plan asks for")->callback([&common] {
+    Evaluator(common).run();
+  });
 }
 
 }  // namespace cli

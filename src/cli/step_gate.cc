@@ -1,5 +1,5 @@
-// lathe step gate, lathe step promote: a run asks for its verdict and, if it passed, for the promotion. A verdict that does
-// not pass is a recorded outcome, not a failure of the run.
+// lathe step gate, lathe step promote: a run asks for its verdict and, if it passed, for the promotion. A verdict that
+// does not pass is a recorded outcome, not a failure of the run.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -14,17 +14,8 @@ namespace {
 using base::json::object;
 using base::json::value;
 
-constexpr int64_t kPatienceUs = 300'000'000;  // a large model is loaded and tried
-
-value post_slowly(Api& api, std::string_view path) {
-  net::ClientRequest request{.method = "POST", .headers = {{"Content-Type", "application/json"}}, .body = "{}", .timeout_us = kPatienceUs};
-  auto answer = base::parse_json(api.call(std::move(request), path).body);
-  if (!answer) throw Failure(kRefused, answer.error().message);
-  return std::move(*answer);
-}
-
 object verdict_of_run(Api& api) {
-  const value answer = post_slowly(api, "/verdicts");
+  const value answer = api.send_slowly("POST", "/verdicts", "{}");
   return answer.as_object();
 }
 
@@ -37,7 +28,8 @@ void gate(const Common& common) {
 void promote(const Common& common) {
   Api api(common);
   const char* run = std::getenv("LATHE_PIPELINE_RUN");
-  if (run == nullptr) throw Failure(kUsage, "'lathe step promote' is run by a pipeline; use 'lathe promote --to ENVIRONMENT' by hand");
+  if (run == nullptr)
+    throw Failure(kUsage, "'lathe step promote' is run by a pipeline; use 'lathe promote --to ENVIRONMENT' by hand");
   const value found = api.get("/verdicts?run=" + std::string(run));
   const auto& verdicts = found.at("verdicts").as_array();
   if (verdicts.empty()) throw Failure(kRefused, "the run has no verdict yet");
@@ -46,10 +38,12 @@ void promote(const Common& common) {
     std::printf("%s\n", verdict.at("reason").as_string().c_str());
     return;
   }
-  const value promotion = post_slowly(api, "/promotions");
+  const value promotion = api.send_slowly("POST", "/promotions", "{}");
   const object& p = promotion.as_object();
-  std::printf("%s/%lld serves at '%s' as revision %lld\n", p.at("model").as_string().c_str(), static_cast<long long>(p.at("version").to_number<int64_t>()),
-              p.at("endpoint").as_string().c_str(), static_cast<long long>(p.at("revision").to_number<int64_t>()));
+  const char* what = p.at("kind").as_string() == "canary" ? "begins as a canary" : "serves";
+  std::printf("%s/%lld %s at '%s' as revision %lld\n", p.at("model").as_string().c_str(),
+              static_cast<long long>(p.at("version").to_number<int64_t>()), what, p.at("endpoint").as_string().c_str(),
+              static_cast<long long>(p.at("revision").to_number<int64_t>()));
 }
 
 }  // namespace
@@ -57,7 +51,9 @@ void promote(const Common& common) {
 void add_step_gate_commands(CLI::App& app, Common& common) {
   CLI::App& step = command_group(app, "step", "Lathe's own stages; pipelines run them, and people may");
   step.add_subcommand("gate", "Ask for the verdict on the run's evaluations")->callback([&common] { gate(common); });
-  step.add_subcommand("promote", "Promote the run's challenger if its verdict passed")->callback([&common] { promote(common); });
+  step.add_subcommand("promote", "Promote the run's challenger if its verdict passed")->callback([&common] {
+    promote(common);
+  });
 }
 
 }  // namespace cli

@@ -1,7 +1,9 @@
 // lathe monitor, lathe alerts, lathe feedback: what is watched, what was raised, and labels from a file.
-#include <CLI/CLI.hpp>
+#include "watch/watch.h"
+
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
 #include <iostream>
@@ -14,7 +16,6 @@
 #include "cli/command.h"
 #include "net/http.h"
 #include "stats/table.h"
-#include "watch/watch.h"
 
 namespace cli {
 namespace {
@@ -47,7 +48,10 @@ void print_window(const json::object& w) {
   if (w.at("bad_quality").as_bool()) state += ", bad data";
   std::string labels = "no labels";
   if (const int64_t labelled = w.at("labelled").as_int64(); labelled > 0) {
-    labels = fmt::format("{} labelled, {:.1f} % right", labelled, 100 * w.at("accuracy").to_number<double>());
+    labels =
+        w.at("regression").as_bool()
+            ? fmt::format("{} labelled, mean error {:.4g}", labelled, w.at("mean_absolute_error").to_number<double>())
+            : fmt::format("{} labelled, {:.1f} % right", labelled, 100 * w.at("accuracy").to_number<double>());
   }
   std::printf("  %4lld  %s  revision %lld  %6lld rows  %-22s %s\n", static_cast<long long>(w.at("number").as_int64()),
               time_text(w.at("last_us")).c_str(), static_cast<long long>(w.at("revision").as_int64()),
@@ -59,7 +63,8 @@ void list_monitors(Api& api) {
   const auto& monitors = answer.at("monitors").as_array();
   if (monitors.empty()) std::printf("nothing is monitored; lathe.yaml declares it under monitor:\n");
   for (const auto& monitor : monitors) {
-    std::printf("%-24s windows of %s\n", text(monitor.at("endpoint")).c_str(), window_size(monitor.as_object()).c_str());
+    std::printf("%-24s windows of %s\n", text(monitor.at("endpoint")).c_str(),
+                window_size(monitor.as_object()).c_str());
   }
 }
 
@@ -73,14 +78,16 @@ void show_monitor(Api& api, const std::string& endpoint, int limit) {
   std::printf("drifted: Holm p <= %s and PSI >= %s, or %s of the features; alert after %s windows\n",
               text(rule.at("ks_alpha")).c_str(), text(rule.at("psi_threshold")).c_str(),
               text(rule.at("drifted_share")).c_str(), text(rule.at("consecutive")).c_str());
-  std::printf("labels: %s; open alerts: %zu\n", text(monitor.at("labels")).c_str(), monitor.at("open_alerts").as_array().size());
+  std::printf("labels: %s; open alerts: %zu\n", text(monitor.at("labels")).c_str(),
+              monitor.at("open_alerts").as_array().size());
   const auto windows = api.get(path + "/windows?limit=" + std::to_string(limit));
   for (const auto& window : windows.at("windows").as_array()) print_window(window.as_object());
 }
 
 void print_alert(const json::object& alert) {
-  std::printf("%s  %-9s %-20s revision %s  raised %s  %s\n", text(alert.at("id")).c_str(), text(alert.at("kind")).c_str(),
-              text(alert.at("endpoint")).c_str(), text(alert.at("revision")).c_str(), time_text(alert.at("raised_us")).c_str(),
+  std::printf("%s  %-9s %-20s revision %s  raised %s  %s\n", text(alert.at("id")).c_str(),
+              text(alert.at("kind")).c_str(), text(alert.at("endpoint")).c_str(), text(alert.at("revision")).c_str(),
+              time_text(alert.at("raised_us")).c_str(),
               alert.at("ended_us").is_null() ? "open" : ("ended " + time_text(alert.at("ended_us"))).c_str());
 }
 
@@ -89,9 +96,15 @@ void show_alert(Api& api, const std::string& id) {
   print_alert(alert.as_object());
   for (const auto& window : alert.at("numbers").at("windows").as_array()) {
     const auto& w = window.as_object();
+    if (w.contains("mean_absolute_error")) {
+      std::printf("  window %s: %s labelled, mean error %.4g, root mean square %.4g\n", text(w.at("number")).c_str(),
+                  text(w.at("labelled")).c_str(), w.at("mean_absolute_error").to_number<double>(),
+                  w.at("root_mean_squared_error").to_number<double>());
+      continue;
+    }
     if (w.contains("accuracy")) {
-      std::printf("  window %s: %s labelled, accuracy %.4f\n", text(w.at("number")).c_str(), text(w.at("labelled")).c_str(),
-                  w.at("accuracy").to_number<double>());
+      std::printf("  window %s: %s labelled, accuracy %.4f\n", text(w.at("number")).c_str(),
+                  text(w.at("labelled")).c_str(), w.at("accuracy").to_number<double>());
       continue;
     }
     std::printf("  window %s: %s rows, %s features over a threshold, share %.3f\n", text(w.at("number")).c_str(),
@@ -101,15 +114,18 @@ void show_alert(Api& api, const std::string& id) {
       if (++shown > kShownFeatures) break;
       const auto& f = feature.as_object();
       if (!f.contains("p_holm")) continue;
-      std::printf("    %-20s PSI %.3f  %s p %.3g (Holm %.3g)\n", text(f.at("name")).c_str(), f.at("psi").to_number<double>(),
-                  text(f.at("test")).c_str(), f.at("p").to_number<double>(), f.at("p_holm").to_number<double>());
+      std::printf("    %-20s PSI %.3f  %s p %.3g (Holm %.3g)\n", text(f.at("name")).c_str(),
+                  f.at("psi").to_number<double>(), text(f.at("test")).c_str(), f.at("p").to_number<double>(),
+                  f.at("p_holm").to_number<double>());
     }
   }
-  std::printf("  computed anew from the stored numbers: %s\n", alert.at("replay").at("equal").as_bool() ? "equal" : "DIFFERENT");
+  std::printf("  computed anew from the stored numbers: %s\n",
+              alert.at("replay").at("equal").as_bool() ? "equal" : "DIFFERENT");
 }
 
 void list_alerts(Api& api, const std::string& endpoint, bool open) {
-  const auto answer = api.get(fmt::format("/alerts?endpoint={}{}", net::percent_encode(endpoint), open ? "&open=true" : ""));
+  const auto answer =
+      api.get(fmt::format("/alerts?endpoint={}{}", net::percent_encode(endpoint), open ? "&open=true" : ""));
   const auto& alerts = answer.at("alerts").as_array();
   if (alerts.empty()) std::printf("no alerts\n");
   for (const auto& alert : alerts) print_alert(alert.as_object());
@@ -127,7 +143,9 @@ std::vector<std::string> lines_of_csv(const std::string& bytes) {
   const auto table = stats::parse_csv(bytes);
   if (!table) throw Failure(kRefused, table.error().message);
   for (const char* needed : {"id", "label"}) {
-    if (table->find(needed) == nullptr) throw Failure(kRefused, fmt::format("the file has no column '{}'; needed: id, label; allowed: row, at_us", needed));
+    if (table->find(needed) == nullptr)
+      throw Failure(kRefused,
+                    fmt::format("the file has no column '{}'; needed: id, label; allowed: row, at_us", needed));
   }
   std::vector<std::string> lines;
   for (size_t i = 0; i < table->rows(); ++i) {
@@ -178,7 +196,8 @@ void send_feedback(Api& api, const std::string& file) {
   for (size_t from = 0; from < lines.size(); from += watch::kMaxFeedbackBatch / 10) {
     net::ClientRequest request{.method = "POST"};
     request.headers.emplace_back("content-type", "application/x-ndjson");
-    for (size_t i = from; i < std::min(lines.size(), from + watch::kMaxFeedbackBatch / 10); ++i) request.body += lines[i] + "\n";
+    for (size_t i = from; i < std::min(lines.size(), from + watch::kMaxFeedbackBatch / 10); ++i)
+      request.body += lines[i] + "\n";
     const auto answer = base::parse_json(api.call(std::move(request), "/feedback").body);
     if (!answer) throw Failure(kRefused, answer.error().message);
     received += answer->at("received").as_int64();
@@ -188,7 +207,8 @@ void send_feedback(Api& api, const std::string& file) {
     if (example.empty() && !ids.empty()) example = text(ids[0]);
   }
   std::printf("%lld labels sent, %lld new\n", static_cast<long long>(received), static_cast<long long>(fresh));
-  if (unknown > 0) std::printf("%zu predictions are not known here, such as %s; their labels are kept\n", unknown, example.c_str());
+  if (unknown > 0)
+    std::printf("%zu predictions are not known here, such as %s; their labels are kept\n", unknown, example.c_str());
 }
 
 }  // namespace
@@ -226,7 +246,10 @@ void add_watch_commands(CLI::App& app, Common& common) {
 
   auto* feedback = app.add_subcommand("feedback", "Send labels of predictions");
   auto file = std::make_shared<std::string>();
-  feedback->add_option("file", *file, "CSV with columns id, label (row, at_us), a JSON list, or one JSON object a line; - for stdin")->required();
+  feedback
+      ->add_option("file", *file,
+                   "CSV with columns id, label (row, at_us), a JSON list, or one JSON object a line; - for stdin")
+      ->required();
   feedback->callback([&common, file] {
     Api api(common);
     send_feedback(api, *file);

@@ -16,11 +16,11 @@ struct AuditLine {
   int64_t id = 0;
   int64_t at_us = 0;
   std::string actor;
-  std::string action;        // "model_version.promoted", "alias.set", "bundle.applied", "stage.started", …
+  std::string action;  // "model_version.promoted", "alias.set", "bundle.applied", "stage.started", …
   std::string subject_kind;
   std::string subject;
   std::string request_id;
-  std::string body;          // JSON object
+  std::string body;  // JSON object
 };
 
 void audit(store::Tx& tx, std::string_view action, std::string_view subject_kind, std::string_view subject,

@@ -34,7 +34,8 @@ TEST_P(CoreTest, ProjectsAreMadeOnceAndNamesAreChecked) {
   ASSERT_TRUE(first && again);
   EXPECT_EQ(first->id, again->id);
   EXPECT_NE(first->id, base::kDefaultProject);
-  for (const std::string& bad : std::vector<std::string>{std::string(64, 'a'), "", "-x", "Digits", "a b", "a/b", "d\xC3\xA9j\xC3\xA0"}) {
+  for (const std::string& bad :
+       std::vector<std::string>{std::string(64, 'a'), "", "-x", "Digits", "a b", "a/b", "d\xC3\xA9j\xC3\xA0"}) {
     auto refused = write([&](Tx& tx) { return ensure_project(tx, bad); });
     ASSERT_FALSE(refused) << bad;
     EXPECT_EQ(refused.error().code, Code::kInvalid);
@@ -82,7 +83,8 @@ TEST_P(CoreTest, OnlyTheHashOfATokenIsStored) {
 TEST_P(CoreTest, ATokenExpires) {
   auto context = ctx();
   auto secret = store_->write_blocking(context, [&](Tx& tx) {
-    return mint_token(tx, {.principal = "service:x", .kind = base::ActorKind::kService, .expires_us = context.now_us + 1000});
+    return mint_token(
+        tx, {.principal = "service:x", .kind = base::ActorKind::kService, .expires_us = context.now_us + 1000});
   });
   const auto live_at = [&](int64_t now_us) {
     auto later = context;
@@ -102,12 +104,12 @@ TEST_P(CoreTest, APrincipalDoesNotChangeItsKind) {
 
 TEST_P(CoreTest, AttemptsMayNotStartOrAdministerThings) {
   using base::ActorKind, base::Permission;
-  EXPECT_TRUE(may(ActorKind::kLocal, Permission::kAdmin));
-  EXPECT_TRUE(may(ActorKind::kAttempt, Permission::kWrite));
-  EXPECT_TRUE(may(ActorKind::kAttempt, Permission::kInfer));
-  EXPECT_FALSE(may(ActorKind::kAttempt, Permission::kRunCode));
-  EXPECT_FALSE(may(ActorKind::kAttempt, Permission::kAdmin));
-  EXPECT_FALSE(may(ActorKind::kService, Permission::kWrite));
+  EXPECT_TRUE(permissions_of(ActorKind::kLocal).has(Permission::kAdmin));
+  EXPECT_TRUE(permissions_of(ActorKind::kAttempt).has(Permission::kWrite));
+  EXPECT_TRUE(permissions_of(ActorKind::kAttempt).has(Permission::kInfer));
+  EXPECT_FALSE(permissions_of(ActorKind::kAttempt).has(Permission::kRunCode));
+  EXPECT_FALSE(permissions_of(ActorKind::kAttempt).has(Permission::kAdmin));
+  EXPECT_FALSE(permissions_of(ActorKind::kService).has(Permission::kWrite));
 }
 
 TEST_P(CoreTest, AuditLinesComeNewestFirstInPages) {
@@ -124,12 +126,14 @@ TEST_P(CoreTest, AuditLinesComeNewestFirstInPages) {
   EXPECT_EQ((*rest)[1].subject, "m0");
   auto elsewhere = ctx();
   elsewhere.project = 77;
-  auto none = store_->read_blocking(elsewhere, [](Tx& tx) -> Result<std::vector<AuditLine>> { return audit_lines(tx, 0, 3); });
+  auto none =
+      store_->read_blocking(elsewhere, [](Tx& tx) -> Result<std::vector<AuditLine>> { return audit_lines(tx, 0, 3); });
   EXPECT_TRUE(none->empty());
 }
 
 TEST_P(CoreTest, LineageIsTracedBothWaysThroughDiamondsAndCycles) {
-  const Node file{"file", "f"}, data{"data_version", "d"}, a{"attempt", "a"}, b{"attempt", "b"}, model{"logged_model", "m"};
+  const Node file{"file", "f"}, data{"data_version", "d"}, a{"attempt", "a"}, b{"attempt", "b"},
+      model{"logged_model", "m"};
   ASSERT_TRUE(write([&](Tx& tx) -> Result<int> {
     for (int twice = 0; twice < 2; ++twice) add_edge(tx, file, data, "input");
     add_edge(tx, data, a, "input");

@@ -13,23 +13,34 @@
 namespace core {
 namespace {
 
-constexpr int64_t kPollUs = 1'000'000;         // correctness never depends on the wake-up
+constexpr int64_t kPollUs = 1'000'000;  // correctness never depends on the wake-up
+// A stream of events that are nothing to a consumer costs it one look per so long, once so many have come in a row:
+// what it does want it handles at once, as close as it can to the state that the event tells of.
+constexpr int64_t kRestUs = 50'000;
+constexpr int kPatience = 16;
 constexpr int64_t kBackoffLeastUs = 100'000;
 constexpr int64_t kBackoffMostUs = 30'000'000;
-constexpr int64_t kTrimStep = 10'000;          // events removed by one call
-constexpr int64_t kServer = 0;                 // consumers serve all projects
+constexpr int64_t kNotePositionUs = 5'000'000;  // what was passed over is read again after a crash, at most this much
+constexpr int64_t kTrimStep = 10'000;           // events removed by one call
+constexpr int64_t kServer = 0;                  // consumers serve all projects
 
 std::vector<Event> to_events(store::Rows rows) {
   std::vector<Event> events;
   while (rows.next()) {
-    events.push_back({{rows.i64(0), rows.i64(1)}, rows.i64(2), rows.i64(3), rows.str(4), rows.str(5), rows.str(6),
-                      rows.str(7), rows.str(8)});
+    events.push_back({{rows.i64(0), rows.i64(1)},
+                      rows.i64(2),
+                      rows.i64(3),
+                      rows.str(4),
+                      rows.str(5),
+                      rows.str(6),
+                      rows.str(7),
+                      rows.str(8)});
   }
   return events;
 }
 
-// On PostgreSQL a transaction below pg_snapshot_xmin has ended: what it wrote is all there, and nothing can still appear
-// before it in the order (xid, seq).
+// On PostgreSQL a transaction below pg_snapshot_xmin has ended: what it wrote is all there, and nothing can still
+// appear before it in the order (xid, seq).
 store::Rows query_events(store::Tx& tx, EventPosition after, size_t limit, int64_t project) {
   if (tx.backend() == store::Backend::kPostgres) {
     return tx.query(
@@ -85,7 +96,8 @@ base::Result<int64_t> trim_events(store::Tx& tx, int64_t keep_us) {
   return removed;
 }
 
-base::Result<std::vector<std::string>> forget_consumers_except(store::Tx& tx, std::span<const std::string_view> in_use) {
+base::Result<std::vector<std::string>> forget_consumers_except(store::Tx& tx,
+                                                               std::span<const std::string_view> in_use) {
   std::vector<std::string> gone;
   {
     store::Rows rows = tx.query("SELECT name FROM consumers WHERE project = ? ORDER BY name", kServer);
@@ -101,8 +113,8 @@ base::Result<std::vector<std::string>> forget_consumers_except(store::Tx& tx, st
 // --- Consumer -------------------------------------------------------------------------------------------------------
 
 struct Consumer::Impl {
-  Impl(store::Store& s, const base::Clock& c, std::string n, Handler h, bool start)
-      : store(s), clock(c), name(std::move(n)), handler(std::move(h)), from_start(start) {
+  Impl(store::Store& s, const base::Clock& c, std::string n, Handler h, bool start, Wants w)
+      : store(s), clock(c), name(std::move(n)), handler(std::move(h)), wants(std::move(w)), from_start(start) {
     if (auto begun = begin(); !begun) report("could not begin", begun.error());
     listener = store.add_event_listener([this] { wake(); });
     thread = std::thread([this] { run(); });
@@ -118,17 +130,25 @@ struct Consumer::Impl {
     thread.join();
   }
 
-  void wake() {
+  void wake() {  // by every commit with an event: a thread that rests is left alone
     std::lock_guard lock(mutex);
     woken = true;
-    changed.notify_one();
+    if (waiting) changed.notify_one();
   }
 
   // False when it is time to stop.
-  bool wait(int64_t most_us, bool wakeable) {
+  bool rest(int64_t us) {
     std::unique_lock lock(mutex);
-    changed.wait_for(lock, std::chrono::microseconds(most_us), [&] { return stopping || (wakeable && woken); });
-    woken = false;
+    changed.wait_for(lock, std::chrono::microseconds(us), [&] { return stopping; });
+    return !stopping;
+  }
+
+  // For events: what is new after a quiet time is looked at at once.
+  bool wait() {
+    std::unique_lock lock(mutex);
+    waiting = true;
+    changed.wait_for(lock, std::chrono::microseconds(kPollUs), [&] { return stopping || woken; });
+    waiting = woken = false;
     return !stopping;
   }
 
@@ -149,32 +169,53 @@ struct Consumer::Impl {
 
   // The row that holds the position: found, or made.
   base::Result<void> begin() {
-    auto found = store.write_blocking(context(base::kDefaultProject), [this](store::Tx& tx) -> base::Result<EventPosition> {
-      EventPosition first;
-      if (!from_start) {
-        TRY_SET(first, newest_position(tx));
-      }
-      tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    auto found =
+        store.write_blocking(context(base::kDefaultProject), [this](store::Tx& tx) -> base::Result<EventPosition> {
+          EventPosition first;
+          if (!from_start) {
+            TRY_SET(first, newest_position(tx));
+          }
+          tx.exec(
+              "INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
               kServer, name, first.xid, first.seq, tx.now_us());
-      store::Rows rows = tx.query("SELECT xid, seq FROM consumers WHERE project = ? AND name = ?", kServer, name);
-      if (rows.next()) first = {rows.i64(0), rows.i64(1)};
-      TRY(tx.status());
-      return first;
-    });
+          store::Rows rows = tx.query("SELECT xid, seq FROM consumers WHERE project = ? AND name = ?", kServer, name);
+          if (rows.next()) first = {rows.i64(0), rows.i64(1)};
+          TRY(tx.status());
+          return first;
+        });
     if (!found) return std::unexpected(found.error());
     position = *found;
     return {};
   }
 
+  void store_position(store::Tx& tx, EventPosition at) {
+    tx.exec("UPDATE consumers SET xid = ?, seq = ?, moved_us = ? WHERE project = ? AND name = ?", at.xid, at.seq,
+            tx.now_us(), kServer, name);
+  }
+
   base::Result<void> handle(const Event& event) {
     auto done = store.write_blocking(context(event.project), [&](store::Tx& tx) -> base::Result<bool> {
       TRY(handler(tx, event));
-      tx.exec("UPDATE consumers SET xid = ?, seq = ?, moved_us = ? WHERE project = ? AND name = ?", event.position.xid,
-              event.position.seq, tx.now_us(), kServer, name);
+      store_position(tx, event.position);
       return true;
     });
     if (!done) return std::unexpected(done.error());
     position = event.position;
+    noted_us = clock.mono_us();
+    in_vain = 0;
+    return {};
+  }
+
+  base::Result<void> pass_over(const Event& event) {
+    position = event.position;
+    in_vain = std::min(in_vain + 1, kPatience + 1);
+    if (clock.mono_us() - noted_us < kNotePositionUs) return {};
+    auto done = store.write_blocking(context(event.project), [&](store::Tx& tx) -> base::Result<bool> {
+      store_position(tx, event.position);
+      return true;
+    });
+    if (!done) return std::unexpected(done.error());
+    noted_us = clock.mono_us();
     return {};
   }
 
@@ -185,9 +226,10 @@ struct Consumer::Impl {
       return read_events(tx, *position, base::limits::kEventBatch);
     });
     if (!events) return std::unexpected(events.error());
+    if (events->empty()) in_vain = 0;  // a quiet time
     for (const Event& event : *events) {
       if (stop_requested()) return false;
-      if (auto handled = handle(event); !handled) {
+      if (auto handled = !wants || wants(event) ? handle(event) : pass_over(event); !handled) {
         return std::unexpected(std::move(handled).error().within(event.kind + " " + event.subject));
       }
     }
@@ -197,15 +239,18 @@ struct Consumer::Impl {
   void run() {
     int64_t backoff_us = kBackoffLeastUs;
     while (true) {
+      const int64_t looked_us = clock.mono_us();
       const auto more = step();
       if (!more) {
         report("failed; tried again", more.error());
-        if (!wait(backoff_us, false)) return;
+        if (!rest(backoff_us)) return;
         backoff_us = std::min(backoff_us * 2, kBackoffMostUs);
         continue;
       }
       backoff_us = kBackoffLeastUs;
-      if (*more ? stop_requested() : !wait(kPollUs, true)) return;
+      const bool rests = in_vain > kPatience && !*more;
+      if (rests && !rest(looked_us + kRestUs - clock.mono_us())) return;
+      if (*more ? stop_requested() : !wait()) return;
     }
   }
 
@@ -213,18 +258,23 @@ struct Consumer::Impl {
   const base::Clock& clock;
   const std::string name;
   const Handler handler;
+  const Wants wants;
   const bool from_start;
+  int in_vain = 0;                        // events in a row that were not wanted
+  int64_t noted_us = 0;                   // monotonic: when the position was last stored
   std::optional<EventPosition> position;  // of the thread, once begun
   uint64_t listener = 0;
   std::mutex mutex;
   std::condition_variable changed;
+  bool waiting = false;
   bool woken = false;
   bool stopping = false;
   std::thread thread;
 };
 
-Consumer::Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start)
-    : impl_(std::make_unique<Impl>(store, clock, std::move(name), std::move(handler), from_start)) {}
+Consumer::Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start,
+                   Wants wants)
+    : impl_(std::make_unique<Impl>(store, clock, std::move(name), std::move(handler), from_start, std::move(wants))) {}
 Consumer::~Consumer() = default;
 
 }  // namespace core

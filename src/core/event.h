@@ -1,4 +1,5 @@
-// Events: every change leaves one in its own transaction (outbox); whoever reacts follows this log. Nobody calls across.
+// Events: every change leaves one in its own transaction (outbox); whoever reacts follows this log. Nobody calls
+// across.
 //
 // Order: SQLite by seq. On PostgreSQL seq is not commit order, so rows carry their transaction id and readers see only
 // what lies below the oldest running transaction, ordered by (transaction, seq): nothing is skipped.
@@ -30,11 +31,11 @@ struct Event {
   EventPosition position;
   int64_t project = 0;
   int64_t at_us = 0;
-  std::string kind;          // "<subject kind>.<past participle>": "run.created", "alert.raised", "endpoint.promoted"
+  std::string kind;  // "<subject kind>.<past participle>": "run.created", "alert.raised", "endpoint.promoted"
   std::string subject_kind;
-  std::string subject;       // public id
+  std::string subject;  // public id
   std::string actor;
-  std::string body;          // JSON object, small: ids and numbers, never payloads
+  std::string body;  // JSON object, small: ids and numbers, never payloads
 };
 
 // Appends one event in the caller's transaction. `body` is a JSON object ("{}" if nothing to add).
@@ -51,10 +52,14 @@ class Consumer {
   // Runs in a write transaction of project event.project, actor "system:<name>"; may be run again. An error is logged
   // and retried with backoff (0.1 s to 30 s): a handler turns what will never work into a note and success.
   using Handler = std::function<base::Result<void>(store::Tx&, const Event&)>;
+  // Whether an event is worth a transaction; empty: all are. Events passed over cost no write: their position is kept
+  // in memory and stored now and then.
+  using Wants = std::function<bool(const Event&)>;
 
-  // A new consumer begins at the newest event, or at the oldest kept one when `from_start`. Its name belongs in the list
-  // that src/server hands to forget_consumers_except.
-  Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start = false);
+  // A new consumer begins at the newest event, or at the oldest kept one when `from_start`. Its name belongs in the
+  // list that src/server hands to forget_consumers_except.
+  Consumer(store::Store& store, const base::Clock& clock, std::string name, Handler handler, bool from_start = false,
+           Wants wants = {});
   ~Consumer();  // stops and joins
   Consumer(const Consumer&) = delete;
 

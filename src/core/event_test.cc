@@ -26,7 +26,8 @@ class EventTest : public store::testing::EngineTest {
   void emit_one(const std::string& subject, int64_t project = base::kDefaultProject) {
     auto context = ctx();
     context.project = project;
-    auto done = store_->write_blocking(context, [&](Tx& tx) -> Result<int> { return emit(tx, "thing.made", "thing", subject), 0; });
+    auto done = store_->write_blocking(
+        context, [&](Tx& tx) -> Result<int> { return emit(tx, "thing.made", "thing", subject), 0; });
     ASSERT_TRUE(done) << done.error().message;
   }
   // On PostgreSQL events wait for older transactions of the whole cluster, those of tests that run beside us included.
@@ -34,7 +35,8 @@ class EventTest : public store::testing::EngineTest {
     if (GetParam() != store::Backend::kPostgres) return;
     for (int i = 0; i < 2'000; ++i) {
       auto settled = read([](Tx& tx) -> Result<int64_t> {
-        return tx.query_i64("SELECT max(xid) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM events").value_or(1);
+        return tx.query_i64("SELECT max(xid) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM events")
+            .value_or(1);
       });
       if (settled.value_or(0) == 1) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -184,10 +186,13 @@ TEST_P(EventTest, AConsumerGoesOnWhereItsEffectWasStored) {
     ASSERT_TRUE(seen.wait_for(1));
   }
   Seen seen;
-  const Consumer from_start(*store_, base::system_clock(), "all", [&](Tx&, const Event& event) -> Result<void> {
-    seen.add(event.subject);
-    return {};
-  }, /*from_start=*/true);
+  const Consumer from_start(
+      *store_, base::system_clock(), "all",
+      [&](Tx&, const Event& event) -> Result<void> {
+        seen.add(event.subject);
+        return {};
+      },
+      /*from_start=*/true);
   ASSERT_TRUE(seen.wait_for(3));
   EXPECT_THAT(seen.all(), ElementsAre("before", "life0", "life1"));
 }
@@ -196,7 +201,9 @@ TEST_P(EventTest, AHandlersErrorIsTriedAgainAndItsWritesUndone) {
   std::atomic<int> tries{0};
   Seen seen;
   const Consumer consumer(*store_, base::system_clock(), "stubborn", [&](Tx& tx, const Event& event) -> Result<void> {
-    tx.exec("INSERT INTO edges (project, from_kind, from_id, to_kind, to_id, role, at_us) VALUES (1, 'a', 'b', 'c', 'd', 'e', 0)");
+    tx.exec(
+        "INSERT INTO edges (project, from_kind, from_id, to_kind, to_id, role, at_us) VALUES (1, 'a', 'b', 'c', 'd', "
+        "'e', 0)");
     if (++tries < 3) return base::fail(base::Code::kUnavailable, "not yet");
     seen.add(event.subject);
     return {};
@@ -204,6 +211,34 @@ TEST_P(EventTest, AHandlersErrorIsTriedAgainAndItsWritesUndone) {
   emit_one("x");
   ASSERT_TRUE(seen.wait_for(1));
   EXPECT_EQ(tries, 3);
+}
+
+TEST_P(EventTest, WhatAConsumerDoesNotWantCostsItNoWriteAndIsPassed) {
+  Seen seen;
+  const auto wants = [](const Event& event) { return event.subject != "dull"; };
+  {
+    const Consumer consumer(
+        *store_, base::system_clock(), "picky",
+        [&](Tx&, const Event& event) -> Result<void> {
+          seen.add(event.subject);
+          return {};
+        },
+        /*from_start=*/false, wants);
+    for (const char* subject : {"dull", "good", "dull", "dull", "better", "dull"}) emit_one(subject);
+    ASSERT_TRUE(seen.wait_for(2));
+  }
+  EXPECT_THAT(seen.all(), ElementsAre("good", "better"));
+  Seen again;  // from where the last effect was stored
+  const Consumer consumer(
+      *store_, base::system_clock(), "picky",
+      [&](Tx&, const Event& event) -> Result<void> {
+        again.add(event.subject);
+        return {};
+      },
+      /*from_start=*/false, wants);
+  emit_one("later");
+  ASSERT_TRUE(again.wait_for(1));
+  EXPECT_THAT(again.all(), ElementsAre("later"));
 }
 
 TEST_P(EventTest, TrimmingKeepsWhatAConsumerHasNotSeen) {
@@ -216,7 +251,8 @@ TEST_P(EventTest, TrimmingKeepsWhatAConsumerHasNotSeen) {
   settle();
   ASSERT_TRUE(write([&](Tx& tx) -> Result<int64_t> {
     const EventPosition first = (*read_events(tx, {}, 1))[0].position;
-    return tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (0, 'slow', ?, ?, 0)", first.xid, first.seq);
+    return tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (0, 'slow', ?, ?, 0)", first.xid,
+                   first.seq);
   }));
   EXPECT_EQ(trim(), 1);
   EXPECT_THAT(subjects(settled_events_after({})), ElementsAre("b", "c"));
@@ -232,7 +268,8 @@ TEST_P(EventTest, AConsumerThatIsNoMoreDoesNotHoldTrimmingBack) {
   for (const char* subject : {"a", "b", "c"}) emit_one(subject);
   settle();
   ASSERT_TRUE(write([](Tx& tx) -> Result<int64_t> {
-    return tx.exec("INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (0, 'gone', 0, 0, 0), (0, 'kept', 0, 0, 0)");
+    return tx.exec(
+        "INSERT INTO consumers (project, name, xid, seq, moved_us) VALUES (0, 'gone', 0, 0, 0), (0, 'kept', 0, 0, 0)");
   }));
   const auto forget = [&](std::vector<std::string_view> in_use) {
     auto gone = write([&](Tx& tx) { return forget_consumers_except(tx, in_use); });

@@ -17,23 +17,24 @@ std::vector<Edge> read_edges(store::Rows rows) {
 }  // namespace
 
 void add_edge(store::Tx& tx, const Node& from, const Node& to, std::string_view role) {
-  tx.exec("INSERT INTO edges (project, from_kind, from_id, to_kind, to_id, role, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
-          " ON CONFLICT DO NOTHING",
-          tx.project(), from.kind, from.id, to.kind, to.id, role, tx.now_us());
+  tx.exec(
+      "INSERT INTO edges (project, from_kind, from_id, to_kind, to_id, role, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT DO NOTHING",
+      tx.project(), from.kind, from.id, to.kind, to.id, role, tx.now_us());
 }
 
 std::vector<Edge> edges_into(store::Tx& tx, const Node& node) {
-  return read_edges(tx.query(
-      "SELECT from_kind, from_id, to_kind, to_id, role, at_us FROM edges"
-      " WHERE project = ? AND to_kind = ? AND to_id = ? ORDER BY at_us, from_kind, from_id, role",
-      tx.project(), node.kind, node.id));
+  return read_edges(
+      tx.query("SELECT from_kind, from_id, to_kind, to_id, role, at_us FROM edges"
+               " WHERE project = ? AND to_kind = ? AND to_id = ? ORDER BY at_us, from_kind, from_id, role",
+               tx.project(), node.kind, node.id));
 }
 
 std::vector<Edge> edges_out_of(store::Tx& tx, const Node& node) {
-  return read_edges(tx.query(
-      "SELECT from_kind, from_id, to_kind, to_id, role, at_us FROM edges"
-      " WHERE project = ? AND from_kind = ? AND from_id = ? ORDER BY at_us, to_kind, to_id, role",
-      tx.project(), node.kind, node.id));
+  return read_edges(
+      tx.query("SELECT from_kind, from_id, to_kind, to_id, role, at_us FROM edges"
+               " WHERE project = ? AND from_kind = ? AND from_id = ? ORDER BY at_us, to_kind, to_id, role",
+               tx.project(), node.kind, node.id));
 }
 
 std::vector<Edge> trace(store::Tx& tx, const Node& start, Direction direction, size_t limit) {

@@ -27,8 +27,8 @@ struct Edge {
 };
 
 void add_edge(store::Tx& tx, const Node& from, const Node& to, std::string_view role);  // a repeated edge is a no-op
-std::vector<Edge> edges_into(store::Tx& tx, const Node& node);   // what it came from
-std::vector<Edge> edges_out_of(store::Tx& tx, const Node& node); // what it touched
+std::vector<Edge> edges_into(store::Tx& tx, const Node& node);                          // what it came from
+std::vector<Edge> edges_out_of(store::Tx& tx, const Node& node);                        // what it touched
 
 // Breadth-first, at most `limit` edges, each once; upstream (towards raw bytes) or downstream.
 enum class Direction : uint8_t { kUpstream, kDownstream };

@@ -79,6 +79,58 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_in_order ON audit (project, id);
 )"},
+    // People and services: a principal of project 0 (the whole server), what it knows and may. A role in project 0
+    // holds in every project. A token of theirs has an id to name it by, and may be narrower than its owner.
+    {2, R"(
+CREATE TABLE users (
+  id $int NOT NULL PRIMARY KEY REFERENCES principals (id),
+  name $text NOT NULL UNIQUE,
+  password $text NOT NULL,
+  admin $int NOT NULL,
+  disabled $int NOT NULL,
+  stamp $int NOT NULL,
+  created_us $int NOT NULL,
+  changed_us $int NOT NULL
+) $without_rowid;
+
+CREATE TABLE roles (
+  project $int NOT NULL,
+  principal $int NOT NULL REFERENCES users (id),
+  role $text NOT NULL,
+  PRIMARY KEY (project, principal, role)
+) $without_rowid;
+CREATE INDEX roles_of ON roles (principal);
+
+CREATE TABLE sessions (
+  hash $blob NOT NULL PRIMARY KEY,
+  project $int NOT NULL,
+  principal $int NOT NULL REFERENCES users (id),
+  address $text NOT NULL,
+  created_us $int NOT NULL,
+  seen_us $int NOT NULL,
+  expires_us $int NOT NULL
+) $without_rowid;
+CREATE INDEX sessions_of ON sessions (principal);
+
+ALTER TABLE tokens ADD COLUMN id $text NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN label $text NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN role $text NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN scope $int NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN seen_us $int NOT NULL DEFAULT 0;
+)"},
+    // What a user may do with single experiments and models, above or below his roles (resource_access.h).
+    store::Migration{3, R"(
+CREATE TABLE resource_grants (
+  project $int NOT NULL,
+  principal $int NOT NULL REFERENCES users (id),
+  kind $text NOT NULL,
+  resource $text NOT NULL,
+  level $int NOT NULL,
+  PRIMARY KEY (project, principal, kind, resource)
+) $without_rowid;
+CREATE INDEX resource_grants_on ON resource_grants (project, kind, resource);
+CREATE INDEX resource_grants_of ON resource_grants (principal);
+)"},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Tables of src/core: projects, events and their consumers, edges, principals and tokens, audit.
+// Tables of src/core: projects, events and their consumers, edges, principals with their tokens, users, roles
+// and sessions, audit.
 #pragma once
 
 #include "store/migration.h"

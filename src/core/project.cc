@@ -16,7 +16,8 @@ bool is_project_name(std::string_view name) {
 }  // namespace
 
 base::Result<Project> get_project(store::Tx& tx, std::string_view name) {
-  if (const auto id = tx.query_i64("SELECT id FROM projects WHERE name = ?", name)) return Project{*id, std::string(name)};
+  if (const auto id = tx.query_i64("SELECT id FROM projects WHERE name = ?", name))
+    return Project{*id, std::string(name)};
   TRY(tx.status());
   return base::not_found("project '" + std::string(name) + "' does not exist");
 }
@@ -28,6 +29,12 @@ base::Result<Project> ensure_project(store::Tx& tx, std::string_view name) {
   }
   tx.exec("INSERT INTO projects (name, created_us) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, tx.now_us());
   return get_project(tx, name);
+}
+
+std::string project_name(store::Tx& tx) {
+  if (tx.project() == base::kDefaultProject) return "default";
+  store::Rows rows = tx.query("SELECT name FROM projects WHERE id = ?", tx.project());
+  return rows.next() ? rows.str(0) : "";
 }
 
 std::vector<Project> list_projects(store::Tx& tx) {

@@ -65,14 +65,17 @@ std::vector<DataVersion> read_all(store::Tx& tx, const std::string& sql, const A
 
 base::Result<void> check(const NewDataVersion& version) {
   if (version.name.size() > kMaxNameBytes || !base::is_safe_relative_path(version.name) || version.name.contains('/')) {
-    return base::invalid(fmt::format("the data set's name '{}' must be one path segment of at most {} bytes", version.name, kMaxNameBytes));
+    return base::invalid(fmt::format("the data set's name '{}' must be one path segment of at most {} bytes",
+                                     version.name, kMaxNameBytes));
   }
   if (version.files.empty()) return base::invalid("a data version has at least one file");
   if (version.files.size() > kMaxVersionFiles) {
-    return base::fail(base::Code::kTooLarge, fmt::format("{} files; a data version has at most {}", version.files.size(), kMaxVersionFiles));
+    return base::fail(base::Code::kTooLarge,
+                      fmt::format("{} files; a data version has at most {}", version.files.size(), kMaxVersionFiles));
   }
   if (version.features.size() > kMaxFeatures) {
-    return base::fail(base::Code::kTooLarge, fmt::format("{} features; a data version has at most {}", version.features.size(), kMaxFeatures));
+    return base::fail(base::Code::kTooLarge,
+                      fmt::format("{} features; a data version has at most {}", version.features.size(), kMaxFeatures));
   }
   std::set<std::string_view> paths;
   for (const auto& file : version.files) {
@@ -87,7 +90,8 @@ base::Result<void> check(const NewDataVersion& version) {
 // What made it and of what: also where the bytes existed before.
 base::Result<void> add_edges(store::Tx& tx, const NewDataVersion& version, const std::string& id) {
   const core::Node node{"data_version", id};
-  for (const std::string& file : version.raw_files) core::add_edge(tx, {"file", version.name + "/" + file}, node, "input");
+  for (const std::string& file : version.raw_files)
+    core::add_edge(tx, {"file", version.name + "/" + file}, node, "input");
   if (!version.base_version.empty() && version.base_version != id) {
     TRY(get_version(tx, version.base_version));
     core::add_edge(tx, {"data_version", version.base_version}, node, "input");
@@ -116,12 +120,16 @@ base::Result<DataVersion> create_version(store::Tx& tx, const NewDataVersion& ve
   const int64_t known = tx.exec("UPDATE data_versions SET made_us = ? WHERE project = ? AND name = ? AND version = ?",
                                 tx.now_us(), tx.project(), version.name, id);
   if (known == 0) {
-    const int64_t number = tx.query_i64("SELECT MAX(number) FROM data_versions WHERE project = ? AND name = ?", tx.project(),
-                                        version.name).value_or(0) + 1;
-    tx.exec("INSERT INTO data_versions (project, name, number, version, label, features, rows_json, source, created_us, made_us) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            tx.project(), version.name, number, id, version.label, features_json(version.features), rows_json(version.rows),
-            version.source, tx.now_us(), tx.now_us());
+    const int64_t number =
+        tx.query_i64("SELECT MAX(number) FROM data_versions WHERE project = ? AND name = ?", tx.project(), version.name)
+            .value_or(0) +
+        1;
+    tx.exec(
+        "INSERT INTO data_versions (project, name, number, version, label, features, rows_json, source, created_us, "
+        "made_us) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        tx.project(), version.name, number, id, version.label, features_json(version.features), rows_json(version.rows),
+        version.source, tx.now_us(), tx.now_us());
     for (blob::Artifact file : version.files) {
       file.root = root_of(id);
       file.at_us = tx.now_us();
@@ -132,7 +140,13 @@ base::Result<DataVersion> create_version(store::Tx& tx, const NewDataVersion& ve
   TRY_SET(DataVersion made, find_version(tx, version.name, id));
   if (known == 0) {
     std::string body;
-    base::JsonWriter(body).begin_object().field("name", made.name).field("number", made.number).key("rows").raw(rows_json(made.rows)).end_object();
+    base::JsonWriter(body)
+        .begin_object()
+        .field("name", made.name)
+        .field("number", made.number)
+        .key("rows")
+        .raw(rows_json(made.rows))
+        .end_object();
     core::emit(tx, "data_version.created", "data_version", id, body);
   }
   TRY(tx.status());
@@ -140,7 +154,8 @@ base::Result<DataVersion> create_version(store::Tx& tx, const NewDataVersion& ve
 }
 
 base::Result<DataVersion> get_version(store::Tx& tx, std::string_view id) {
-  auto found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND version = ? ORDER BY id LIMIT 1", tx.project(), id);
+  auto found =
+      read_all(tx, std::string(kSelect) + "WHERE project = ? AND version = ? ORDER BY id LIMIT 1", tx.project(), id);
   TRY(tx.status());
   if (found.empty()) return base::not_found(fmt::format("no data version '{}'", id));
   return std::move(found[0]);
@@ -155,38 +170,51 @@ base::Result<DataVersion> find_version(store::Tx& tx, std::string_view name, std
     TRY_SET(auto newest, newest_version(tx, name));
     if (newest) found.push_back(std::move(*newest));
   } else if (is_number && which.size() < kShortestPrefix) {
-    found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND number = ?", tx.project(), name, number);
+    found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND number = ?", tx.project(), name,
+                     number);
   } else if (which.size() >= kShortestPrefix) {
     // Between the prefix and what follows every id that begins with it ('g' comes after all hex digits).
-    found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND version >= ? AND version < ? LIMIT 2", tx.project(),
-                     name, which, std::string(which) + "g");
+    found =
+        read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND version >= ? AND version < ? LIMIT 2",
+                 tx.project(), name, which, std::string(which) + "g");
     if (found.empty() && is_number) {
-      found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND number = ?", tx.project(), name, number);
+      found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? AND number = ?", tx.project(), name,
+                       number);
     }
   }
   TRY(tx.status());
-  if (found.empty()) return base::not_found(fmt::format("the data set '{}' has no version '{}'; `lathe data list {}` shows them", name, which, name));
-  if (found.size() > 1) return base::invalid(fmt::format("several versions of '{}' begin with '{}'; give more of the id", name, which));
+  if (found.empty())
+    return base::not_found(
+        fmt::format("the data set '{}' has no version '{}'; `lathe data list {}` shows them", name, which, name));
+  if (found.size() > 1)
+    return base::invalid(fmt::format("several versions of '{}' begin with '{}'; give more of the id", name, which));
   return std::move(found[0]);
 }
 
 base::Result<std::optional<DataVersion>> newest_version(store::Tx& tx, std::string_view name) {
-  auto found = read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? ORDER BY made_us DESC, number DESC LIMIT 1",
-                        tx.project(), name);
+  auto found =
+      read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? ORDER BY made_us DESC, number DESC LIMIT 1",
+               tx.project(), name);
   TRY(tx.status());
   if (found.empty()) return std::optional<DataVersion>();
   return std::optional(std::move(found[0]));
 }
 
 std::vector<DataVersion> list_versions(store::Tx& tx, std::string_view name, size_t limit) {
-  return read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? ORDER BY number DESC LIMIT ?", tx.project(), name, limit);
+  return read_all(tx, std::string(kSelect) + "WHERE project = ? AND name = ? ORDER BY number DESC LIMIT ?",
+                  tx.project(), name, limit);
 }
 
 std::vector<DataVersion> list_newest(store::Tx& tx) {
-  return read_all(tx, std::string(kSelect) + "d WHERE project = ? AND number = (SELECT MAX(e.number) FROM data_versions e WHERE "
-                      "e.project = d.project AND e.name = d.name) ORDER BY name", tx.project());
+  return read_all(tx,
+                  std::string(kSelect) +
+                      "d WHERE project = ? AND number = (SELECT MAX(e.number) FROM data_versions e WHERE "
+                      "e.project = d.project AND e.name = d.name) ORDER BY name",
+                  tx.project());
 }
 
-std::vector<blob::Artifact> version_files(store::Tx& tx, std::string_view id) { return blob::list_artifacts(tx, root_of(id)); }
+std::vector<blob::Artifact> version_files(store::Tx& tx, std::string_view id) {
+  return blob::list_artifacts(tx, root_of(id));
+}
 
 }  // namespace data

@@ -19,7 +19,8 @@ class DataRows : public testing::Test {
   void SetUp() override {
     dir_ = *base::make_temp_dir(testing::TempDir(), "lathe-data-");
     static const store::ModuleMigrations modules[] = {core::migrations(), blob::migrations(), migrations()};
-    auto opened = store::Store::open({.url = "sqlite:" + (dir_ / "lathe.db").string(), .sync_full = false, .holder = "test"}, modules);
+    auto opened = store::Store::open(
+        {.url = "sqlite:" + (dir_ / "lathe.db").string(), .sync_full = false, .holder = "test"}, modules);
     ASSERT_TRUE(opened) << opened.error().message;
     store_ = std::move(*opened);
     blobs_ = *blob::BlobStore::open(dir_);
@@ -33,7 +34,8 @@ class DataRows : public testing::Test {
   NewDataVersion made_of(const std::string& train) {
     NewDataVersion version;
     version.name = "digits", version.label = "y", version.features = {"a", "b"}, version.rows = {{"train", 2}};
-    for (const auto& [path, text] : {std::pair{std::string("train.csv"), train}, {std::string("export/train.csv"), train}}) {
+    for (const auto& [path, text] :
+         {std::pair{std::string("train.csv"), train}, {std::string("export/train.csv"), train}}) {
       const auto info = *blobs_->put(text);
       version.files.push_back({.path = path, .size = info.size, .digest = info.sha256});
     }
@@ -71,7 +73,8 @@ TEST_F(DataRows, TheSameBytesAreTheSameVersion) {
     EXPECT_EQ(list_newest(tx).size(), 1u);
     const auto files = version_files(tx, one->id);
     EXPECT_EQ(files.size(), 2u);
-    EXPECT_EQ(core::edges_into(tx, {"data_version", one->id}).size(), 2u);  // the file, and the attempt that made it again
+    EXPECT_EQ(core::edges_into(tx, {"data_version", one->id}).size(),
+              2u);  // the file, and the attempt that made it again
     TRY_SET(const auto events, core::read_events(tx, {}, 100));
     EXPECT_EQ(std::ranges::count(events, std::string("data_version.created"), &core::Event::kind), 2);
     return {};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -12,6 +14,8 @@
 
 namespace data {
 namespace {
+
+constexpr size_t kBatchCells = size_t{4} << 20;  // values of both sides held at once
 
 struct Place {  // where a row with these features stands
   uint64_t label;
@@ -36,7 +40,9 @@ base::Result<int64_t> read_rows(const DataSide& side, const std::vector<std::str
     stats::CsvReader reader(file.bytes());
     std::vector<std::string_view> fields;
     TRY(reader.next(fields));
-    auto at = [&](const std::string& column) { return static_cast<size_t>(std::ranges::find(fields, column) - fields.begin()); };
+    auto at = [&](const std::string& column) {
+      return static_cast<size_t>(std::ranges::find(fields, column) - fields.begin());
+    };
     std::vector<size_t> from;
     for (const std::string& feature : features) from.push_back(at(feature));
     const size_t label = side.layout.label.empty() ? fields.size() : at(side.layout.label);
@@ -45,7 +51,8 @@ base::Result<int64_t> read_rows(const DataSide& side, const std::vector<std::str
     while (true) {
       TRY_SET(const bool some, reader.next(fields));
       if (!some) break;
-      if (fields.size() != width) return base::invalid(side.parts[part] + ": line " + std::to_string(reader.line()) + " is ragged");
+      if (fields.size() != width)
+        return base::invalid(side.parts[part] + ": line " + std::to_string(reader.line()) + " is ragged");
       for (size_t i = 0; i < from.size(); ++i) values[i] = from[i] < width ? fields[from[i]] : std::string_view();
       std::string text;
       if (label < width) append_canonical(text, fields[label]);
@@ -82,20 +89,30 @@ const KeptColumn* find_column(const Layout& layout, std::string_view name) {
   return at == layout.columns.end() ? nullptr : &*at;
 }
 
-base::Result<stats::Column> read_column(const DataSide& side, const KeptColumn& column) {
-  stats::Column all;
-  all.name = column.name;
-  if (!column.numeric) all.values = stats::Texts();
+using Columns = std::map<std::string, stats::Column, std::less<>>;
+
+// Those columns of a side that are named, over all of its parts; a name that it lacks is left out.
+base::Result<Columns> read_batch(const DataSide& side, const std::set<std::string, std::less<>>& names) {
+  Columns all;
   for (const std::string& part : side.parts) {
-    TRY_SET(const stats::Table table, read_columns(side.dir / part, side.layout, [&](const KeptColumn& c) { return c.name == column.name; }));
-    const stats::Column& piece = *table.find(column.name);
-    if (column.numeric) std::ranges::copy(piece.numbers(), std::back_inserter(all.numbers()));
-    else std::ranges::copy(piece.texts(), std::back_inserter(all.texts()));
+    TRY_SET(const stats::Table table,
+            read_columns(side.dir / part, side.layout, [&](const KeptColumn& c) { return names.contains(c.name); }));
+    for (const stats::Column& piece : table.columns) {
+      if (!names.contains(piece.name)) continue;
+      const auto [at, fresh] = all.emplace(piece.name, piece);
+      if (fresh) continue;
+      if (piece.numeric())
+        std::ranges::copy(piece.numbers(), std::back_inserter(at->second.numbers()));
+      else
+        std::ranges::copy(piece.texts(), std::back_inserter(at->second.texts()));
+    }
   }
   return all;
 }
 
-int64_t drop_missing(stats::Numbers& values) { return static_cast<int64_t>(std::erase_if(values, [](double x) { return std::isnan(x); })); }
+int64_t drop_missing(stats::Numbers& values) {
+  return static_cast<int64_t>(std::erase_if(values, [](double x) { return std::isnan(x); }));
+}
 
 double mean_of(const stats::Numbers& values) {
   double mean = 0, n = 0;
@@ -129,17 +146,37 @@ void compare_texts(const stats::Texts& before, const stats::Texts& after, Column
   out.p = stats::chi2_homogeneity(old_counts, new_counts).p;
 }
 
-base::Result<ColumnDiff> compare_column(const DataSide& before, const DataSide& after, const KeptColumn& column) {
+ColumnDiff compare_column(const DataSide& after, const KeptColumn& column, const Columns& before_values,
+                          const Columns& after_values) {
   ColumnDiff out;
   out.name = column.name;
   const KeptColumn* now = find_column(after.layout, column.name);
   if (now == nullptr) return out.change = "removed", out;
   if (now->numeric != column.numeric) return out.change = now->numeric ? "now number" : "now text", out;
-  TRY_SET(const stats::Column old_values, read_column(before, column));
-  TRY_SET(const stats::Column new_values, read_column(after, column));
-  if (column.numeric) compare_numbers(old_values.numbers(), new_values.numbers(), out);
-  else compare_texts(old_values.texts(), new_values.texts(), out);
+  const auto old_values = before_values.find(column.name), new_values = after_values.find(column.name);
+  if (old_values == before_values.end() || new_values == after_values.end()) return out;  // a side without rows
+  if (column.numeric)
+    compare_numbers(old_values->second.numbers(), new_values->second.numbers(), out);
+  else
+    compare_texts(old_values->second.texts(), new_values->second.texts(), out);
   return out;
+}
+
+// As many columns at once as kBatchCells allows: each batch reads the files once.
+base::Result<void> compare_columns(const DataSide& before, const DataSide& after, DataDiff& out) {
+  const auto& columns = before.layout.columns;
+  const auto rows = static_cast<size_t>(std::max<int64_t>(out.rows_before + out.rows_after, 1));
+  const size_t batch = std::max<size_t>(kBatchCells / rows, 1);
+  for (size_t first = 0; first < columns.size(); first += batch) {
+    const auto some = std::span(columns).subspan(first, std::min(batch, columns.size() - first));
+    std::set<std::string, std::less<>> names;
+    for (const KeptColumn& column : some) names.insert(column.name);
+    TRY_SET(const Columns before_values, read_batch(before, names));
+    TRY_SET(const Columns after_values, read_batch(after, names));
+    for (const KeptColumn& column : some)
+      out.columns.push_back(compare_column(after, column, before_values, after_values));
+  }
+  return {};
 }
 
 }  // namespace
@@ -157,10 +194,7 @@ base::Result<DataDiff> diff(const DataSide& before, const DataSide& after) {
   }
   for (const auto& [key, places] : new_places) out.added += static_cast<int64_t>(places.size());
 
-  for (const KeptColumn& column : before.layout.columns) {
-    TRY_SET(auto compared, compare_column(before, after, column));
-    out.columns.push_back(std::move(compared));
-  }
+  TRY(compare_columns(before, after, out));
   for (const KeptColumn& column : after.layout.columns) {
     if (find_column(before.layout, column.name) != nullptr) continue;
     ColumnDiff& added = out.columns.emplace_back();

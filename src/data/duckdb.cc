@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "base/install.h"
+
 namespace data {
 namespace {
 
@@ -17,13 +19,17 @@ constexpr int kFoldersUpward = 6;  // from the binary to the folder that holds d
 }  // namespace
 
 // The functions that are used, typed by DuckDB's own header.
-#define DUCK_FUNCTIONS(X)                                                                                            \
-  X(open_ext) X(connect) X(disconnect) X(close) X(create_config) X(set_config) X(destroy_config) X(free)              \
-  X(library_version) X(query) X(prepare) X(prepare_error) X(destroy_prepare) X(pending_prepared_streaming)            \
-  X(pending_error) X(execute_pending) X(destroy_pending) X(destroy_result) X(result_error) X(column_count)            \
-  X(fetch_chunk) X(destroy_data_chunk) X(data_chunk_get_size) X(data_chunk_get_vector) X(vector_get_data)              \
-  X(vector_get_validity) X(appender_create) X(appender_end_row) X(appender_close) X(appender_destroy)                 \
-  X(appender_error) X(append_null) X(append_double) X(append_int64) X(append_uint64) X(append_varchar_length)
+#define DUCK_FUNCTIONS(X)                                                                                          \
+  X(open_ext)                                                                                                      \
+  X(connect)                                                                                                       \
+  X(disconnect)                                                                                                    \
+  X(close)                                                                                                         \
+  X(create_config) X(set_config) X(destroy_config) X(free) X(library_version) X(query) X(prepare) X(prepare_error) \
+      X(destroy_prepare) X(pending_prepared_streaming) X(pending_error) X(execute_pending) X(destroy_pending)      \
+          X(destroy_result) X(result_error) X(column_count) X(fetch_chunk) X(destroy_data_chunk)                   \
+              X(data_chunk_get_size) X(data_chunk_get_vector) X(vector_get_data) X(vector_get_validity)            \
+                  X(appender_create) X(appender_end_row) X(appender_close) X(appender_destroy) X(appender_error)   \
+                      X(append_null) X(append_double) X(append_int64) X(append_uint64) X(append_varchar_length)
 
 struct DuckDb::Library {
   void* handle = nullptr;
@@ -47,8 +53,9 @@ struct DuckDb::Library {
     DUCK_FUNCTIONS(DUCK_LOAD)
 #undef DUCK_LOAD
     if (!missing.empty()) {
-      return base::fail(base::Code::kUnavailable,
-                        fmt::format("{} has no function {}: a DuckDB of version 1.2 or newer is needed", path, missing));
+      return base::fail(
+          base::Code::kUnavailable,
+          fmt::format("{} has no function {}: a DuckDB of version 1.2 or newer is needed", path, missing));
     }
     return {};
   }
@@ -60,12 +67,15 @@ base::Result<std::string> duckdb_library() {
     base::Path path = setting;
     if (std::filesystem::is_directory(path, ignored)) path /= kFileName;
     if (std::filesystem::exists(path, ignored)) return path.string();
-    return base::fail(base::Code::kUnavailable,
-                      fmt::format("LATHE_DUCKDB names {}, which does not exist; it takes the path of {}", setting, kFileName));
+    return base::fail(
+        base::Code::kUnavailable,
+        fmt::format("LATHE_DUCKDB names {}, which does not exist; it takes the path of {}", setting, kFileName));
   }
   TRY_SET(const base::Path self, base::executable_path());
   base::Path folder = self.parent_path();
-  if (std::filesystem::exists(folder / kFileName, ignored)) return (folder / kFileName).string();
+  for (const base::Path& own : base::library_folders()) {
+    if (std::filesystem::exists(own / kFileName, ignored)) return (own / kFileName).string();
+  }
   for (int i = 0; i < kFoldersUpward && folder.has_relative_path(); ++i, folder = folder.parent_path()) {
     const base::Path candidate = folder / "deps" / "duckdb" / "lib" / kFileName;
     if (std::filesystem::exists(candidate, ignored)) return candidate.string();
@@ -74,10 +84,10 @@ base::Result<std::string> duckdb_library() {
     dlclose(handle);
     return std::string(kFileName);
   }
-  return base::fail(base::Code::kUnavailable,
-                    fmt::format("{} was not found beside {}, in a deps/duckdb/lib above it, or on the loader's path; run "
-                                "./dev setup, or set LATHE_DUCKDB to its path",
-                                kFileName, self.string()));
+  return base::fail(base::Code::kUnavailable, fmt::format("{} was not found beside {}, in its ../lib/lathe, in a "
+                                                          "deps/duckdb/lib above it, or on the loader's path; run "
+                                                          "./dev setup, or set LATHE_DUCKDB to its path",
+                                                          kFileName, self.string()));
 }
 
 // --- connection -----------------------------------------------------------------------------------------------------
@@ -214,12 +224,13 @@ base::Result<void> DuckDb::query(const std::string& sql, const std::function<bas
 
 base::Result<std::vector<DuckDb::ColumnType>> DuckDb::describe(const std::string& select) {
   std::vector<ColumnType> columns;
-  TRY(query("SELECT column_name, column_type FROM (DESCRIBE " + select + ")", [&](const Chunk& chunk) -> base::Result<void> {
-    for (size_t r = 0; r < chunk.rows(); ++r) {
-      columns.push_back({std::string(chunk.text(0, r)), std::string(chunk.text(1, r))});
-    }
-    return {};
-  }));
+  TRY(query("SELECT column_name, column_type FROM (DESCRIBE " + select + ")",
+            [&](const Chunk& chunk) -> base::Result<void> {
+              for (size_t r = 0; r < chunk.rows(); ++r) {
+                columns.push_back({std::string(chunk.text(0, r)), std::string(chunk.text(1, r))});
+              }
+              return {};
+            }));
   return columns;
 }
 
@@ -236,17 +247,14 @@ base::Result<DuckDb::Appender> DuckDb::append(const std::string& table) {
   return Appender(*this, handle);
 }
 
-DuckDb::Appender::Appender(Appender&& other) noexcept : db_(other.db_), handle_(std::exchange(other.handle_, nullptr)) {}
+DuckDb::Appender::Appender(Appender&& other) noexcept
+    : db_(other.db_), handle_(std::exchange(other.handle_, nullptr)) {}
 DuckDb::Appender::~Appender() {
   if (handle_ != nullptr) db_->library_->appender_destroy(reinterpret_cast<duckdb_appender*>(&handle_));
 }
 void DuckDb::Appender::null() { db_->library_->append_null(static_cast<duckdb_appender>(handle_)); }
-void DuckDb::Appender::f64(double value) {
-  db_->library_->append_double(static_cast<duckdb_appender>(handle_), value);
-}
-void DuckDb::Appender::i64(int64_t value) {
-  db_->library_->append_int64(static_cast<duckdb_appender>(handle_), value);
-}
+void DuckDb::Appender::f64(double value) { db_->library_->append_double(static_cast<duckdb_appender>(handle_), value); }
+void DuckDb::Appender::i64(int64_t value) { db_->library_->append_int64(static_cast<duckdb_appender>(handle_), value); }
 void DuckDb::Appender::u64(uint64_t value) {
   db_->library_->append_uint64(static_cast<duckdb_appender>(handle_), value);
 }

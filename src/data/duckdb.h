@@ -1,8 +1,8 @@
 // DuckDB, loaded at run time (dlopen) in a child process: the engine behind preparation. Never opened by the server.
 //
-// Settings: one thread (sums keep their order), extensions never loaded nor fetched, a memory limit past which it spills
-// into `temp_dir`. Duck's answers that depend on its version (its number formats, its approximate aggregates) are not
-// used: text of numbers, hashes and statistics are ours. Thread: one at a time.
+// Settings: one thread (sums keep their order), extensions never loaded nor fetched, a memory limit past which it
+// spills into `temp_dir`. Duck's answers that depend on its version (its number formats, its approximate aggregates)
+// are not used: text of numbers, hashes and statistics are ours. Thread: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@
 
 namespace data {
 
-// Where libduckdb.so is: setting LATHE_DUCKDB (file or folder), beside this binary, build/deps above it, else the
-// loader's path. kUnavailable, with what was tried and what to do, if there is none.
+// Where libduckdb.so is: setting LATHE_DUCKDB (file or folder), beside this binary or in its ../lib/lathe, build/deps
+// above it, else the loader's path. kUnavailable, with what was tried and what to do, if there is none.
 base::Result<std::string> duckdb_library();
 
 class DuckDb {
  public:
   struct Options {
-    base::Path work_dir;                 // must exist; holds the database file and what spills
+    base::Path work_dir;  // must exist; holds the database file and what spills
     std::string memory_limit = "512MB";
   };
   static base::Result<std::unique_ptr<DuckDb>> open(const Options& options);
@@ -40,10 +40,10 @@ class DuckDb {
    public:
     size_t rows() const { return rows_; }
     bool null(size_t column, size_t row) const;
-    double f64(size_t column, size_t row) const;            // DOUBLE
-    int64_t i64(size_t column, size_t row) const;           // BIGINT
-    uint64_t u64(size_t column, size_t row) const;          // UBIGINT
-    std::string_view text(size_t column, size_t row) const; // VARCHAR; valid while the chunk is
+    double f64(size_t column, size_t row) const;             // DOUBLE
+    int64_t i64(size_t column, size_t row) const;            // BIGINT
+    uint64_t u64(size_t column, size_t row) const;           // UBIGINT
+    std::string_view text(size_t column, size_t row) const;  // VARCHAR; valid while the chunk is
 
    private:
     friend class DuckDb;

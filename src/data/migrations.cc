@@ -3,7 +3,8 @@
 namespace data {
 namespace {
 
-// made_us: when a version was last made. Making bytes that exist already makes no new version, but it is the newest again.
+// made_us: when a version was last made. Making bytes that exist already makes no new version, but it is the newest
+// again.
 constexpr store::Migration kMigrations[] = {
     {1, R"(
 CREATE TABLE data_versions (

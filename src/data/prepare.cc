@@ -116,12 +116,15 @@ base::Result<Prepared> prepare(const PrepareRequest& request) {
   }
   if (out.rows["train"] == 0) {
     if (rejects.count() > 0) {
-      return base::invalid(fmt::format("no row is left to train on: {} were rejected, the first is {}", rejects.count(), rejects.first()));
+      return base::invalid(fmt::format("no row is left to train on: {} were rejected, the first is {}", rejects.count(),
+                                       rejects.first()));
     }
-    return base::invalid(fmt::format("no row is left to train on: the files have {} rows", out.rows["valid"] + out.rows["test"]));
+    return base::invalid(
+        fmt::format("no row is left to train on: the files have {} rows", out.rows["valid"] + out.rows["test"]));
   }
   TRY(table.write_descriptions(spec, request.out_dir, {Part::kTrain, Part::kValid, Part::kTest}));
-  out.files.insert(out.files.end(), {"export/train.csv", "export/valid.csv", "profile.json", "rejects.csv", "schema.json", "transform.json"});
+  out.files.insert(out.files.end(), {"export/train.csv", "export/valid.csv", "identity.json", "profile.json",
+                                     "rejects.csv", "schema.json", "transform.json"});
   std::ranges::sort(out.files);
   for (const RawFile& file : raw.files()) out.raw_files.push_back(file.path + "@" + file.sha256.hex());
   out.source = source_json(request, raw, "DuckDB " + db->version());
@@ -141,9 +144,12 @@ base::Result<Layout> parse_schema(std::string_view text) {
     TRY_SET(const std::string type, base::required_string(*column, "type"));
     TRY_SET(const std::string role, base::required_string(*column, "role"));
     layout.columns.push_back({name, type == "number"});
-    if (role == "feature") layout.features.push_back(name);
-    else if (role == "group") layout.group = name;
-    else layout.label = name;
+    if (role == "feature")
+      layout.features.push_back(name);
+    else if (role == "group")
+      layout.group = name;
+    else
+      layout.label = name;
   }
   return layout;
 }

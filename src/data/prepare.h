@@ -26,12 +26,12 @@ struct Prepared {
 };
 
 struct PrepareRequest {
-  std::vector<std::string> patterns;    // of raw files, relative to the working folder
-  std::string label;                    // "" for data without one
+  std::vector<std::string> patterns;  // of raw files, relative to the working folder
+  std::string label;                  // "" for data without one
   PrepareSpec spec;
-  std::string spec_sha256;              // of prepare.yaml, "" if there is none; noted in the source
-  base::Path out_dir;                   // exists and is empty
-  std::string memory_limit = "512MB";   // DuckDB's; past it it spills to disk
+  std::string spec_sha256;             // of prepare.yaml, "" if there is none; noted in the source
+  base::Path out_dir;                  // exists and is empty
+  std::string memory_limit = "512MB";  // DuckDB's; past it it spills to disk
 };
 base::Result<Prepared> prepare(const PrepareRequest& request);
 
@@ -39,9 +39,9 @@ base::Result<Prepared> prepare(const PrepareRequest& request);
 // Rows that the champion trained on never become recent, rows of the frozen test set are never trained on, and test.csv
 // stays byte for byte what it was.
 struct RetrainRequest {
-  base::Path base_dir;                  // train.csv, valid.csv, test.csv and schema.json of the champion's version
+  base::Path base_dir;  // train.csv, valid.csv, test.csv and schema.json of the champion's version
   std::string base_version;
-  base::Path traffic;                   // lines of JSON: {id, row, at_us, features: {name: value}, label}
+  base::Path traffic;  // lines of JSON: {id, row, at_us, features: {name: value}, label}
   std::string endpoint;
   PrepareSpec spec;
   std::string spec_sha256;

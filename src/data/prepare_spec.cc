@@ -37,11 +37,15 @@ class Reader {
     if (root.is_null()) return {};
     if (!root.is_map()) return wrong(root, "(whole file)", "keys and values");
     const std::pair<std::string_view, base::Result<void> (Reader::*)(const Node&)> keys[] = {
-        {"columns", &Reader::columns},   {"rejects", &Reader::rejects},
+        {"columns", &Reader::columns},
+        {"rejects", &Reader::rejects},
         {"missing_values", &Reader::missing_values},
-        {"exclude", &Reader::exclude},   {"drop_duplicates", &Reader::drop_duplicates},
-        {"split", &Reader::split},       {"missing", &Reader::missing},
-        {"scale", &Reader::scale},       {"one_hot", &Reader::one_hot},
+        {"exclude", &Reader::exclude},
+        {"drop_duplicates", &Reader::drop_duplicates},
+        {"split", &Reader::split},
+        {"missing", &Reader::missing},
+        {"scale", &Reader::scale},
+        {"one_hot", &Reader::one_hot},
         {"feedback", &Reader::feedback}};
     for (size_t i = 0; i < root.entries.size(); ++i) {
       const auto& [key, value, line] = root.entries[i];
@@ -58,7 +62,8 @@ class Reader {
 
  private:
   std::unexpected<base::Error> wrong(const Node& node, std::string_view key, std::string_view allowed) const {
-    return base::invalid(fmt::format("{}:{}: {}: found {}; allowed: {}", file_, node.line, key, node.describe(), allowed));
+    return base::invalid(
+        fmt::format("{}:{}: {}: found {}; allowed: {}", file_, node.line, key, node.describe(), allowed));
   }
   std::unexpected<base::Error> unknown_key(const Node& map, size_t i, std::string_view under,
                                            const std::vector<std::string_view>& allowed) const {
@@ -93,8 +98,8 @@ class Reader {
     for (const ColumnType type : {ColumnType::kNumber, ColumnType::kInteger, ColumnType::kText}) {
       if (!node.is_scalar() || node.scalar != name(type)) continue;
       if (rule.type && *rule.type != type) {
-        return base::invalid(fmt::format("{}:{}: {}: '{}' here, '{}' in columns", file_, node.line, key, name(type),
-                                         name(*rule.type)));
+        return base::invalid(
+            fmt::format("{}:{}: {}: '{}' here, '{}' in columns", file_, node.line, key, name(type), name(*rule.type)));
       }
       rule.type = type;
       return {};
@@ -139,18 +144,23 @@ class Reader {
         return unknown_key(node, i, key + ".", allowed);
       }
     }
-    if (rule.type == ColumnType::kText && (rule.min || rule.max)) return wrong(node, key, "min and max only for numbers");
+    if (rule.type == ColumnType::kText && (rule.min || rule.max))
+      return wrong(node, key, "min and max only for numbers");
     if (rule.min && rule.max && *rule.min > *rule.max) return wrong(node, key, "min not above max");
     return {};
   }
 
   base::Result<void> columns(const Node& node) {
     return each_entry(node, "columns", "columns with their types",
-                      [this](const std::string& column, const Node& value) { return rule(column, value, "columns." + column, false); });
+                      [this](const std::string& column, const Node& value) {
+                        return rule(column, value, "columns." + column, false);
+                      });
   }
   base::Result<void> rejects(const Node& node) {
     return each_entry(node, "rejects", "columns with their rules",
-                      [this](const std::string& column, const Node& value) { return rule(column, value, "rejects." + column, true); });
+                      [this](const std::string& column, const Node& value) {
+                        return rule(column, value, "rejects." + column, true);
+                      });
   }
   base::Result<void> missing_values(const Node& node) {
     TRY_SET(spec_.missing_values, texts(node, "missing_values", "a list of texts that mean missing"));
@@ -191,8 +201,9 @@ class Reader {
     if (given == 0) return {};
     if (given == 2 && sum <= 1 + kSumTolerance) *values[rest] = std::max(0.0, 1 - sum), sum = 1;
     if (given < 2 || std::abs(sum - 1) > kSumTolerance) {
-      return base::invalid(fmt::format("{}:{}: {}: {}, {} and {} add up to {}; they must add up to 1 (one may be left out)",
-                                       file_, node.line, key, names[0], names[1], names[2], sum));
+      return base::invalid(
+          fmt::format("{}:{}: {}: {}, {} and {} add up to {}; they must add up to 1 (one may be left out)", file_,
+                      node.line, key, names[0], names[1], names[2], sum));
     }
     return {};
   }
@@ -210,7 +221,8 @@ class Reader {
         TRY_SET(spec_.group, text(value, "split.group"));
       } else if (key == "stratify") {
         const auto flag = value.as_bool();
-        if (!flag && !value.is_scalar()) return wrong(value, "split.stratify", "true (by the label), false, or a column");
+        if (!flag && !value.is_scalar())
+          return wrong(value, "split.stratify", "true (by the label), false, or a column");
         spec_.stratify = flag ? (*flag ? label_ : "") : value.scalar;
         if (flag && *flag && label_.empty()) return wrong(value, "split.stratify", "a column: the data has no label");
       } else {
@@ -224,36 +236,37 @@ class Reader {
 
   base::Result<void> missing(const Node& node) {
     constexpr std::string_view kAllowed = "mean, median, mode or {constant: VALUE}";
-    return each_entry(node, "missing", "columns (or '*') with " + std::string(kAllowed),
-                      [&](const std::string& column, const Node& value) -> base::Result<void> {
-      const std::string key = "missing." + column;
-      if (value.is_map() && value.entries.size() == 1 && value.entries[0].key == "constant" &&
-          value.entries[0].value.is_scalar()) {
-        spec_.transform.fill.push_back({column, stats::FillKind::kConstant, value.entries[0].value.scalar});
-        return {};
-      }
-      const std::pair<std::string_view, stats::FillKind> kinds[] = {{"mean", stats::FillKind::kMean},
-                                                                    {"median", stats::FillKind::kMedian},
-                                                                    {"mode", stats::FillKind::kMode}};
-      for (const auto& [word, kind] : kinds) {
-        if (!value.is_scalar() || value.scalar != word) continue;
-        spec_.transform.fill.push_back({column, kind, ""});
-        return {};
-      }
-      return wrong(value, key, kAllowed);
-    });
+    return each_entry(
+        node, "missing", "columns (or '*') with " + std::string(kAllowed),
+        [&](const std::string& column, const Node& value) -> base::Result<void> {
+          const std::string key = "missing." + column;
+          if (value.is_map() && value.entries.size() == 1 && value.entries[0].key == "constant" &&
+              value.entries[0].value.is_scalar()) {
+            spec_.transform.fill.push_back({column, stats::FillKind::kConstant, value.entries[0].value.scalar});
+            return {};
+          }
+          const std::pair<std::string_view, stats::FillKind> kinds[] = {
+              {"mean", stats::FillKind::kMean}, {"median", stats::FillKind::kMedian}, {"mode", stats::FillKind::kMode}};
+          for (const auto& [word, kind] : kinds) {
+            if (!value.is_scalar() || value.scalar != word) continue;
+            spec_.transform.fill.push_back({column, kind, ""});
+            return {};
+          }
+          return wrong(value, key, kAllowed);
+        });
   }
 
   base::Result<void> scale(const Node& node) {
-    return each_entry(node, "scale", "columns (or '*') with standard or minmax",
-                      [&](const std::string& column, const Node& value) -> base::Result<void> {
-      const bool standard = value.is_scalar() && value.scalar == "standard";
-      if (!standard && !(value.is_scalar() && value.scalar == "minmax")) {
-        return wrong(value, "scale." + column, "standard or minmax");
-      }
-      spec_.transform.scale.push_back({column, standard ? stats::ScaleKind::kStandard : stats::ScaleKind::kMinMax});
-      return {};
-    });
+    return each_entry(
+        node, "scale", "columns (or '*') with standard or minmax",
+        [&](const std::string& column, const Node& value) -> base::Result<void> {
+          const bool standard = value.is_scalar() && value.scalar == "standard";
+          if (!standard && !(value.is_scalar() && value.scalar == "minmax")) {
+            return wrong(value, "scale." + column, "standard or minmax");
+          }
+          spec_.transform.scale.push_back({column, standard ? stats::ScaleKind::kStandard : stats::ScaleKind::kMinMax});
+          return {};
+        });
   }
 
   base::Result<void> one_hot(const Node& node) {

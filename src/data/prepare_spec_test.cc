@@ -24,7 +24,8 @@ missing:  {"*": mean, city: {constant: nowhere}, age: median}
 scale:    {"*": standard, age: minmax}
 one_hot:  [city]
 feedback: {train: 0.5, valid: 0, recent: 0.5, rows: 100}
-)", "prepare.yaml", "y");
+)",
+                                  "prepare.yaml", "y");
   ASSERT_TRUE(spec) << spec.error().message;
   EXPECT_EQ(spec->rules.at("age").max, 130);
   EXPECT_TRUE(spec->rules.at("age").not_null);
@@ -53,26 +54,32 @@ TEST(PrepareSpec, NothingDeclaredIsTheDefaults) {
 
 TEST(PrepareSpec, ErrorsNameFileLineKeyFoundAndAllowed) {
   EXPECT_EQ(message("exclude: [a]\nspilt: {}\n"),
-            "prepare.yaml:2: unknown key 'spilt'; allowed: columns, rejects, missing_values, exclude, drop_duplicates, split, "
+            "prepare.yaml:2: unknown key 'spilt'; allowed: columns, rejects, missing_values, exclude, drop_duplicates, "
+            "split, "
             "missing, scale, one_hot, feedback");
   EXPECT_EQ(message("\nsplit: {train: most}\n"),
             "prepare.yaml:2: split.train: found the text 'most'; allowed: a number from 0 to 1");
   EXPECT_EQ(message("split: {train: 0.5, valid: 0.2, test: 0.2}\n"),
-            "prepare.yaml:1: split: train, valid and test add up to 0.8999999999999999; they must add up to 1 (one may be left out)");
-  EXPECT_EQ(message("split: {seed: -1}"), "prepare.yaml:1: split.seed: found the number -1; allowed: an integer from 0");
+            "prepare.yaml:1: split: train, valid and test add up to 0.8999999999999999; they must add up to 1 (one may "
+            "be left out)");
+  EXPECT_EQ(message("split: {seed: -1}"),
+            "prepare.yaml:1: split.seed: found the number -1; allowed: an integer from 0");
   EXPECT_EQ(message("split: {stratify: true}", ""),
             "prepare.yaml:1: split.stratify: found true; allowed: a column: the data has no label");
   EXPECT_EQ(message("split: {tests: 1}"),
             "prepare.yaml:1: unknown key 'split.tests'; allowed: train, valid, test, seed, stratify, group");
-  EXPECT_EQ(message("columns: {a: date}"), "prepare.yaml:1: columns.a: found the text 'date'; allowed: number, integer or text");
+  EXPECT_EQ(message("columns: {a: date}"),
+            "prepare.yaml:1: columns.a: found the text 'date'; allowed: number, integer or text");
   EXPECT_EQ(message("columns: {a: {type: number, one_of: [1]}}"),
             "prepare.yaml:1: unknown key 'columns.a.one_of'; allowed: type, min, max");
-  EXPECT_EQ(message("columns: {a: {min: 3, max: 1}}"), "prepare.yaml:1: columns.a: found a mapping; allowed: min not above max");
+  EXPECT_EQ(message("columns: {a: {min: 3, max: 1}}"),
+            "prepare.yaml:1: columns.a: found a mapping; allowed: min not above max");
   EXPECT_EQ(message("columns: {a: number}\nrejects: {a: {type: text}}"),
             "prepare.yaml:2: rejects.a.type: 'text' here, 'number' in columns");
   EXPECT_EQ(message("missing: {a: zero}"),
             "prepare.yaml:1: missing.a: found the text 'zero'; allowed: mean, median, mode or {constant: VALUE}");
-  EXPECT_EQ(message("scale: {a: robust}"), "prepare.yaml:1: scale.a: found the text 'robust'; allowed: standard or minmax");
+  EXPECT_EQ(message("scale: {a: robust}"),
+            "prepare.yaml:1: scale.a: found the text 'robust'; allowed: standard or minmax");
   EXPECT_EQ(message("one_hot: city"), "prepare.yaml:1: one_hot: found the text 'city'; allowed: a list of columns");
   EXPECT_EQ(message("exclude: [a, a]"), "prepare.yaml:1: exclude: 'a' stands twice");
   EXPECT_EQ(message("drop_duplicates: []"),

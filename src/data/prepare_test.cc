@@ -28,7 +28,8 @@ class Prepare : public testing::Test {
   std::string read(const base::Path& file) { return *base::read_file(file); }
 
   // Each run in a fresh folder; `out_` is the newest one.
-  base::Result<Prepared> run(const std::string& yaml, std::vector<std::string> patterns, const std::string& label = "label") {
+  base::Result<Prepared> run(const std::string& yaml, std::vector<std::string> patterns,
+                             const std::string& label = "label") {
     out_ = dir_ / fmt::format("out{}", runs_++);
     std::filesystem::create_directory(out_);
     PrepareRequest request;
@@ -46,7 +47,8 @@ class Prepare : public testing::Test {
 
 std::string numbered_rows(int from, int to) {
   std::string out;
-  for (int i = from; i < to; ++i) out += fmt::format("{},{},{},{}\n", i, std::sin(i), i % 5 == 0 ? "" : fmt::format("{}", i % 7), i % 3);
+  for (int i = from; i < to; ++i)
+    out += fmt::format("{},{},{},{}\n", i, std::sin(i), i % 5 == 0 ? "" : fmt::format("{}", i % 7), i % 3);
   return out;
 }
 const std::string kHeader = "id,wave,week,label\n";
@@ -80,8 +82,9 @@ TEST_F(Prepare, TheSameRowsInAnyOrderGiveTheSameBytes) {
   std::string x = "label,week,id,wave\n", y = x;
   for (size_t i = all.rows(); i-- > 0;) {
     std::string& to = i % 2 == 0 ? x : y;
-    to += fmt::format("{},{},{},{}\n", stats::number_text(all.columns[3].numbers()[i]), stats::number_text(all.columns[2].numbers()[i]),
-                      stats::number_text(all.columns[0].numbers()[i]), stats::number_text(all.columns[1].numbers()[i]));
+    to += fmt::format("{},{},{},{}\n", stats::number_text(all.columns[3].numbers()[i]),
+                      stats::number_text(all.columns[2].numbers()[i]), stats::number_text(all.columns[0].numbers()[i]),
+                      stats::number_text(all.columns[1].numbers()[i]));
   }
   write("x.csv", x);
   write("y.csv", y);
@@ -167,26 +170,29 @@ TEST_F(Prepare, StratifyKeepsEachLabelsShare) {
 }
 
 TEST_F(Prepare, RejectsAreKeptWithReasons) {
-  write("a.csv", "age,city,label\n30,Oslo,1\n-4,Oslo,0\nold,Bern,1\n44,Paris,1\n51,,0\n12,Oslo\n13,Bern,\n"
-                 "14,\"Bern,1\n15,\xFF,1\n?,Bern,0\n16.5,Bern,1\n");
-  const auto done = run("columns: {age: {type: integer, min: 0}}\n"
-                        "rejects: {city: {one_of: [Oslo, Bern], not_null: true}}\n"
-                        "missing_values: ['?']\n"
-                        "split: {train: 1, valid: 0, test: 0}\n",
-                        {"a.csv"});
+  write("a.csv",
+        "age,city,label\n30,Oslo,1\n-4,Oslo,0\nold,Bern,1\n44,Paris,1\n51,,0\n12,Oslo\n13,Bern,\n"
+        "14,\"Bern,1\n15,\xFF,1\n?,Bern,0\n16.5,Bern,1\n");
+  const auto done =
+      run("columns: {age: {type: integer, min: 0}}\n"
+          "rejects: {city: {one_of: [Oslo, Bern], not_null: true}}\n"
+          "missing_values: ['?']\n"
+          "split: {train: 1, valid: 0, test: 0}\n",
+          {"a.csv"});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->rows.at("rejected"), 9);
   EXPECT_EQ(done->rows.at("train"), 2);
   const auto rejects = table("rejects.csv");
   std::vector<std::string> seen;
   for (size_t i = 0; i < rejects.rows(); ++i) {
-    seen.push_back(fmt::format("{} {}: {}", rejects.find("line")->numbers()[i], rejects.find("column")->texts()[i].value_or("-"),
-                               *rejects.find("reason")->texts()[i]));
+    seen.push_back(fmt::format("{} {}: {}", rejects.find("line")->numbers()[i],
+                               rejects.find("column")->texts()[i].value_or("-"), *rejects.find("reason")->texts()[i]));
   }
-  EXPECT_THAT(seen, ElementsAre("3 age: -4 is below 0", "4 age: 'old' is not a number", "5 city: 'Paris' is none of Oslo, Bern",
-                                "6 city: missing", "7 -: 2 fields where the header has 3", "8 label: missing",
-                                "9 -: a quote that is never closed", "10 -: byte 0xFF is not UTF-8; save the file as UTF-8",
-                                "12 age: 16.5 is not an integer"));
+  EXPECT_THAT(
+      seen, ElementsAre("3 age: -4 is below 0", "4 age: 'old' is not a number", "5 city: 'Paris' is none of Oslo, Bern",
+                        "6 city: missing", "7 -: 2 fields where the header has 3", "8 label: missing",
+                        "9 -: a quote that is never closed", "10 -: byte 0xFF is not UTF-8; save the file as UTF-8",
+                        "12 age: 16.5 is not an integer"));
   EXPECT_EQ(*rejects.find("row")->texts()[7], "15,\uFFFD,1");
 }
 
@@ -255,7 +261,8 @@ TEST_F(Prepare, ErrorsSayWhatToChange) {
   EXPECT_THAT(message("", {"nothing*.csv"}), HasSubstr("no file matches"));
   EXPECT_THAT(message("", {"a.csv", "b.csv"}), HasSubstr("b.csv: column 'y' is not in"));
   EXPECT_THAT(message("", {"empty.csv"}), HasSubstr("empty.csv: the text is empty"));
-  EXPECT_THAT(message("", {"a.csv"}, "digit"), HasSubstr("label: no file has a column 'digit'; the columns are x, label"));
+  EXPECT_THAT(message("", {"a.csv"}, "digit"),
+              HasSubstr("label: no file has a column 'digit'; the columns are x, label"));
   EXPECT_THAT(message("exclude: [x]", {"a.csv"}), HasSubstr("no features"));
   EXPECT_THAT(message("columns: {x: number}", {"bad.csv"}), HasSubstr("2 were rejected, the first is"));
   EXPECT_THAT(message("scale: {z: standard}", {"a.csv"}), HasSubstr("'z' is not a feature"));
@@ -269,7 +276,8 @@ TEST_F(Prepare, ParquetIsReadAsCsvIs) {
     const auto db = DuckDb::open({work});
     ASSERT_TRUE(db) << db.error().message;
     const auto made = (*db)->run(
-        "COPY (SELECT * FROM (VALUES (1.5::DOUBLE, 'a', true, 0::BIGINT), (2, '007', false, 1), (NULL, 'b', true, 0)) AS t(x, name, flag, label)) TO " +
+        "COPY (SELECT * FROM (VALUES (1.5::DOUBLE, 'a', true, 0::BIGINT), (2, '007', false, 1), (NULL, 'b', true, 0)) "
+        "AS t(x, name, flag, label)) TO " +
         sql_text((dir_ / "a.parquet").string()) + " (FORMAT parquet)");
     ASSERT_TRUE(made) << made.error().message;
   }
@@ -304,7 +312,8 @@ class Retrain : public Prepare {
   }
   static std::string line(int id, double x, double y, const std::string& label, int64_t at_us = 5) {
     return fmt::format(R"({{"id":"pr_{}","row":0,"at_us":{},"features":{{"x":{},"y":{}}},"label":{}}})"
-                       "\n", id, at_us, x, y, label);
+                       "\n",
+                       id, at_us, x, y, label);
   }
   base::Path base_;
 };
@@ -333,7 +342,8 @@ TEST_F(Retrain, TrafficIsSplitAndOldRowsStay) {
 
 TEST_F(Retrain, RowsTheChampionKnowsNeverBecomeRecentAndTestRowsAreNeverTrainedOn) {
   std::string traffic;
-  for (int i = 0; i < 200; ++i) traffic += line(i, i, static_cast<float>(i * 0.1), "0");  // as a client with FP32 sends them
+  for (int i = 0; i < 200; ++i)
+    traffic += line(i, i, static_cast<float>(i * 0.1), "0");  // as a client with FP32 sends them
   const auto done = again(traffic + line(999, 5000, 1, "1") + line(998, 5001, 1, "1") + line(997, 5002, 1, "0"));
   ASSERT_TRUE(done) << done.error().message;
   std::set<double> old_known, old_test;

@@ -55,7 +55,8 @@ void Profiler::add(double value) {
   profile_.mean += delta / static_cast<double>(seen_);
   m2_ += delta * (value - profile_.mean);
   const auto bin = std::upper_bound(profile_.edges.begin(), profile_.edges.end(), value) - profile_.edges.begin();
-  ++profile_.bins[static_cast<size_t>(std::clamp<ptrdiff_t>(bin - 1, 0, static_cast<ptrdiff_t>(profile_.bins.size()) - 1))];
+  ++profile_
+        .bins[static_cast<size_t>(std::clamp<ptrdiff_t>(bin - 1, 0, static_cast<ptrdiff_t>(profile_.bins.size()) - 1))];
   number_ = value;
   ++run_;
 }
@@ -95,7 +96,8 @@ base::Result<std::vector<ColumnProfile>> profile_table(DuckDb& db, const std::st
     const std::string column = fmt::format("c{}", c);
     int64_t count = 0;
     double min = 0, max = 0;
-    const std::string range = columns[c].numeric ? fmt::format("min({0}), max({0})", column) : "0.0::DOUBLE, 0.0::DOUBLE";
+    const std::string range =
+        columns[c].numeric ? fmt::format("min({0}), max({0})", column) : "0.0::DOUBLE, 0.0::DOUBLE";
     TRY(db.query(fmt::format("SELECT count({}), {} FROM {}", column, range, table),
                  [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
                    count = chunk.i64(0, 0);
@@ -106,8 +108,10 @@ base::Result<std::vector<ColumnProfile>> profile_table(DuckDb& db, const std::st
     TRY(db.query(fmt::format("SELECT {0} FROM {1} WHERE {0} IS NOT NULL ORDER BY {0}", column, table),
                  [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
                    for (size_t r = 0; r < chunk.rows(); ++r) {
-                     if (columns[c].numeric) profiler.add(chunk.f64(0, r));
-                     else profiler.add(chunk.text(0, r));
+                     if (columns[c].numeric)
+                       profiler.add(chunk.f64(0, r));
+                     else
+                       profiler.add(chunk.text(0, r));
                    }
                    return {};
                  }));
@@ -136,7 +140,8 @@ std::string profile_json(const std::vector<ColumnProfile>& columns, const std::v
     if (column.numeric && column.count > 0) {
       json.field("min", column.min).field("max", column.max).field("mean", column.mean).field("std", column.std);
       json.key("quantiles").begin_object();
-      for (size_t i = 0; i < column.quantiles.size(); ++i) json.field(stats::number_text(kQuantiles[i]), column.quantiles[i]);
+      for (size_t i = 0; i < column.quantiles.size(); ++i)
+        json.field(stats::number_text(kQuantiles[i]), column.quantiles[i]);
       json.end_object().key("histogram").begin_object().key("edges").begin_array();
       for (const double edge : column.edges) json.value(edge);
       json.end_array().key("counts").begin_array();
@@ -144,7 +149,8 @@ std::string profile_json(const std::vector<ColumnProfile>& columns, const std::v
       json.end_array().end_object();
     }
     json.key("top").begin_array();
-    for (const auto& [value, count] : column.top) json.begin_object().field("value", value).field("count", count).end_object();
+    for (const auto& [value, count] : column.top)
+      json.begin_object().field("value", value).field("count", count).end_object();
     json.end_array().end_object();
   }
   json.end_array().end_object();

@@ -1,5 +1,5 @@
-// What a table's columns look like: profile.json (docs/formats/data.md). Computed from sorted values, exactly and in one
-// fixed order of operations, so that the same rows give the same bytes. Thread: one at a time.
+// What a table's columns look like: profile.json (docs/formats/data.md). Computed from sorted values, exactly and in
+// one fixed order of operations, so that the same rows give the same bytes. Thread: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace data {
 struct ColumnProfile {
   std::string name;
   bool numeric = false;
-  int64_t count = 0;     // present values
+  int64_t count = 0;  // present values
   int64_t missing = 0;
   int64_t distinct = 0;
   double min = 0, max = 0, mean = 0, std = 0;  // numbers; std with ddof 0
@@ -45,7 +45,7 @@ class Profiler {
 
   ColumnProfile profile_;
   int64_t seen_ = 0;
-  int64_t run_ = 0;      // how often the newest value came
+  int64_t run_ = 0;  // how often the newest value came
   double number_ = 0;
   std::string text_;
   double m2_ = 0;

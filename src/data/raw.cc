@@ -110,10 +110,11 @@ base::Result<void> RawRows::read_columns(RawFile& file, bool first) {
   if (is_parquet(file.path)) {
     TRY_SET(const auto columns, db_->describe("SELECT * FROM read_parquet(" + sql_text(file.path) + ")"));
     for (const auto& [name, type] : columns) {
-      if (type.find('[') != type.npos || type.find('(') != type.npos ? !type.starts_with("DECIMAL") && !type.starts_with("ENUM")
-                                                                      : type == "BLOB") {
-        return base::invalid(fmt::format("column '{}' is of type {}; numbers, text, booleans, dates and times are possible",
-                                         name, type));
+      if (type.find('[') != type.npos || type.find('(') != type.npos
+              ? !type.starts_with("DECIMAL") && !type.starts_with("ENUM")
+              : type == "BLOB") {
+        return base::invalid(fmt::format(
+            "column '{}' is of type {}; numbers, text, booleans, dates and times are possible", name, type));
       }
       if (type == "VARCHAR" || type.starts_with("ENUM")) text_.insert(name);
       names.push_back(name);
@@ -125,14 +126,14 @@ base::Result<void> RawRows::read_columns(RawFile& file, bool first) {
   }
   for (const std::string& name : names) {
     if (std::ranges::find(columns_, name) == columns_.end()) {
-      return base::invalid(fmt::format("column '{}' is not in {}; all files of a data set have the same columns", name,
-                                       files_[0].path));
+      return base::invalid(
+          fmt::format("column '{}' is not in {}; all files of a data set have the same columns", name, files_[0].path));
     }
   }
   for (const std::string& name : columns_) {
     if (std::ranges::find(names, name) == names.end()) {
-      return base::invalid(fmt::format("column '{}' of {} is missing; all files of a data set have the same columns", name,
-                                       files_[0].path));
+      return base::invalid(fmt::format("column '{}' of {} is missing; all files of a data set have the same columns",
+                                       name, files_[0].path));
     }
   }
   return {};
@@ -141,8 +142,8 @@ base::Result<void> RawRows::read_columns(RawFile& file, bool first) {
 base::Result<void> RawRows::settle_columns() {
   auto known = [&](std::string_view what, const std::string& column) -> base::Result<void> {
     if (std::ranges::find(columns_, column) != columns_.end()) return {};
-    return base::invalid(fmt::format("{}: no file has a column '{}'; the columns are {}", what, column,
-                                     fmt::join(columns_, ", ")));
+    return base::invalid(
+        fmt::format("{}: no file has a column '{}'; the columns are {}", what, column, fmt::join(columns_, ", ")));
   };
   const std::string& group = spec_->group;
   if (!label_.empty()) TRY(known("label", label_));
@@ -151,7 +152,9 @@ base::Result<void> RawRows::settle_columns() {
   for (const auto& [column, rule] : spec_->rules) TRY(known("columns or rejects", column));
   for (const std::string& column : spec_->exclude) TRY(known("exclude", column));
   if (!label_.empty() && group == label_) return base::invalid("split.group: the label cannot be the group");
-  auto excluded = [&](const std::string& column) { return std::ranges::find(spec_->exclude, column) != spec_->exclude.end(); };
+  auto excluded = [&](const std::string& column) {
+    return std::ranges::find(spec_->exclude, column) != spec_->exclude.end();
+  };
   if (excluded(label_)) return base::invalid(fmt::format("exclude: '{}' is the label", label_));
   for (const std::string& column : columns_) {
     if (column != label_ && column != group && !excluded(column)) features_.push_back(column);
@@ -163,7 +166,8 @@ base::Result<void> RawRows::settle_columns() {
   if (!label_.empty()) names.push_back(label_);
   for (const std::string& column : spec_->duplicate_keys) {
     if (std::ranges::find(names, column) == names.end()) {
-      return base::invalid(fmt::format("drop_duplicates: '{}' is not kept; the kept columns are {}", column, fmt::join(names, ", ")));
+      return base::invalid(
+          fmt::format("drop_duplicates: '{}' is not kept; the kept columns are {}", column, fmt::join(names, ", ")));
     }
   }
   if (!spec_->stratify.empty() && std::ranges::find(names, spec_->stratify) == names.end()) {
@@ -216,7 +220,8 @@ base::Result<void> RawRows::visit(const OnRow& on_row, const OnReject& on_reject
 }
 
 base::Result<void> RawRows::visit_all(
-    const std::function<base::Result<void>(RawFile&, std::span<const std::string_view>)>& on_row, const OnReject& on_reject) {
+    const std::function<base::Result<void>(RawFile&, std::span<const std::string_view>)>& on_row,
+    const OnReject& on_reject) {
   const RuleChecker rules(*spec_, columns_, label_);
   const std::set<std::string_view> missing(spec_->missing_values.begin(), spec_->missing_values.end());
   std::vector<std::string_view> fields;
@@ -286,44 +291,49 @@ base::Result<void> RawRows::read_parquet(const RawFile& file, const OnFileRow& o
     const auto type = std::ranges::find(types, columns_[c], &DuckDb::ColumnType::name);
     floating[c] = type->type == "DOUBLE" || type->type == "FLOAT";
     const std::string column = sql_name(columns_[c]);
-    if (floating[c]) select += ", CAST(" + column + " AS DOUBLE)";
-    else if (type->type == "BOOLEAN") select += ", CASE WHEN " + column + " THEN '1' WHEN NOT " + column + " THEN '0' END";
-    else select += ", CAST(" + column + " AS VARCHAR)";
+    if (floating[c])
+      select += ", CAST(" + column + " AS DOUBLE)";
+    else if (type->type == "BOOLEAN")
+      select += ", CASE WHEN " + column + " THEN '1' WHEN NOT " + column + " THEN '0' END";
+    else
+      select += ", CAST(" + column + " AS VARCHAR)";
   }
   std::vector<std::string_view> fields(columns_.size());
   std::vector<std::string> numbers(columns_.size());
   std::string record;
-  return db_->query(select + " FROM " + table + " ORDER BY file_row_number", [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
-    for (size_t r = 0; r < chunk.rows(); ++r) {
-      std::string bad;
-      record.clear();
-      for (size_t c = 0; c < columns_.size(); ++c) {
-        if (chunk.null(c + 1, r)) {
-          fields[c] = {};
-        } else if (floating[c]) {
-          const double number = chunk.f64(c + 1, r);
-          if (std::isinf(number)) bad = fmt::format("column '{}' is infinite", columns_[c]);
-          numbers[c] = stats::number_text(number);  // NaN: missing
-          fields[c] = numbers[c];
-        } else {
-          fields[c] = chunk.text(c + 1, r);
-          if (fields[c].find('\0') != fields[c].npos) bad = fmt::format("column '{}' holds a NUL byte", columns_[c]);
-        }
-        if (c != 0) record += ',';
-        stats::append_csv_field(record, fields[c]);
-      }
-      FileRow row{.line = chunk.i64(0, r) + 1, .fields = fields, .bad = bad, .record = record};
-      TRY(on_row(row));
-    }
-    return {};
-  });
+  return db_->query(select + " FROM " + table + " ORDER BY file_row_number",
+                    [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
+                      for (size_t r = 0; r < chunk.rows(); ++r) {
+                        std::string bad;
+                        record.clear();
+                        for (size_t c = 0; c < columns_.size(); ++c) {
+                          if (chunk.null(c + 1, r)) {
+                            fields[c] = {};
+                          } else if (floating[c]) {
+                            const double number = chunk.f64(c + 1, r);
+                            if (std::isinf(number)) bad = fmt::format("column '{}' is infinite", columns_[c]);
+                            numbers[c] = stats::number_text(number);  // NaN: missing
+                            fields[c] = numbers[c];
+                          } else {
+                            fields[c] = chunk.text(c + 1, r);
+                            if (fields[c].find('\0') != fields[c].npos)
+                              bad = fmt::format("column '{}' holds a NUL byte", columns_[c]);
+                          }
+                          if (c != 0) record += ',';
+                          stats::append_csv_field(record, fields[c]);
+                        }
+                        FileRow row{.line = chunk.i64(0, r) + 1, .fields = fields, .bad = bad, .record = record};
+                        TRY(on_row(row));
+                      }
+                      return {};
+                    });
 }
 
 // --- files ----------------------------------------------------------------------------------------------------------
 
 base::Result<MappedFile> MappedFile::open(const std::string& path) {
   TRY_SET(const base::Fd fd, base::open_file(path, O_RDONLY));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return base::errno_error(path, errno);
   if (!S_ISREG(info.st_mode)) return base::invalid(path + " is not a file");
   const auto size = static_cast<size_t>(info.st_size);
@@ -350,7 +360,9 @@ base::Result<std::vector<std::string>> find_files(const std::vector<std::string>
     }
     const bool none = rc != 0 || matches.gl_pathc == 0;
     ::globfree(&matches);
-    if (none) return base::not_found(fmt::format("no file matches '{}' under {}", pattern, std::filesystem::current_path().string()));
+    if (none)
+      return base::not_found(
+          fmt::format("no file matches '{}' under {}", pattern, std::filesystem::current_path().string()));
   }
   if (found.empty()) return base::not_found("no files: the patterns match only folders");
   return std::vector<std::string>(found.begin(), found.end());

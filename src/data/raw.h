@@ -1,6 +1,6 @@
 // Raw files (CSV, Parquet) as rows of text fields, with what is wrong with a row told apart from the row. Read twice: a
-// scan finds columns, types and digests; a visit hands out the rows. A field's text is exact (Parquet's numbers as their
-// shortest text), so what is decided about a row never depends on a library's formats.
+// scan finds columns, types and digests; a visit hands out the rows. A field's text is exact (Parquet's numbers as
+// their shortest text), so what is decided about a row never depends on a library's formats.
 //
 // Thread: one at a time. Memory: a file is mapped, never copied.
 #pragma once
@@ -24,16 +24,16 @@ struct RawFile {
   std::string path;  // as found under the working folder
   base::Digest sha256;
   int64_t size = 0;
-  int64_t rows = 0;      // kept
+  int64_t rows = 0;  // kept
   int64_t rejected = 0;
 };
 
 struct RejectedRow {
   std::string_view file;
-  int64_t line = 0;          // CSV: of the file; Parquet: number of the row
-  std::string_view column;   // "" if the row as a whole is wrong
+  int64_t line = 0;         // CSV: of the file; Parquet: number of the row
+  std::string_view column;  // "" if the row as a whole is wrong
   std::string reason;
-  std::string_view record;   // as it stands in the file
+  std::string_view record;  // as it stands in the file
 };
 
 // A kept column: a feature, the group or the label (in this order in every part).
@@ -81,7 +81,7 @@ class RawRows {
   struct FileRow {
     int64_t line = 0;
     std::span<const std::string_view> fields;
-    std::string_view bad;     // not empty: malformed
+    std::string_view bad;  // not empty: malformed
     std::string_view record;
   };
   using OnFileRow = std::function<base::Result<void>(const FileRow&)>;
@@ -93,18 +93,20 @@ class RawRows {
   base::Result<void> read_file(const RawFile& file, const OnFileRow& on_row);
   base::Result<void> read_csv(const RawFile& file, const OnFileRow& on_row);
   base::Result<void> read_parquet(const RawFile& file, const OnFileRow& on_row);
-  base::Result<void> visit_all(const std::function<base::Result<void>(RawFile&, std::span<const std::string_view>)>& on_row,
-                               const OnReject& on_reject);
+  base::Result<void> visit_all(
+      const std::function<base::Result<void>(RawFile&, std::span<const std::string_view>)>& on_row,
+      const OnReject& on_reject);
 
   DuckDb* db_;
   const PrepareSpec* spec_;
   std::string label_;
   std::vector<RawFile> files_;
-  std::vector<std::string> columns_;          // of the first file, in its order
-  std::set<std::string, std::less<>> text_;   // columns that are text whatever their values look like (Parquet's VARCHAR)
+  std::vector<std::string> columns_;  // of the first file, in its order
+  std::set<std::string, std::less<>>
+      text_;  // columns that are text whatever their values look like (Parquet's VARCHAR)
   std::vector<std::string> features_;
   std::vector<KeptColumn> kept_;
-  std::vector<size_t> kept_from_;             // kept column → index into columns_
+  std::vector<size_t> kept_from_;  // kept column → index into columns_
 };
 
 // A file mapped into memory, read-only.

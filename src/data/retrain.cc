@@ -47,7 +47,10 @@ base::Result<std::string> field_text(const base::json::value& value) {
 class Retraining {
  public:
   Retraining(const RetrainRequest& request, Layout layout, RejectsWriter& rejects)
-      : request_(request), layout_(std::move(layout)), rejects_(rejects), key_(layout_.features),
+      : request_(request),
+        layout_(std::move(layout)),
+        rejects_(rejects),
+        key_(layout_.features),
         rules_(request.spec, column_names(layout_), layout_.label) {}
 
   base::Result<void> copy_old(RowTable& table) {
@@ -63,7 +66,8 @@ class Retraining {
       while (true) {
         TRY_SET(const bool some, reader.next(fields));
         if (!some) break;
-        if (fields.size() != layout_.columns.size()) return base::invalid(fmt::format("{}: line {} is ragged", path.string(), reader.line()));
+        if (fields.size() != layout_.columns.size())
+          return base::invalid(fmt::format("{}: line {} is ragged", path.string(), reader.line()));
         const auto [hash, key] = hashes_of(fields);
         (part == Part::kTest ? held_out_ : known_).insert(key);
         TRY(table.add(fields, hash, key, part));
@@ -86,7 +90,8 @@ class Retraining {
       if (auto row = parse(record); row) {
         take(std::move(*row));
       } else {
-        TRY(rejects_.add({.file = "traffic", .line = line, .column = bad_column_, .reason = row.error().message, .record = record}));
+        TRY(rejects_.add(
+            {.file = "traffic", .line = line, .column = bad_column_, .reason = row.error().message, .record = record}));
       }
     }
     keep_newest();
@@ -227,11 +232,17 @@ std::string Retraining::source_json(const std::string& engine) const {
   base::JsonWriter json(out);
   json.begin_object().field("kind", "retraining").field("base", request_.base_version).key("traffic").begin_object();
   json.field("endpoint", request_.endpoint).field("file", "traffic.csv").field("seen", counts_.seen);
-  json.field("train", rows_of(Part::kTrain)).field("valid", rows_of(Part::kValid)).field("recent", rows_of(Part::kRecent));
+  json.field("train", rows_of(Part::kTrain))
+      .field("valid", rows_of(Part::kValid))
+      .field("recent", rows_of(Part::kRecent));
   json.field("repeated", counts_.repeated).field("known", counts_.known).field("held_out", counts_.held_out);
   json.field("older", counts_.older).field("rejected", rejects_.count()).end_object();
   const Fractions& sides = request_.spec.feedback;
-  json.key("feedback").begin_object().field("train", sides.train).field("valid", sides.valid).field("recent", sides.test);
+  json.key("feedback")
+      .begin_object()
+      .field("train", sides.train)
+      .field("valid", sides.valid)
+      .field("recent", sides.test);
   json.field("seed", static_cast<int64_t>(request_.spec.seed)).end_object();
   json.field("prepare_sha256", request_.spec_sha256).field("engine", engine).end_object();
   return out;
@@ -252,9 +263,10 @@ base::Result<Prepared> prepare_again(const RetrainRequest& request) {
   TRY(retraining.copy_old(table));
   TRY(retraining.read_traffic());
   if (retraining.taken() == 0) {
-    return base::fail(base::Code::kConflict,
-                      fmt::format("no labelled traffic of endpoint '{}' is new to the model: nothing to retrain on{}{}",
-                                  request.endpoint, rejects.count() > 0 ? "; the first rejected row: " : "", rejects.first()));
+    return base::fail(
+        base::Code::kConflict,
+        fmt::format("no labelled traffic of endpoint '{}' is new to the model: nothing to retrain on{}{}",
+                    request.endpoint, rejects.count() > 0 ? "; the first rejected row: " : "", rejects.first()));
   }
   TRY(retraining.add_to(table));
   TRY(table.end_of_rows());
@@ -273,10 +285,12 @@ base::Result<Prepared> prepare_again(const RetrainRequest& request) {
   std::error_code error;
   std::filesystem::copy_file(request.base_dir / "test.csv", request.out_dir / "test.csv", error);
   if (error) return base::internal("copying test.csv: " + error.message());
-  TRY_SET(out.rows["test"], db->count(fmt::format("SELECT count(*) FROM rows WHERE p = {}", static_cast<int>(Part::kTest))));
-  TRY(table.write_descriptions(request.spec, request.out_dir, {Part::kTrain, Part::kValid, Part::kTest, Part::kRecent}));
-  out.files = {"export/train.csv", "export/valid.csv", "profile.json", "recent.csv",  "rejects.csv", "schema.json",
-               "test.csv",         "traffic.csv",      "train.csv",    "transform.json", "valid.csv"};
+  TRY_SET(out.rows["test"],
+          db->count(fmt::format("SELECT count(*) FROM rows WHERE p = {}", static_cast<int>(Part::kTest))));
+  TRY(table.write_descriptions(request.spec, request.out_dir,
+                               {Part::kTrain, Part::kValid, Part::kTest, Part::kRecent}));
+  out.files = {"export/train.csv", "export/valid.csv", "identity.json", "profile.json", "recent.csv",     "rejects.csv",
+               "schema.json",      "test.csv",         "traffic.csv",   "train.csv",    "transform.json", "valid.csv"};
   std::ranges::sort(out.files);
   out.source = retraining.source_json("DuckDB " + db->version());
   return out;

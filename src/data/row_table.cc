@@ -44,7 +44,8 @@ base::Result<RowTable> RowTable::create(DuckDb& db, Layout layout) {
   return table;
 }
 
-base::Result<void> RowTable::add(std::span<const std::string_view> fields, uint64_t group_hash, uint64_t row_key, Part part) {
+base::Result<void> RowTable::add(std::span<const std::string_view> fields, uint64_t group_hash, uint64_t row_key,
+                                 Part part) {
   appender_->u64(group_hash);
   appender_->u64(row_key);
   appender_->i64(static_cast<int64_t>(part));
@@ -85,7 +86,8 @@ base::Result<int64_t> RowTable::drop_duplicates(const std::vector<std::string>& 
     for (const std::string& key : keys) by += (by.empty() ? "c" : ", c") + std::to_string(index_of(key));
     for (size_t c = 0; c < layout_.columns.size(); ++c) order += (c == 0 ? "c" : ", c") + std::to_string(c);
     // Of rows with one key the least stays, so that the order of the files does not matter.
-    TRY(db_->run(fmt::format("CREATE TABLE kept AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER "
+    TRY(
+        db_->run(fmt::format("CREATE TABLE kept AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER "
                              "(PARTITION BY {} ORDER BY {}) AS place FROM rows) WHERE place = 1",
                              by, order)));
   }
@@ -104,20 +106,21 @@ base::Result<void> RowTable::stratify(const PrepareSpec& spec) {
   // A group with several values of the column belongs to its most frequent one (of equals, the least).
   TRY(db_->query(fmt::format("SELECT h, c{0}, count(*) AS n FROM rows GROUP BY h, c{0} ORDER BY h, n DESC, c{0}", by),
                  [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
-    for (size_t r = 0; r < chunk.rows(); ++r) {
-      const uint64_t hash = chunk.u64(0, r);
-      if (!groups.empty() && groups.back().hash == hash) {
-        groups.back().rows += chunk.i64(2, r);
-        continue;
-      }
-      std::string value;
-      if (!chunk.null(1, r)) append_canonical(value, numeric ? stats::number_text(chunk.f64(1, r)) : chunk.text(1, r));
-      const auto [at, added] = known.emplace(std::move(value), static_cast<uint32_t>(strata.size()));
-      if (added) strata.push_back(at->first);
-      groups.push_back({hash, at->second, chunk.i64(2, r), Part::kTrain});
-    }
-    return {};
-  }));
+                   for (size_t r = 0; r < chunk.rows(); ++r) {
+                     const uint64_t hash = chunk.u64(0, r);
+                     if (!groups.empty() && groups.back().hash == hash) {
+                       groups.back().rows += chunk.i64(2, r);
+                       continue;
+                     }
+                     std::string value;
+                     if (!chunk.null(1, r))
+                       append_canonical(value, numeric ? stats::number_text(chunk.f64(1, r)) : chunk.text(1, r));
+                     const auto [at, added] = known.emplace(std::move(value), static_cast<uint32_t>(strata.size()));
+                     if (added) strata.push_back(at->first);
+                     groups.push_back({hash, at->second, chunk.i64(2, r), Part::kTrain});
+                   }
+                   return {};
+                 }));
   assign_stratified(groups, strata, spec.seed, spec.split);
   TRY(db_->run("CREATE TABLE sides (h UBIGINT, p BIGINT)"));
   TRY_SET(auto sides, db_->append("sides"));
@@ -152,21 +155,23 @@ base::Result<int64_t> RowTable::write_part(Part part, const base::Path& file) {
   };
   TRY(db_->query(fmt::format("{} FROM rows WHERE p = {} ORDER BY h, k", select, static_cast<int>(part)),
                  [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
-    for (size_t r = 0; r < chunk.rows(); ++r, ++rows) {
-      if (std::pair(chunk.u64(0, r), chunk.u64(1, r)) != place) flush_equals();
-      place = {chunk.u64(0, r), chunk.u64(1, r)};
-      std::string& line = equals.emplace_back();
-      for (size_t c = 0; c < layout_.columns.size(); ++c) {
-        if (c != 0) line += ',';
-        if (chunk.null(c + 2, r)) continue;
-        if (layout_.columns[c].numeric) stats::append_number(line, chunk.f64(c + 2, r));
-        else stats::append_csv_field(line, chunk.text(c + 2, r));
-      }
-      if (line.empty()) line = "\"\"";
-      line += '\n';
-    }
-    return writer.flush_if_full();
-  }));
+                   for (size_t r = 0; r < chunk.rows(); ++r, ++rows) {
+                     if (std::pair(chunk.u64(0, r), chunk.u64(1, r)) != place) flush_equals();
+                     place = {chunk.u64(0, r), chunk.u64(1, r)};
+                     std::string& line = equals.emplace_back();
+                     for (size_t c = 0; c < layout_.columns.size(); ++c) {
+                       if (c != 0) line += ',';
+                       if (chunk.null(c + 2, r)) continue;
+                       if (layout_.columns[c].numeric)
+                         stats::append_number(line, chunk.f64(c + 2, r));
+                       else
+                         stats::append_csv_field(line, chunk.text(c + 2, r));
+                     }
+                     if (line.empty()) line = "\"\"";
+                     line += '\n';
+                   }
+                   return writer.flush_if_full();
+                 }));
   flush_equals();
   TRY(writer.flush());
   return rows;
@@ -186,7 +191,8 @@ base::Result<void> for_each_piece(const base::Path& part_csv, const Layout& layo
   std::vector<size_t> from;  // table column → field
   for (const KeptColumn& column : layout.columns) {
     const auto at = std::ranges::find(fields, column.name);
-    if (at == fields.end()) return base::invalid(fmt::format("{}: column '{}' is missing", part_csv.string(), column.name));
+    if (at == fields.end())
+      return base::invalid(fmt::format("{}: column '{}' is missing", part_csv.string(), column.name));
     stats::Column& added = table.columns.emplace_back();
     added.name = column.name;
     if (!column.numeric) added.values = stats::Texts();
@@ -203,7 +209,8 @@ base::Result<void> for_each_piece(const base::Path& part_csv, const Layout& layo
   while (true) {
     TRY_SET(const bool some, reader.next(fields));
     if (!some) break;
-    if (fields.size() != width) return base::invalid(fmt::format("{}: line {}: {} fields", part_csv.string(), reader.line(), fields.size()));
+    if (fields.size() != width)
+      return base::invalid(fmt::format("{}: line {}: {} fields", part_csv.string(), reader.line(), fields.size()));
     for (size_t c = 0; c < from.size(); ++c) {
       const KeptColumn& column = layout.columns[c];
       if (!wanted(column)) continue;
@@ -238,7 +245,8 @@ base::Result<stats::Table> read_columns(const base::Path& part_csv, const Layout
                      }));
   if (!all.columns.empty()) return all;
   for (const KeptColumn& column : layout.columns) {  // a part without rows still has its columns
-    all.columns.push_back({column.name, column.numeric ? decltype(stats::Column::values)(stats::Numbers()) : stats::Texts()});
+    all.columns.push_back(
+        {column.name, column.numeric ? decltype(stats::Column::values)(stats::Numbers()) : stats::Texts()});
   }
   return all;
 }
@@ -265,7 +273,8 @@ base::Result<void> export_part(const base::Path& part_csv, const base::Path& exp
 
 // --- descriptions ---------------------------------------------------------------------------------------------------
 
-base::Result<void> RowTable::write_descriptions(const PrepareSpec& spec, const base::Path& dir, const std::vector<Part>& parts) {
+base::Result<void> RowTable::write_descriptions(const PrepareSpec& spec, const base::Path& dir,
+                                                const std::vector<Part>& parts) {
   const auto& steps = spec.transform;
   auto needed = [&](const KeptColumn& column) {
     auto names = [&](const std::string& name) { return name == column.name || (name == "*" && column.numeric); };
@@ -273,13 +282,16 @@ base::Result<void> RowTable::write_descriptions(const PrepareSpec& spec, const b
            std::ranges::any_of(steps.scale, names, &stats::TransformSpec::Scale::column) ||
            std::ranges::any_of(steps.one_hot, names);
   };
-  stats::Transform transform;
+  stats::Transform transform, identity;
   {
     TRY_SET(const stats::Table train, read_columns(dir / "train.csv", layout_, needed));
     TRY_SET(transform, stats::Transform::fit(steps, train, layout_.features));
+    TRY_SET(identity, stats::Transform::fit({}, train, layout_.features));
   }
   TRY(base::write_file_durably(dir / "transform.json", transform.to_json()));
-  for (const char* part : {"train.csv", "valid.csv"}) TRY(export_part(dir / part, dir / "export" / part, layout_, transform));
+  TRY(base::write_file_durably(dir / "identity.json", identity.to_json()));
+  for (const char* part : {"train.csv", "valid.csv"})
+    TRY(export_part(dir / part, dir / "export" / part, layout_, transform));
 
   TRY_SET(const auto columns, profile_table(*db_, "rows", layout_.columns));
   std::vector<PartProfile> part_profiles;
@@ -297,15 +309,16 @@ base::Result<PartProfile> RowTable::part_profile(Part part) const {
   TRY_SET(profile.rows, db_->count(fmt::format("SELECT count(*) FROM rows WHERE p = {}", static_cast<int>(part))));
   if (layout_.label.empty()) return profile;
   const size_t label = index_of(layout_.label);
-  TRY(db_->query(fmt::format("SELECT c{0}, count(*) FROM rows WHERE p = {1} GROUP BY c{0} ORDER BY c{0} LIMIT {2}", label,
-                             static_cast<int>(part), kProfiledLabels + 1),
+  TRY(db_->query(fmt::format("SELECT c{0}, count(*) FROM rows WHERE p = {1} GROUP BY c{0} ORDER BY c{0} LIMIT {2}",
+                             label, static_cast<int>(part), kProfiledLabels + 1),
                  [&](const DuckDb::Chunk& chunk) -> base::Result<void> {
-    for (size_t r = 0; r < chunk.rows(); ++r) {
-      profile.labels.emplace_back(layout_.columns[label].numeric ? stats::number_text(chunk.f64(0, r)) : std::string(chunk.text(0, r)),
-                                  chunk.i64(1, r));
-    }
-    return {};
-  }));
+                   for (size_t r = 0; r < chunk.rows(); ++r) {
+                     profile.labels.emplace_back(layout_.columns[label].numeric ? stats::number_text(chunk.f64(0, r))
+                                                                                : std::string(chunk.text(0, r)),
+                                                 chunk.i64(1, r));
+                   }
+                   return {};
+                 }));
   if (profile.labels.size() > kProfiledLabels) profile.labels.clear();
   return profile;
 }

@@ -46,7 +46,8 @@ class RowTable {
   // Writes a part as CSV, rows in the order of (group hash, row key, bytes): the same rows give the same file.
   base::Result<int64_t> write_part(Part part, const base::Path& file);
 
-  // After the parts: the transform fitted on `train_csv` (transform.json), its exports, profile.json, schema.json.
+  // After the parts: the transform fitted on `train_csv` (transform.json), the one without steps
+  // (identity.json, for models that contain their own preparation), exports, profile.json, schema.json.
   base::Result<void> write_descriptions(const PrepareSpec& spec, const base::Path& dir, const std::vector<Part>& parts);
 
  private:

@@ -36,7 +36,8 @@ void append_canonical(std::string& out, std::string_view value) {
   out.append(buffer, end);
 }
 
-FeatureKey::FeatureKey(std::span<const std::string> names) : names_(names.begin(), names.end()), by_name_(names.size()) {
+FeatureKey::FeatureKey(std::span<const std::string> names)
+    : names_(names.begin(), names.end()), by_name_(names.size()) {
   std::iota(by_name_.begin(), by_name_.end(), size_t{0});
   std::ranges::sort(by_name_, {}, [&](size_t i) -> const std::string& { return names_[i]; });
 }
@@ -83,7 +84,8 @@ void assign_stratified(std::vector<StratifiedGroup>& groups, std::span<const std
     const double start = unit(base::stable_hash64(seed, "s" + strata[groups[begin].stratum]));
     int64_t before = 0;
     for (size_t i = begin; i < end; ++i) {
-      const double middle = (static_cast<double>(before) + static_cast<double>(groups[i].rows) / 2) / static_cast<double>(total);
+      const double middle =
+          (static_cast<double>(before) + static_cast<double>(groups[i].rows) / 2) / static_cast<double>(total);
       double point = middle + start;
       point -= std::floor(point);
       groups[i].part = part_at(point, fractions);

@@ -36,7 +36,10 @@ TEST(Split, FeatureKeyIgnoresTheOrderOfColumns) {
 
 // Frozen for ever: a data set prepared by an old Lathe is split the same by a new one.
 TEST(Split, HashesNeverChange) {
-  EXPECT_EQ(features_hash(0, "a\x1F" "1\x1E"), 11750384894592532731ULL);
+  EXPECT_EQ(features_hash(0,
+                          "a\x1F"
+                          "1\x1E"),
+            11750384894592532731ULL);
   EXPECT_EQ(group_hash(42, "p7"), 5195426639065586825ULL);
 }
 
@@ -49,7 +52,8 @@ TEST(Split, PartsFollowTheFractions) {
   EXPECT_EQ(part_at(0.99999999, {0.9, 0.1, 0}), Part::kValid);
   EXPECT_EQ(part_at(0.99999999, {1, 0, 0}), Part::kTrain);
   int counts[3] = {};
-  for (int i = 0; i < 20000; ++i) ++counts[static_cast<int>(part_at(unit(group_hash(1, std::to_string(i))), fractions))];
+  for (int i = 0; i < 20000; ++i)
+    ++counts[static_cast<int>(part_at(unit(group_hash(1, std::to_string(i))), fractions))];
   EXPECT_NEAR(counts[0], 10000, 300);
   EXPECT_NEAR(counts[1], 5000, 250);
 }
@@ -57,7 +61,8 @@ TEST(Split, PartsFollowTheFractions) {
 TEST(Split, StratifiedSidesDoNotDependOnOrder) {
   std::vector<StratifiedGroup> groups;
   base::SeededRandom random(3);
-  for (int i = 0; i < 500; ++i) groups.push_back({random.next(), static_cast<uint32_t>(i % 3 == 0), 1 + i % 4, Part::kTrain});
+  for (int i = 0; i < 500; ++i)
+    groups.push_back({random.next(), static_cast<uint32_t>(i % 3 == 0), 1 + i % 4, Part::kTrain});
   const std::vector<std::string> strata = {"no", "yes"};
   auto shuffled = groups;
   std::ranges::reverse(shuffled);

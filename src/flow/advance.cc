@@ -9,6 +9,7 @@
 #include "core/event.h"
 #include "core/identity.h"
 #include "core/lineage.h"
+#include "flow/attempt_trace.h"
 
 namespace flow {
 namespace {
@@ -258,6 +259,8 @@ base::Result<AttemptSpec> Advancer::spec_of(const LiveRun& live, uint32_t index,
   env["LATHE_PIPELINE_RUN"] = facts.run.id;
   env["LATHE_ATTEMPT"] = spec.attempt;
   env["LATHE_STAGE"] = stage.name;
+  if (const auto trace = attempt_trace(options_.tracer, facts.run.id, spec.attempt))
+    env["TRACEPARENT"] = base::traceparent(trace);
   for (const auto& [key, value] : facts.run.params) env[param_variable(key)] = value;
   for (const auto& [key, value] : stage.env) env[key] = value;
   return spec;

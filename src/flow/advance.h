@@ -29,6 +29,7 @@ struct EngineOptions {
   base::Path binary_dir;                   // first in PATH, so that `lathe` is found
   std::map<std::string, std::string> env;  // base::allowed_environment()
   int64_t slots = 0;                       // 0: the machine's processors
+  base::Tracer* tracer = nullptr;          // null: attempts are not traced
   NewestData newest_data;
 };
 

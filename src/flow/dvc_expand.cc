@@ -241,8 +241,7 @@ class Expander {
   // `u` in [0, 1] along the dimension.
   static Node at(const Dimension& d, double u) {
     switch (d.kind) {
-      case Dimension::Kind::kUniform:
-        return number_node(d.low + u * (d.high - d.low), d.line);
+      case Dimension::Kind::kUniform: return number_node(d.low + u * (d.high - d.low), d.line);
       case Dimension::Kind::kLogUniform:
         return number_node(std::exp(std::log(d.low) + u * (std::log(d.high) - std::log(d.low))), d.line);
       case Dimension::Kind::kInt: {
@@ -252,8 +251,7 @@ class Expander {
         node.quoted = false;
         return node;
       }
-      case Dimension::Kind::kChoice:
-        break;
+      case Dimension::Kind::kChoice: break;
     }
     const auto n = static_cast<double>(d.choices.size());
     return d.choices[static_cast<size_t>(std::min(std::floor(u * n), n - 1))];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "flow/dvc_scope.h"
 #include "flow/dvc_text.h"
 #include "flow/flow.h"
 #include "flow/inputs.h"
@@ -27,19 +28,14 @@ struct HashedFile {
   bool executable = false;
 };
 
-// A folder's object is the JSON list of its files, sorted by path; its hash is the MD5 of those bytes.
-Item folder_item(const std::string& folder, std::vector<HashedFile> files) {
-  std::ranges::sort(files, {}, &HashedFile::path);
+Item folder_item(const std::string& folder, const std::vector<HashedFile>& files) {
   Item item{.path = folder, .md5 = "", .files = files.size()};
-  std::string list = "[";
+  std::vector<DvcFile> listed;
   for (const HashedFile& file : files) {
-    if (list.size() > 1) list += ", ";
-    list += "{\"md5\": \"" + file.blob.md5_hex() + "\", \"relpath\": ";
-    append_ascii_json(list, std::string_view(file.path).substr(folder.size() + 1));
-    list += "}";
+    listed.push_back({file.path.substr(folder.size() + 1), file.blob.md5_hex()});
     item.size += file.blob.size;
   }
-  item.md5 = base::md5(list + "]").hex() + ".dir";
+  item.md5 = base::md5(dvc_folder_object(std::move(listed))).hex() + ".dir";
   return item;
 }
 
@@ -67,6 +63,11 @@ void write_items(std::string& out, std::string_view title, std::vector<Item> ite
     if (item.files) out += "      nfiles: " + std::to_string(item.files) + "\n";
     if (item.executable) out += "      isexec: true\n";
   }
+}
+
+// dvc.lock's paths are relative to the stage's folder.
+std::string from_wdir(const std::string& path, const std::string& wdir) {
+  return wdir.empty() ? path : base::Path(path).lexically_relative(wdir).generic_string();
 }
 
 class LockWriter {
@@ -106,23 +107,28 @@ class LockWriter {
     const StageSpec& stage = live_.facts->spec.stages[index];
     out += "  " + yaml_scalar(stage.name) + ":\n";
     if (stage.cmd_list.empty()) {
-      out += "    cmd: " + yaml_scalar(stage.cmd) + "\n";
+      append_yaml_entry(out, 4, "cmd", text_node(stage.cmd, 0));
     } else {
       out += "    cmd:\n";
-      for (const std::string& cmd : stage.cmd_list) out += "    - " + yaml_scalar(cmd) + "\n";
+      for (const std::string& cmd : stage.cmd_list) append_yaml_text_item(out, 4, cmd);
     }
     std::vector<Item> deps;
     for (const std::string& dep : stage.file_deps) {
       TRY_SET(std::vector<HashedFile> files, dep_files(index, dep));
-      if (!files.empty()) deps.push_back(to_item(dep, files));
+      if (files.empty()) continue;
+      deps.push_back(to_item(dep, files));
+      deps.back().path = from_wdir(dep, stage.wdir);
     }
     TRY(add_data_deps(index, deps));
     write_items(out, "deps", std::move(deps));
-    write_params(out, stage);
+    TRY(write_params(out, stage));
     TRY_SET(const std::vector<HashedFile> made, hashed("attempt/" + live_.state.stages[index].attempt + "/out"));
     std::vector<Item> outs;
     for (const auto* paths : {&stage.outs, &stage.metrics})
-      for (const std::string& path : *paths) outs.push_back(to_item(path, within(made, path)));
+      for (const std::string& path : *paths) {
+        outs.push_back(to_item(path, within(made, path)));
+        outs.back().path = from_wdir(path, stage.wdir);
+      }
     write_items(out, "outs", std::move(outs));
     return {};
   }
@@ -164,22 +170,26 @@ class LockWriter {
     return {};
   }
 
-  // Keys are "key" (of params.yaml) or "file:key".
-  static void write_params(std::string& out, const StageSpec& stage) {
-    std::map<std::string, TextMap> by_file;
+  // Keys are "key" (of params.yaml, which comes first) or "file:key".
+  static base::Result<void> write_params(std::string& out, const StageSpec& stage) {
+    std::map<std::pair<bool, std::string>, TextMap> by_file;
     for (const auto& [key, value] : stage.params) {
       const size_t colon = key.find(':');
       if (colon == std::string::npos)
-        by_file["params.yaml"][key] = value;
+        by_file[{false, "params.yaml"}][key] = value;
       else
-        by_file[key.substr(0, colon)][key.substr(colon + 1)] = value;
+        by_file[{true, key.substr(0, colon)}][key.substr(colon + 1)] = value;
     }
-    if (by_file.empty()) return;
+    if (by_file.empty()) return {};
     out += "    params:\n";
     for (const auto& [file, values] : by_file) {
-      out += "      " + yaml_scalar(file) + ":\n";
-      for (const auto& [key, value] : values) out += "        " + yaml_scalar(key) + ": " + value + "\n";
+      out += "      " + yaml_scalar(file.second) + ":\n";
+      for (const auto& [key, text] : values) {
+        TRY_SET(const Node value, base::yaml::parse(text, key, {.refuse_yaml11_booleans = false}));
+        append_yaml_entry(out, 8, key, value);
+      }
     }
+    return {};
   }
 
   static bool makes(const StageSpec& stage, std::string_view dep) {
@@ -192,6 +202,13 @@ class LockWriter {
   std::vector<HashedFile> bundle_;
 };
 
+std::string declared_out(const StageSpec& stage, const std::string& path) {
+  for (const auto* outs : {&stage.outs, &stage.metrics})
+    for (const std::string& out : *outs)
+      if (is_within(path, out)) return out;
+  return path;
+}
+
 base::Result<LiveRun> load_by_id(store::Tx& tx, std::string_view run) {
   const auto row = tx.query_i64("SELECT id FROM flow_runs WHERE project = ? AND public_id = ?", tx.project(), run);
   TRY(tx.status());
@@ -201,6 +218,18 @@ base::Result<LiveRun> load_by_id(store::Tx& tx, std::string_view run) {
 
 }  // namespace
 
+std::string dvc_folder_object(std::vector<DvcFile> files) {
+  std::ranges::sort(files, {}, &DvcFile::path);
+  std::string list = "[";
+  for (const DvcFile& file : files) {
+    if (list.size() > 1) list += ", ";
+    list += "{\"md5\": \"" + file.md5 + "\", \"relpath\": ";
+    append_ascii_json(list, file.path);
+    list += "}";
+  }
+  return list + "]";
+}
+
 base::Result<std::vector<RunOut>> list_outs(store::Tx& tx, std::string_view run) {
   TRY_SET(const LiveRun live, load_by_id(tx, run));
   std::vector<RunOut> out;
@@ -209,11 +238,15 @@ base::Result<std::vector<RunOut>> list_outs(store::Tx& tx, std::string_view run)
     if (state.result != State::kSucceeded && state.result != State::kSkipped) continue;
     for (const blob::Artifact& artifact : blob::list_artifacts(tx, "attempt/" + state.attempt + "/out")) {
       TRY_SET(const auto info, blob::find_blob(tx, artifact.digest));
-      out.push_back({.stage = live.facts->spec.stages[i].name,
+      const StageSpec& stage = live.facts->spec.stages[i];
+      const std::string declared = declared_out(stage, artifact.path);
+      out.push_back({.stage = stage.name,
                      .attempt = state.attempt,
                      .path = artifact.path,
+                     .out = declared,
                      .blob = info.value_or(blob::BlobInfo{.sha256 = artifact.digest, .size = artifact.size}),
-                     .executable = artifact.address == "x"});
+                     .executable = artifact.address == "x",
+                     .cached = std::ranges::find(stage.uncached, declared) == stage.uncached.end()});
     }
   }
   TRY(tx.status());

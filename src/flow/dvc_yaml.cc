@@ -172,14 +172,18 @@ class StageReader {
     TRY_SET(const auto outs, list(key));
     for (const Node* out : outs) {
       std::string found;
+      bool cached = true;
       if (out->is_map() && out->entries.size() == 1) {
         found = out->entries[0].key;
-        TRY(check_out_flags(key, out->entries[0].value));
+        const Node& flags = out->entries[0].value;
+        TRY(check_out_flags(key, flags));
+        if (const Node* cache = flags.find("cache")) cached = cache->as_bool().value_or(true);
       } else {
         TRY_SET(found, text(*out, key));
       }
       const auto path = project_path(stage_.wdir, found);
       if (!path) return bad(out->line, key, "found '" + found + "'; allowed: a path inside the project");
+      if (!cached) stage_.uncached.push_back(*path);
       into.push_back(*path);
     }
     return {};

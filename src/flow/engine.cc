@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "flow/attempt_trace.h"
 #include "flow/cron.h"
 
 namespace flow {
@@ -17,6 +18,7 @@ namespace {
 constexpr int64_t kLongestSleepUs = 60'000'000;  // a wall clock that was set is noticed within this
 constexpr int64_t kFirstBackoffUs = 100'000, kLastBackoffUs = 5'000'000;  // while the store does not take writes
 constexpr size_t kInboxRows = 256;
+constexpr int64_t kInboxRestUs = 20'000;
 
 struct InboxRow {
   int64_t id, project, run;
@@ -88,6 +90,7 @@ struct Engine::Impl {
   void commit_all();
   bool commit(int64_t project);
   void settle(Advance done);
+  void trace_ended(const Advance& done);
   void forget_and_reload();
   void go_outside(Outside outside);
   void schedule(int64_t row, int64_t at_us);
@@ -107,6 +110,7 @@ struct Engine::Impl {
   std::map<int64_t, int64_t> tick_of;           // run → when
   std::set<std::pair<int64_t, int64_t>> ticks;  // (when, run)
   int64_t cron_at_us = 0;                       // 0: none
+  int64_t looked_us = 0;                        // into the inbox, monotonic
   int64_t backoff_us = 0;
   bool failed = false;  // in this round
 
@@ -168,6 +172,10 @@ bool Engine::Impl::wait() {
   if (sleep_us > 0)
     wake.wait_for(lock, std::chrono::microseconds(sleep_us),
                   [this] { return stop || (backoff_us == 0 && (store_changed || !news.empty())); });
+  // Under a stream of commits that are nothing to us: a look at the inbox per so long, not one each.
+  const int64_t rest_us = std::min(looked_us + kInboxRestUs - clock.mono_us(), kInboxRestUs);
+  if (store_changed && backoff_us == 0 && rest_us > 0)
+    wake.wait_for(lock, std::chrono::microseconds(rest_us), [this] { return stop || !news.empty(); });
   return !stop;
 }
 
@@ -199,19 +207,18 @@ void Engine::Impl::take_inbox() {
     std::lock_guard lock(mutex);
     if (!std::exchange(store_changed, false)) return;
   }
-  const auto rows = store.read_blocking(context(base::kDefaultProject), [](store::Tx& tx) { return read_inbox(tx); });
-  const auto cron = store.read_blocking(context(base::kDefaultProject), [](store::Tx& tx) -> base::Result<int64_t> {
-    const auto at = tx.query_i64("SELECT min(cron_next_us) FROM flow_pipelines WHERE cron_next_us IS NOT NULL");
-    TRY(tx.status());
-    return at.value_or(0);
+  looked_us = clock.mono_us();
+  int64_t cron = 0;
+  const auto rows = store.read_blocking(context(base::kDefaultProject), [&cron](store::Tx& tx) {
+    cron = tx.query_i64("SELECT min(cron_next_us) FROM flow_pipelines WHERE cron_next_us IS NOT NULL").value_or(0);
+    return read_inbox(tx);
   });
-  if (!rows || !cron) {
-    base::log::warn("the flow engine cannot read the store; trying again",
-                    {{"error", (rows ? cron.error() : rows.error()).message}});
+  if (!rows) {
+    base::log::warn("the flow engine cannot read the store; trying again", {{"error", rows.error().message}});
     look_again();
     return;
   }
-  cron_at_us = *cron;
+  cron_at_us = cron;
   for (const InboxRow& row : *rows) {
     Batch& batch = pending[row.project];
     if (std::ranges::find(batch.inbox, row.id) != batch.inbox.end()) continue;  // taken, not committed yet
@@ -311,6 +318,7 @@ bool Engine::Impl::commit(int64_t project) {
 
 void Engine::Impl::settle(Advance done) {
   pool = std::move(done.pool);
+  if (options.tracer != nullptr) trace_ended(done);
   for (auto& [row, run] : done.runs) {
     const bool ended = run.state.ended();
     const int64_t at_us = ended ? 0 : done.outside.wake_at_us[row];
@@ -331,6 +339,20 @@ void Engine::Impl::settle(Advance done) {
     live_runs->set(static_cast<int64_t>(live.size()));
   }
   go_outside(std::move(done.outside));
+}
+
+void Engine::Impl::trace_ended(const Advance& done) {
+  for (const auto& release : done.outside.release) {
+    const auto place = attempts.find(release.attempt);
+    if (place == attempts.end()) continue;
+    const auto [row, stage] = place->second;
+    const auto before = live.find(row);
+    const auto after = done.runs.find(row);
+    if (before == live.end() || after == done.runs.end()) continue;
+    const RunFacts& facts = *before->second.facts;
+    record_attempt(options.tracer, facts, facts.spec.stages[stage], before->second.state.stages[stage],
+                   after->second.state.stages[stage], clock.wall_us());
+  }
 }
 
 void Engine::Impl::go_outside(Outside outside) {
@@ -375,7 +397,7 @@ base::Result<void> Engine::start() {
   impl_->listener = impl_->store.add_event_listener([impl = impl_.get()] {
     {
       std::lock_guard lock(impl->mutex);
-      impl->store_changed = true;
+      if (std::exchange(impl->store_changed, true)) return;  // told already
     }
     impl->wake.notify_one();
   });

@@ -332,10 +332,12 @@ stages:
       md5: 9dd4e461268c8034f5c8564e155c67a6
       size: 1
     params:
-      other.yaml:
-        a: [1, 2]
       params.yaml:
         lr: 0.1
+      other.yaml:
+        a:
+        - 1
+        - 2
     outs:
     - path: d
       hash: md5

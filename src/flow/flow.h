@@ -46,6 +46,7 @@ struct StageSpec {                    // one node, after matrix, foreach and tun
   std::vector<DataDep> data_deps;
   std::vector<std::string> outs;
   std::vector<std::string> metrics;           // metric files (also outs)
+  std::vector<std::string> uncached;          // outs and metrics with `cache: false`: not in DVC's cache
   std::map<std::string, std::string> params;  // resolved values that count for skipping
   std::map<std::string, std::string> env;
   int64_t timeout_us = 0;
@@ -110,6 +111,7 @@ std::vector<std::string> list_pipelines(store::Tx& tx);
 base::Result<PipelineRun> create_run(store::Tx& tx, const NewRun& run);  // emits "pipeline_run.created"
 base::Result<PipelineRun> get_run(store::Tx& tx, std::string_view id);
 std::vector<PipelineRun> list_runs(store::Tx& tx, std::string_view pipeline, size_t limit = 50);  // newest first
+std::vector<PipelineRun> list_running(store::Tx& tx, size_t limit);  // of the project, not over, newest first
 std::vector<StageRow> list_stages(store::Tx& tx, std::string_view run);
 base::Result<void> request_cancel(store::Tx& tx, std::string_view run);  // emits "pipeline_run.cancel_requested"
 
@@ -118,7 +120,8 @@ struct AttemptInfo {
   std::string attempt, run, pipeline, stage, group, bundle;
 };
 base::Result<AttemptInfo> attempt_info(store::Tx& tx, std::string_view attempt);
-bool attempt_exists(store::Tx& tx, std::string_view attempt);  // live or ended
+base::Result<AttemptInfo> past_attempt_info(store::Tx& tx, std::string_view attempt);  // live or ended
+bool attempt_exists(store::Tx& tx, std::string_view attempt);                          // live or ended
 bool attempt_ended(store::Tx& tx, std::string_view attempt);
 // Attempts that succeeded (or whose results were reused by a skip) for a stage group of a run.
 std::vector<AttemptInfo> attempts_of_group(store::Tx& tx, std::string_view run, std::string_view group);

@@ -342,6 +342,7 @@ class LocalExecutor final : public Executor {
       if (at.depth() + 1 < depth) continue;
       at.disable_recursion_pending();
       if (at.depth() + 1 != depth || !at->is_directory(error) || is_known(at->path().filename().string())) continue;
+      if (depth == 1 && !detail::lock_file(at->path() / "lock", false)) continue;  // it runs: another room's (held.h)
       found.emplace_back(at->last_write_time(error), at->path());
     }
     if (found.size() <= limit) return;

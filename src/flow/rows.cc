@@ -18,20 +18,13 @@ namespace flow {
 
 std::string_view name(State state) {
   switch (state) {
-    case State::kQueued:
-      return "queued";
-    case State::kRunning:
-      return "running";
-    case State::kSucceeded:
-      return "succeeded";
-    case State::kFailed:
-      return "failed";
-    case State::kSkipped:
-      return "skipped";
-    case State::kCancelled:
-      return "cancelled";
-    case State::kUpstreamFailed:
-      return "upstream-failed";
+    case State::kQueued: return "queued";
+    case State::kRunning: return "running";
+    case State::kSucceeded: return "succeeded";
+    case State::kFailed: return "failed";
+    case State::kSkipped: return "skipped";
+    case State::kCancelled: return "cancelled";
+    case State::kUpstreamFailed: return "upstream-failed";
   }
   return "?";
 }
@@ -282,6 +275,16 @@ std::vector<PipelineRun> list_runs(store::Tx& tx, std::string_view pipeline, siz
   return runs;
 }
 
+std::vector<PipelineRun> list_running(store::Tx& tx, size_t limit) {
+  std::vector<PipelineRun> runs;
+  store::Rows rows = tx.query(
+      "SELECT public_id, pipeline, number, bundle, state, cause, params, created_us, ended_us FROM flow_runs "
+      "WHERE project = ? AND ended_us = 0 ORDER BY id DESC LIMIT ?",
+      tx.project(), limit);
+  while (rows.next()) runs.push_back(read_run(rows));
+  return runs;
+}
+
 std::vector<StageRow> list_stages(store::Tx& tx, std::string_view run) {
   std::vector<StageRow> stages;
   store::Rows rows = tx.query(
@@ -326,6 +329,17 @@ base::Result<AttemptInfo> attempt_info(store::Tx& tx, std::string_view attempt) 
   if (rows.next()) return read_attempt(rows);
   TRY(tx.status());
   return base::not_found("attempt '" + std::string(attempt) + "' is not a live one");
+}
+
+base::Result<AttemptInfo> past_attempt_info(store::Tx& tx, std::string_view attempt) {
+  store::Rows rows = tx.query(
+      "SELECT a.public_id, r.public_id, r.pipeline, s.name, s.grp, r.bundle FROM flow_attempts a "
+      "JOIN flow_stages s ON s.project = a.project AND s.run = a.run AND s.stage = a.stage "
+      "JOIN flow_runs r ON r.id = a.run WHERE a.project = ? AND a.public_id = ?",
+      tx.project(), attempt);
+  if (rows.next()) return read_attempt(rows);
+  TRY(tx.status());
+  return base::not_found("there is no attempt '" + std::string(attempt) + "'");
 }
 
 bool attempt_exists(store::Tx& tx, std::string_view attempt) {

@@ -6,20 +6,13 @@ namespace flow {
 
 std::string_view name(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kSucceeded:
-      return "succeeded";
-    case Outcome::kFailed:
-      return "failed";
-    case Outcome::kTimedOut:
-      return "timed-out";
-    case Outcome::kOutOfMemory:
-      return "out-of-memory";
-    case Outcome::kKilled:
-      return "killed";
-    case Outcome::kLost:
-      return "lost";
-    case Outcome::kNotStarted:
-      return "not-started";
+    case Outcome::kSucceeded: return "succeeded";
+    case Outcome::kFailed: return "failed";
+    case Outcome::kTimedOut: return "timed-out";
+    case Outcome::kOutOfMemory: return "out-of-memory";
+    case Outcome::kKilled: return "killed";
+    case Outcome::kLost: return "lost";
+    case Outcome::kNotStarted: return "not-started";
   }
   return "?";
 }
@@ -66,18 +59,13 @@ void Step::operator()(const Resume&) {
   repeat_wants_ = true;
   for (uint32_t i = 0; i < size(); ++i) {
     switch (run_.stages[i].phase) {
-      case Phase::kDeciding:
-        effects_.decide.push_back(i);
-        break;
-      case Phase::kRunning:
-        effects_.watch.push_back(i);
-        break;
+      case Phase::kDeciding: effects_.decide.push_back(i); break;
+      case Phase::kRunning: effects_.watch.push_back(i); break;
       case Phase::kKilling:
         effects_.watch.push_back(i);
         effects_.kill.push_back(i);
         break;
-      default:
-        break;
+      default: break;
     }
   }
 }
@@ -108,8 +96,7 @@ void Step::operator()(const Decided& event) {
     case Decided::Verdict::kSkip:
       stage.attempt = event.reuse;
       return finish_stage(event.stage, State::kSkipped, event.reason);
-    case Decided::Verdict::kFail:
-      return finish_stage(event.stage, State::kFailed, event.reason);
+    case Decided::Verdict::kFail: return finish_stage(event.stage, State::kFailed, event.reason);
     case Decided::Verdict::kRun:
       stage.phase = Phase::kReady;
       stage.reason = event.reason;

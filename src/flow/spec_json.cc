@@ -40,6 +40,7 @@ void write_stage(JsonWriter& w, const StageSpec& s) {
   }
   write_list(w, "outs", s.outs);
   write_list(w, "metrics", s.metrics);
+  write_list(w, "uncached", s.uncached);
   write_map(w, "params", s.params);
   write_map(w, "env", s.env);
   if (s.timeout_us) w.field("timeout_us", s.timeout_us);
@@ -101,6 +102,7 @@ StageSpec read_stage(const json::object& o) {
       }
   s.outs = list_of(o, "outs");
   s.metrics = list_of(o, "metrics");
+  s.uncached = list_of(o, "uncached");
   s.params = map_of(o.if_contains("params"));
   s.env = map_of(o.if_contains("env"));
   s.timeout_us = int_of(o, "timeout_us", 0);

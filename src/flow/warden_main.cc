@@ -174,16 +174,14 @@ void Warden::handle(Client& client, const Frame& frame) {
     case FrameType::kQuery:
       if (is_attempt_id(frame.field(0))) return query(client, frame.field(0));
       return client.fd.reset();
-    case FrameType::kKill:
-      return kill(frame.field(0), frame);
+    case FrameType::kKill: return kill(frame.field(0), frame);
     case FrameType::kStop:
       stopping_ = true;
       for (const auto& [attempt, ward] : wards_)
         kill(attempt, {.type = FrameType::kKill,
                        .fields = {attempt, std::string(name(Outcome::kKilled)), "`lathe down` ended it"}});
       return;
-    default:
-      return client.fd.reset();
+    default: return client.fd.reset();
   }
 }
 

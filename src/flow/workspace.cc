@@ -54,10 +54,11 @@ class Builder {
     const base::Path relative(file.path);
     TRY(folder(relative.parent_path()));
     const base::Path target = root_ / relative;
-    TRY_SET(const base::Fd from, blobs_.open_blob(file.sha256));
+    TRY_SET(const auto blob, blobs_.local_file(file.sha256));
+    TRY_SET(const base::Fd from, base::open_file(blob.path, O_RDONLY));
     struct stat info{};
     if (::fstat(from.get(), &info) != 0) return base::errno_error(file.path, errno);
-    if (info.st_size > kCopyLimit && ::link(blobs_.path_of(file.sha256).c_str(), target.c_str()) == 0) return {};
+    if (info.st_size > kCopyLimit && ::link(blob.path.c_str(), target.c_str()) == 0) return {};
     TRY_SET(const base::Fd to, base::open_file(target, O_WRONLY | O_CREAT | O_EXCL, file.executable ? 0755 : 0644));
     return copy_bytes(from.get(), to.get(), info.st_size, target);
   }

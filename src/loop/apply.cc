@@ -17,9 +17,13 @@ namespace loop {
 
 namespace {
 
-
 base::Result<Applied> read_applied(store::Rows& rows) {
-  Applied out{.pipeline = rows.str(0), .generation = rows.i64(1), .bundle = rows.str(2), .file = rows.str(3), .text = rows.str(4), .applied_us = rows.i64(6)};
+  Applied out{.pipeline = rows.str(0),
+              .generation = rows.i64(1),
+              .bundle = rows.str(2),
+              .file = rows.str(3),
+              .text = rows.str(4),
+              .applied_us = rows.i64(6)};
   TRY_SET(out.texts, flow::map_from_json(rows.text(5)));
   return out;
 }
@@ -48,7 +52,8 @@ std::string prepare_command(const Config& config, const DataConfig& data) {
   std::string cmd = "lathe step prepare " + shell_word(data.name) + " --label " + shell_word(data.label);
   for (const auto& path : data.paths) cmd += " --files " + shell_word(path);
   if (!data.prepare.empty()) cmd += " --spec " + shell_word(data.prepare);
-  if (data.feedback && !config.environments.empty()) cmd += " --endpoint " + shell_word(config.environments[0].endpoint);
+  if (data.feedback && !config.environments.empty())
+    cmd += " --endpoint " + shell_word(config.environments[0].endpoint);
   return cmd;
 }
 
@@ -60,7 +65,8 @@ std::map<std::string, Setting> by_key(const std::vector<Setting>& settings) {
   return out;
 }
 
-void compare_settings(const std::vector<Setting>& before, const std::vector<Setting>& after, std::vector<Change>& changes) {
+void compare_settings(const std::vector<Setting>& before, const std::vector<Setting>& after,
+                      std::vector<Change>& changes) {
   const auto old = by_key(before), now = by_key(after);
   for (const auto& [key, setting] : now) {
     const auto found = old.find(key);
@@ -90,12 +96,14 @@ std::map<std::string, std::string> stage_texts(const flow::PipelineSpec& spec) {
 void compare_stages(const flow::PipelineSpec& before, const flow::PipelineSpec& after, std::vector<Change>& changes) {
   const auto old = stage_texts(before), now = stage_texts(after);
   const auto cmd_of = [](const flow::PipelineSpec& spec, const std::string& name) {
-    const auto found = std::find_if(spec.stages.begin(), spec.stages.end(), [&](const auto& s) { return s.name == name; });
+    const auto found =
+        std::find_if(spec.stages.begin(), spec.stages.end(), [&](const auto& s) { return s.name == name; });
     return found == spec.stages.end() ? std::string() : found->cmd;
   };
   for (const auto& [name, text] : now) {
     const auto found = old.find(name);
-    if (found == old.end() || found->second != text) changes.push_back({"stage " + name, cmd_of(before, name), cmd_of(after, name)});
+    if (found == old.end() || found->second != text)
+      changes.push_back({"stage " + name, cmd_of(before, name), cmd_of(after, name)});
   }
   for (const auto& [name, text] : old) {
     if (!now.contains(name)) changes.push_back({"stage " + name, cmd_of(before, name), ""});
@@ -104,12 +112,15 @@ void compare_stages(const flow::PipelineSpec& before, const flow::PipelineSpec& 
 
 void compare_files(store::Tx& tx, std::string_view before, std::string_view after, std::vector<Change>& changes) {
   std::map<std::string, std::string> old, now;
-  const auto face = [](const BundleFile& f) { return f.digest.hex().substr(0, 12) + (f.executable ? " executable" : ""); };
+  const auto face = [](const BundleFile& f) {
+    return f.digest.hex().substr(0, 12) + (f.executable ? " executable" : "");
+  };
   for (const auto& f : bundle_files(tx, before)) old[f.path] = face(f);
   for (const auto& f : bundle_files(tx, after)) now[f.path] = face(f);
   for (const auto& [path, digest] : now) {
     const auto found = old.find(path);
-    if (found == old.end() || found->second != digest) changes.push_back({"file " + path, found == old.end() ? "" : found->second, digest});
+    if (found == old.end() || found->second != digest)
+      changes.push_back({"file " + path, found == old.end() ? "" : found->second, digest});
   }
   for (const auto& [path, digest] : old) {
     if (!now.contains(path)) changes.push_back({"file " + path, digest, ""});
@@ -130,11 +141,17 @@ base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, co
   tx.lock("endpoint", env.endpoint);
   TRY_SET(const auto owner, owner_of(tx, env.endpoint));
   if (owner && owner->pipeline != pipeline) {
-    return base::fail(base::Code::kConflict, "the endpoint '" + env.endpoint + "' belongs to the project '" + owner->pipeline + "'; choose another endpoint.name");
+    return base::fail(base::Code::kConflict, "the endpoint '" + env.endpoint + "' belongs to the project '" +
+                                                 owner->pipeline + "'; choose another endpoint.name");
   }
-  tx.exec("INSERT INTO loop_endpoints (project, endpoint, pipeline, environment) VALUES (?, ?, ?, ?) ON CONFLICT (project, endpoint) DO UPDATE SET environment = excluded.environment",
-          tx.project(), env.endpoint, pipeline, env.name);
+  tx.exec(
+      "INSERT INTO loop_endpoints (project, endpoint, pipeline, environment) VALUES (?, ?, ?, ?) ON CONFLICT (project, "
+      "endpoint) DO UPDATE SET environment = excluded.environment",
+      tx.project(), env.endpoint, pipeline, env.name);
   TRY(serve::ensure_endpoint(tx, env.endpoint, env.name));
+  TRY(serve::set_capture_rule(
+      tx, env.endpoint, {.sample = env.capture.sample, .redact = env.capture.redact, .keep_us = env.capture.keep_us}));
+  TRY(serve::set_sticky(tx, env.endpoint, env.rollout.sticky));
   watch::MonitorSpec monitor;
   monitor.endpoint = env.endpoint;
   monitor.window_rows = env.monitor.window_rows;
@@ -150,31 +167,46 @@ base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, co
 }  // namespace
 
 base::Result<std::optional<Applied>> current_applied(store::Tx& tx, std::string_view pipeline) {
-  auto rows = tx.query("SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied WHERE project = ? AND pipeline = ? ORDER BY generation DESC LIMIT 1", tx.project(), pipeline);
+  auto rows = tx.query(
+      "SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied WHERE project = ? AND "
+      "pipeline = ? ORDER BY generation DESC LIMIT 1",
+      tx.project(), pipeline);
   if (!rows.next()) return std::optional<Applied>();
   TRY_SET(Applied applied, read_applied(rows));
   return std::optional<Applied>(std::move(applied));
 }
 
 base::Result<Applied> applied_of(store::Tx& tx, std::string_view pipeline, std::string_view bundle) {
-  auto rows = tx.query("SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied WHERE project = ? AND pipeline = ? AND bundle = ? ORDER BY generation DESC LIMIT 1", tx.project(), pipeline, bundle);
-  if (!rows.next()) return base::not_found("the pipeline '" + std::string(pipeline) + "' was never applied with bundle " + std::string(bundle.substr(0, 12)));
+  auto rows = tx.query(
+      "SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied WHERE project = ? AND "
+      "pipeline = ? AND bundle = ? ORDER BY generation DESC LIMIT 1",
+      tx.project(), pipeline, bundle);
+  if (!rows.next())
+    return base::not_found("the pipeline '" + std::string(pipeline) + "' was never applied with bundle " +
+                           std::string(bundle.substr(0, 12)));
   return read_applied(rows);
 }
 
 std::vector<Applied> list_applied(store::Tx& tx) {
   std::vector<Applied> out;
-  auto rows = tx.query("SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied a WHERE project = ? AND generation = (SELECT MAX(b.generation) FROM loop_applied b WHERE b.project = a.project AND b.pipeline = a.pipeline) ORDER BY pipeline", tx.project());
+  auto rows = tx.query(
+      "SELECT pipeline, generation, bundle, file, text, texts, applied_us FROM loop_applied a WHERE project = ? AND "
+      "generation = (SELECT MAX(b.generation) FROM loop_applied b WHERE b.project = a.project AND b.pipeline = "
+      "a.pipeline) ORDER BY pipeline",
+      tx.project());
   while (rows.next()) {
     if (auto applied = read_applied(rows)) out.push_back(std::move(*applied));
   }
   return out;
 }
 
-base::Result<Config> config_of(const Applied& applied) { return parse_config(applied.text, applied.file, applied.texts); }
+base::Result<Config> config_of(const Applied& applied) {
+  return parse_config(applied.text, applied.file, applied.texts);
+}
 
 base::Result<std::optional<EndpointOwner>> owner_of(store::Tx& tx, std::string_view endpoint) {
-  auto rows = tx.query("SELECT endpoint, pipeline, environment FROM loop_endpoints WHERE project = ? AND endpoint = ?", tx.project(), endpoint);
+  auto rows = tx.query("SELECT endpoint, pipeline, environment FROM loop_endpoints WHERE project = ? AND endpoint = ?",
+                       tx.project(), endpoint);
   if (!rows.next()) return std::optional<EndpointOwner>();
   return std::optional(EndpointOwner{rows.str(0), rows.str(1), rows.str(2)});
 }
@@ -212,8 +244,8 @@ flow::PipelineSpec build_pipeline(const Config& config) {
   return out;
 }
 
-base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, const Config& config, const std::string& text,
-                                 const std::map<std::string, std::string>& texts) {
+base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, const Config& config,
+                                 const std::string& text, const std::map<std::string, std::string>& texts) {
   flow::PipelineSpec spec = build_pipeline(config);
   spec.bundle = request.bundle;
   TRY(flow::check(spec));
@@ -237,14 +269,22 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
   if (request.dry_run || !changed) return out;
 
   out.generation += 1;
-  tx.exec("INSERT INTO loop_applied (project, pipeline, generation, bundle, file, text, texts, actor, applied_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          tx.project(), config.project, out.generation, request.bundle, request.file, text, flow::map_to_json(texts), tx.ctx().actor.name, tx.now_us());
+  tx.exec(
+      "INSERT INTO loop_applied (project, pipeline, generation, bundle, file, text, texts, actor, applied_us) VALUES "
+      "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      tx.project(), config.project, out.generation, request.bundle, request.file, text, flow::map_to_json(texts),
+      tx.ctx().actor.name, tx.now_us());
   for (const auto& env : config.environments) TRY(claim_endpoint(tx, config.project, env));
   TRY(ensure_experiment(tx, config));
   TRY(flow::put_pipeline(tx, spec));
 
   std::string body;
-  base::JsonWriter(body).begin_object().field("generation", out.generation).field("bundle", request.bundle).field("changes", static_cast<int64_t>(out.changes.size())).end_object();
+  base::JsonWriter(body)
+      .begin_object()
+      .field("generation", out.generation)
+      .field("bundle", request.bundle)
+      .field("changes", static_cast<int64_t>(out.changes.size()))
+      .end_object();
   core::emit(tx, "config.applied", "pipeline", config.project, body);
   core::audit(tx, "config.applied", "pipeline", config.project, body);
   if (request.start_run) {

@@ -1,5 +1,5 @@
-// apply: lathe.yaml and its bundle become definitions: pipeline, endpoints, monitors, and (unless told otherwise) a run.
-// One transaction, idempotent; a dry run answers the same without writing.
+// apply: lathe.yaml and its bundle become definitions: pipeline, endpoints, monitors, and (unless told otherwise) a
+// run. One transaction, idempotent; a dry run answers the same without writing.
 //
 // Each apply that changes something is kept (generation 1, 2, …) with the texts it was parsed from, so that a run is
 // judged by the configuration of its own bundle, whatever was applied since. Thread: functions on a Tx.
@@ -61,11 +61,11 @@ struct ApplyOutcome {
   bool first = false;
   std::vector<Change> changes;
   std::vector<Setting> settings;
-  std::string run;         // "" if none was started
+  std::string run;  // "" if none was started
 };
 
 // `text` and `texts` are the bundle's own files, read before the transaction; `config` is what they parse to.
-base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, const Config& config, const std::string& text,
-                                 const std::map<std::string, std::string>& texts);
+base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, const Config& config,
+                                 const std::string& text, const std::map<std::string, std::string>& texts);
 
 }  // namespace loop

@@ -1,8 +1,8 @@
-// Bundles: the project's files as one content-addressed tree, so that a run at 3 a.m. executes what was applied, lineage
-// names the true code, and another machine can run it. Format: docs/formats/bundle.md.
+// Bundles: the project's files as one content-addressed tree, so that a run at 3 a.m. executes what was applied,
+// lineage names the true code, and another machine can run it. Format: docs/formats/bundle.md.
 //
-// Files are artifacts under root "bundle/<id>"; an executable file's artifact carries address "x". The id is the SHA-256
-// of the tree, so the same files are the same bundle.
+// Files are artifacts under root "bundle/<id>"; an executable file's artifact carries address "x". The id is the
+// SHA-256 of the tree, so the same files are the same bundle.
 #pragma once
 
 #include <cstdint>
@@ -58,11 +58,13 @@ std::string bundle_id(std::vector<BundleFile> files);
 base::Result<void> check_bundle(const std::vector<BundleFile>& files);  // paths, limits, duplicates
 
 // Idempotent. Every blob must be known to the store already (`blobs` answers that before the transaction).
-base::Result<Bundle> create_bundle(store::Tx& tx, const std::vector<BundleFile>& files, std::string_view commit, bool dirty);
+base::Result<Bundle> create_bundle(store::Tx& tx, const std::vector<BundleFile>& files, std::string_view commit,
+                                   bool dirty);
 base::Result<Bundle> get_bundle(store::Tx& tx, std::string_view id);
 std::vector<BundleFile> bundle_files(store::Tx& tx, std::string_view id);
 
 // The YAML and JSON files that lathe.yaml's grammar may read, by path.
-base::Result<std::map<std::string, std::string>> read_config_texts(blob::BlobStore& blobs, const std::vector<BundleFile>& files);
+base::Result<std::map<std::string, std::string>> read_config_texts(blob::BlobStore& blobs,
+                                                                   const std::vector<BundleFile>& files);
 
 }  // namespace loop

@@ -1,12 +1,16 @@
 #include "loop/config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "base/fs.h"
 #include "base/yaml.h"
 #include "flow/dvc_yaml.h"
 #include "loop/config_reader.h"
+#include "loop/rollout.h"
+#include "serve/capture.h"
+#include "serve/split.h"
 
 namespace loop {
 
@@ -47,7 +51,8 @@ class Parser {
     TRY_SET(const Node root, base::yaml::parse(text, state_.file));
     root_ = &root;
     if (!root.is_map()) {
-      state_.fail(root.line, "", "found " + root.describe() + "; allowed: a mapping that begins with 'project: <name>'");
+      state_.fail(root.line, "",
+                  "found " + root.describe() + "; allowed: a mapping that begins with 'project: <name>'");
       return std::unexpected(*state_.error);
     }
     config_.file = state_.file;
@@ -79,7 +84,8 @@ class Parser {
     const Node* data = section("data");
     if (data == nullptr) return;
     if (!data->is_map()) {
-      state_.fail(data->line, "data", "found " + data->describe() + "; allowed: a mapping from a data set's name to its declaration");
+      state_.fail(data->line, "data",
+                  "found " + data->describe() + "; allowed: a mapping from a data set's name to its declaration");
       return;
     }
     for (const auto& entry : data->entries) {
@@ -95,10 +101,13 @@ class Parser {
       d.prepare = reader.text("prepare");
       d.feedback = reader.boolean("feedback");
       for (const auto& path : d.paths) {
-        if (!is_safe_glob(path)) state_.fail(reader.line("path"), where + ".path", "'" + path + "' must be a path within the project: relative, without '..'");
+        if (!is_safe_glob(path))
+          state_.fail(reader.line("path"), where + ".path",
+                      "'" + path + "' must be a path within the project: relative, without '..'");
       }
       if (!d.prepare.empty() && !base::is_safe_relative_path(d.prepare)) {
-        state_.fail(reader.line("prepare"), where + ".prepare", "'" + d.prepare + "' must be a path within the project: relative, without '..'");
+        state_.fail(reader.line("prepare"), where + ".prepare",
+                    "'" + d.prepare + "' must be a path within the project: relative, without '..'");
       } else if (!d.prepare.empty() && !files_.contains(d.prepare)) {
         state_.fail(reader.line("prepare"), where + ".prepare", "there is no file '" + d.prepare + "' in the project");
       }
@@ -121,9 +130,10 @@ class Parser {
       config_.evaluate.worst_rows = evaluate.integer("worst_rows");
     }
     const Node* endpoint = section("endpoint");
-    for (std::string_view name : {"gate", "monitor", "retrain", "environments"}) {
+    for (std::string_view name : {"gate", "rollout", "capture", "monitor", "retrain", "environments"}) {
       const Node* node = section(name);
-      if (node != nullptr && endpoint == nullptr) state_.fail(node->line, name, "needs an 'endpoint' section: nothing is deployed without one");
+      if (node != nullptr && endpoint == nullptr)
+        state_.fail(node->line, name, "needs an 'endpoint' section: nothing is deployed without one");
     }
     if (endpoint != nullptr) read_environments(*endpoint);
   }
@@ -138,21 +148,26 @@ class Parser {
     const std::string primary = reader.text("environment");
     const Node* all = section("environments");
     if (all != nullptr && !all->is_map()) {
-      state_.fail(all->line, "environments", "found " + all->describe() + "; allowed: a mapping from an environment's name to its overrides");
+      state_.fail(all->line, "environments",
+                  "found " + all->describe() + "; allowed: a mapping from an environment's name to its overrides");
       return;
     }
     const Node* own = all == nullptr ? nullptr : all->find(primary);
     add_environment(primary, name, "", own);
     if (all == nullptr) return;
     for (const auto& entry : all->entries) {
-      if (!is_config_name(entry.key)) state_.fail(entry.line, "environments." + entry.key, "an environment's name must be " + allowed_text({"", KeyType::kName}));
+      if (!is_config_name(entry.key))
+        state_.fail(entry.line, "environments." + entry.key,
+                    "an environment's name must be " + allowed_text({"", KeyType::kName}));
       if (entry.key != primary) add_environment(entry.key, name, "environments." + entry.key + ".", &entry.value);
     }
   }
 
-  void add_environment(const std::string& name, const std::string& endpoint, const std::string& prefix, const Node* over) {
+  void add_environment(const std::string& name, const std::string& endpoint, const std::string& prefix,
+                       const Node* over) {
     if (over != nullptr && over->is_null()) over = nullptr;  // "staging:" alone: no overrides
-    KeyReader keys(state_, "environments." + name, {}, over, nullptr, {"endpoint", "gate", "monitor", "retrain"});
+    KeyReader keys(state_, "environments." + name, {}, over, nullptr,
+                   {"endpoint", "gate", "rollout", "capture", "monitor", "retrain"});
     if (state_.error) return;
     const auto override_of = [&](std::string_view part) { return over == nullptr ? nullptr : over->find(part); };
 
@@ -162,6 +177,8 @@ class Parser {
     const std::string fallback = name == "production" ? endpoint : endpoint + "-" + name;
     env.endpoint = address.text("name", fallback);
     env.gate = read_gate(prefix, override_of("gate"));
+    env.rollout = read_rollout(prefix, override_of("rollout"));
+    env.capture = read_capture(prefix, override_of("capture"));
     env.monitor = read_monitor(prefix, override_of("monitor"));
     const bool retrains = section("retrain") != nullptr || override_of("retrain") != nullptr;
     if (retrains) env.retrain = read_retrain(prefix, override_of("retrain"));
@@ -174,9 +191,54 @@ class Parser {
     gate.confidence = reader.number("confidence");
     gate.max_regression = reader.number("max_regression");
     gate.min = reader.optional_number("min");
+    gate.max = reader.optional_number("max");
+    const bool error = config_.evaluate.metric == "rmse" || config_.evaluate.metric == "mae";
+    if (gate.min && error)
+      state_.fail(reader.line("min"), prefix + "gate.min",
+                  "of " + config_.evaluate.metric + " less is better; allowed: gate.max");
+    if (gate.max && !error)
+      state_.fail(reader.line("max"), prefix + "gate.max",
+                  "of " + config_.evaluate.metric + " more is better; allowed: gate.min");
     gate.min_recent_rows = reader.integer("min_recent_rows");
     gate.seed = reader.integer("seed");
     return gate;
+  }
+
+  RolloutConfig read_rollout(const std::string& prefix, const Node* over) {
+    KeyReader reader(state_, prefix + "rollout", kRolloutKeys, section("rollout"), over);
+    RolloutConfig rollout;
+    for (const auto& text : reader.list("steps")) {
+      double percent = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+      const auto share = serve::share_of_percent(percent);
+      const uint32_t last = rollout.steps.empty() ? 0 : rollout.steps.back();
+      if (error != std::errc() || end != text.data() + text.size() || !share || *share <= last ||
+          *share >= serve::kWholeShare || rollout.steps.size() == kMaxRolloutSteps) {
+        state_.fail(reader.line("steps"), prefix + "rollout.steps",
+                    "found '" + text + "'; allowed: percentages that rise, above 0 and below 100, at most " +
+                        std::to_string(kMaxRolloutSteps));
+        return rollout;
+      }
+      rollout.steps.push_back(*share);
+    }
+    rollout.wait_us = reader.duration_us("wait");
+    rollout.bake_us = reader.duration_us("bake");
+    rollout.max_errors = reader.number("max_errors");
+    rollout.max_slowdown = reader.number("max_slowdown");
+    rollout.min_requests = reader.integer("min_requests");
+    rollout.sticky = reader.text("sticky");
+    if (const auto plan = serve::checked({.sticky = rollout.sticky}, 0); !plan)
+      state_.fail(reader.line("sticky"), prefix + "rollout.sticky", plan.error().message);
+    return rollout;
+  }
+
+  CaptureConfig read_capture(const std::string& prefix, const Node* over) {
+    KeyReader reader(state_, prefix + "capture", kCaptureKeys, section("capture"), over);
+    CaptureConfig capture;
+    capture.sample = reader.number("sample");
+    capture.redact = reader.list("redact");
+    capture.keep_us = reader.duration_us("keep");
+    return capture;
   }
 
   MonitorConfig read_monitor(const std::string& prefix, const Node* over) {
@@ -198,7 +260,9 @@ class Parser {
     for (const auto& trigger : reader.list("on")) {
       const bool cron = trigger.find(' ') != std::string::npos;
       if (!cron && std::find(kinds.begin(), kinds.end(), trigger) == kinds.end()) {
-        state_.fail(reader.line("on"), prefix + "retrain.on", "found '" + trigger + "'; allowed: drift, quality, accuracy, or a cron line with a time zone" + did_you_mean(trigger, kinds));
+        state_.fail(reader.line("on"), prefix + "retrain.on",
+                    "found '" + trigger + "'; allowed: drift, quality, accuracy, or a cron line with a time zone" +
+                        did_you_mean(trigger, kinds));
       } else if (!cron) {
         retrain.alerts.push_back(trigger);
       } else if (!retrain.cron.empty()) {
@@ -252,7 +316,9 @@ class Parser {
     }
     const int model_line = section("model")->line;
     if (std::find(groups.begin(), groups.end(), config_.model->from) == groups.end()) {
-      state_.fail(line_in("model", "from"), "model.from", "there is no stage '" + config_.model->from + "'; allowed: " + listed(groups) + did_you_mean(config_.model->from, groups));
+      state_.fail(line_in("model", "from"), "model.from",
+                  "there is no stage '" + config_.model->from + "'; allowed: " + listed(groups) +
+                      did_you_mean(config_.model->from, groups));
       return;
     }
     check_evaluated_data(used, model_line);
@@ -267,21 +333,34 @@ class Parser {
     }
     const auto names = names_of(config_.data);
     if (chosen.empty()) {
-      const std::string why = used.empty() ? "stage '" + config_.model->from + "' has no data set among its deps" : "stage '" + config_.model->from + "' reads several data sets; say which one judges it with evaluate.data";
+      const std::string why = used.empty()
+                                  ? "stage '" + config_.model->from + "' has no data set among its deps"
+                                  : "stage '" + config_.model->from +
+                                        "' reads several data sets; say which one judges it with evaluate.data";
       state_.fail(model_line, "evaluate.data", why + "; allowed: " + listed(names));
     } else if (config_.find_data(chosen) == nullptr) {
-      state_.fail(line_in("evaluate", "data"), "evaluate.data", "there is no data set '" + chosen + "'; allowed: " + listed(names) + did_you_mean(chosen, names));
+      state_.fail(line_in("evaluate", "data"), "evaluate.data",
+                  "there is no data set '" + chosen + "'; allowed: " + listed(names) + did_you_mean(chosen, names));
     }
   }
 
   void check_retraining() {
     for (const auto& env : config_.environments) {
+      const bool columns =
+          std::ranges::any_of(env.capture.redact, [](const std::string& name) { return name != serve::kClientId; });
+      if (columns && std::ranges::any_of(config_.data, &DataConfig::feedback)) {
+        state_.fail(line_in("capture", "redact"), "capture.redact",
+                    "feedback: true learns from captured rows, which must be whole; take one of the two away");
+      }
       if (env.retrain.alerts.empty()) continue;
       const int line = line_in("retrain", "on");
       if (!env.monitor.labels_from_feedback) {
         state_.fail(line, "retrain.on", "a retraining on an alert counts labelled rows; set monitor.labels: feedback");
-      } else if (std::none_of(config_.data.begin(), config_.data.end(), [](const DataConfig& d) { return d.feedback; })) {
-        state_.fail(line, "retrain.on", "a retraining on an alert learns from labelled traffic; set feedback: true on the data set '" + config_.evaluate.data + "'");
+      } else if (std::none_of(config_.data.begin(), config_.data.end(),
+                              [](const DataConfig& d) { return d.feedback; })) {
+        state_.fail(line, "retrain.on",
+                    "a retraining on an alert learns from labelled traffic; set feedback: true on the data set '" +
+                        config_.evaluate.data + "'");
       }
     }
   }
@@ -302,7 +381,8 @@ class Parser {
 }  // namespace
 
 const Environment* Config::environment(std::string_view name) const {
-  const auto found = std::find_if(environments.begin(), environments.end(), [&](const Environment& e) { return e.name == name; });
+  const auto found =
+      std::find_if(environments.begin(), environments.end(), [&](const Environment& e) { return e.name == name; });
   return found == environments.end() ? nullptr : &*found;
 }
 
@@ -311,7 +391,8 @@ const DataConfig* Config::find_data(std::string_view name) const {
   return found == data.end() ? nullptr : &*found;
 }
 
-base::Result<Config> parse_config(std::string_view text, std::string_view file, const std::map<std::string, std::string>& files) {
+base::Result<Config> parse_config(std::string_view text, std::string_view file,
+                                  const std::map<std::string, std::string>& files) {
   return Parser(file, files).parse(text);
 }
 

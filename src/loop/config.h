@@ -22,8 +22,8 @@ struct DataConfig {
   std::string name;
   std::vector<std::string> paths;  // globs within the project
   std::string label;
-  std::string prepare;             // preparation file, or "": built-in defaults
-  bool feedback = false;           // labelled traffic joins the training rows when retraining
+  std::string prepare;    // preparation file, or "": built-in defaults
+  bool feedback = false;  // labelled traffic joins the training rows when retraining
 };
 
 struct ModelConfig {
@@ -44,6 +44,7 @@ struct GateConfig {
   double confidence = 0;
   double max_regression = 0;
   std::optional<double> min;    // absolute bound at the first promotion; none: the interval is reported
+  std::optional<double> max;    // the same for an error (rmse, mae)
   int64_t min_recent_rows = 0;  // below it a retraining's verdict fails and says what is missing
   int64_t seed = 0;
 };
@@ -58,6 +59,20 @@ struct MonitorConfig {
   int64_t consecutive = 0;
 };
 
+struct CaptureConfig {
+  double sample = 1;                // share of the requests
+  std::vector<std::string> redact;  // columns
+  int64_t keep_us = 0;
+};
+
+struct RolloutConfig {
+  std::vector<uint32_t> steps;  // shares in hundredths of a percent, rising
+  int64_t wait_us = 0, bake_us = 0;
+  double max_errors = 0, max_slowdown = 0;
+  int64_t min_requests = 0;
+  std::string sticky;  // header, or ""
+};
+
 struct RetrainConfig {
   std::vector<std::string> alerts;  // kinds: drift, quality, accuracy
   std::string cron;                 // "0 3 * * * Europe/Paris", or ""
@@ -70,6 +85,8 @@ struct Environment {
   std::string name;
   std::string endpoint;
   GateConfig gate;
+  RolloutConfig rollout;
+  CaptureConfig capture;
   MonitorConfig monitor;
   RetrainConfig retrain;
 };
@@ -97,7 +114,8 @@ struct Config {
 };
 
 // `files`: the text files of the project that the grammar may read (dvc.yaml, params.yaml, …), by path.
-base::Result<Config> parse_config(std::string_view text, std::string_view file, const std::map<std::string, std::string>& files);
+base::Result<Config> parse_config(std::string_view text, std::string_view file,
+                                  const std::map<std::string, std::string>& files);
 
 std::string config_schema();  // JSON Schema 2020-12, pretty, with a final newline
 

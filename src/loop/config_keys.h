@@ -9,7 +9,7 @@
 namespace loop {
 
 enum class KeyType : uint8_t {
-  kName,      // [A-Za-z0-9][A-Za-z0-9_.-]{0,127}
+  kName,  // [A-Za-z0-9][A-Za-z0-9_.-]{0,127}
   kText,
   kBool,
   kNumber,
@@ -19,6 +19,7 @@ enum class KeyType : uint8_t {
   kChoice,    // one of `choices`, separated by '|'
   kPaths,     // one relative path or glob, or a list of them
   kNames,     // a list of texts
+  kPercents,  // a list of numbers that rise, above 0 and below 100
   kTriggers,  // a list of alert kinds and at most one cron line
 };
 
@@ -28,20 +29,23 @@ struct Key {
   std::string_view fallback;  // as it would be written; "" and not required: absent
   std::string_view about;
   bool required = false;
-  double least = 0, most = 0;      // kNumber, kInteger
-  std::string_view choices = {};   // kChoice, kTriggers
+  double least = 0, most = 0;     // kNumber, kInteger
+  std::string_view choices = {};  // kChoice, kTriggers
 };
 
 inline constexpr Key kTopKeys[] = {
-    {"project", KeyType::kName, "", "Name of this project: its pipeline and, unless told otherwise, its MLflow experiment.", true},
+    {"project", KeyType::kName, "",
+     "Name of this project: its pipeline and, unless told otherwise, its MLflow experiment.", true},
     {"experiment", KeyType::kText, "", "MLflow experiment that the stages log to. Default: the project's name."},
-    {"max_parallel", KeyType::kInteger, "0", "Stages of one run at the same time; 0: the server's limit.", false, 0, 1024},
+    {"max_parallel", KeyType::kInteger, "0", "Stages of one run at the same time; 0: the server's limit.", false, 0,
+     1024},
 };
 
 inline constexpr Key kDataKeys[] = {
     {"path", KeyType::kPaths, "", "Raw CSV files within the project: a path, a glob, or a list of them.", true},
     {"label", KeyType::kText, "", "Column that holds the truth.", true},
-    {"prepare", KeyType::kText, "", "File that declares the preparation. Default: split into train, valid and test, 70/15/15."},
+    {"prepare", KeyType::kText, "",
+     "File that declares the preparation. Default: split into train, valid and test, 70/15/15."},
     {"feedback", KeyType::kBool, "false", "Labelled traffic joins the training rows at a retraining."},
 };
 
@@ -50,10 +54,12 @@ inline constexpr Key kModelKeys[] = {
     {"from", KeyType::kText, "", "Stage whose logged models are the candidates.", true},
 };
 
-inline constexpr std::string_view kMetrics = "accuracy|macro_precision|macro_recall|macro_f1|weighted_f1";
+// Of classifiers, then of regressions.
+inline constexpr std::string_view kMetrics = "accuracy|macro_precision|macro_recall|macro_f1|weighted_f1|rmse|mae|r2";
 
 inline constexpr Key kEvaluateKeys[] = {
-    {"metric", KeyType::kChoice, "accuracy", "What is better: compares candidates, and champion with challenger.", false, 0, 0, kMetrics},
+    {"metric", KeyType::kChoice, "accuracy", "What is better: compares candidates, and champion with challenger.",
+     false, 0, 0, kMetrics},
     {"data", KeyType::kName, "", "Data set that judges. Default: the only one that the model's stage reads."},
     {"select_on", KeyType::kChoice, "valid", "Part on which candidates are compared.", false, 0, 0, "valid|train"},
     {"test_on", KeyType::kChoice, "test", "Frozen part, read once, by the gate.", false, 0, 0, "test"},
@@ -63,30 +69,69 @@ inline constexpr Key kEvaluateKeys[] = {
 
 inline constexpr Key kGateKeys[] = {
     {"confidence", KeyType::kNumber, "0.95", "Level of the intervals and of the comparison.", false, 0.5, 0.9999},
-    {"max_regression", KeyType::kNumber, "0.02", "Loss on the frozen test that a retraining may at most cost, by the interval's lower end.", false, 0, 1},
-    {"min", KeyType::kNumber, "", "First promotion: the metric's lower interval end on the test must reach it. Default: no bound.", false, 0, 1},
-    {"min_recent_rows", KeyType::kInteger, "50", "Labelled recent rows that a retraining's comparison needs.", false, 1, 1'000'000'000},
+    {"max_regression", KeyType::kNumber, "0.02",
+     "Loss on the frozen test that a retraining may at most cost, by the interval's lower end; of rmse and mae, as a "
+     "share of the champion's.",
+     false, 0, 1},
+    {"min", KeyType::kNumber, "",
+     "First promotion: the metric's lower interval end on the test must reach it. Default: no bound.", false, 0, 1},
+    {"max", KeyType::kNumber, "",
+     "First promotion, for rmse and mae: the error's upper interval end must not pass it. Default: no bound.", false, 0,
+     1e300},
+    {"min_recent_rows", KeyType::kInteger, "50", "Labelled recent rows that a retraining's comparison needs.", false, 1,
+     1'000'000'000},
     {"seed", KeyType::kInteger, "1", "Seed of the resampling.", false, 0, 9e15},
 };
 
 inline constexpr Key kEndpointKeys[] = {
-    {"name", KeyType::kName, "", "Address of the model. Default: the model's name. Environments other than production add -<environment>."},
+    {"name", KeyType::kName, "",
+     "Address of the model. Default: the model's name. Environments other than production add -<environment>."},
     {"environment", KeyType::kName, "production", "Where the pipeline promotes to."},
 };
 
 inline constexpr Key kMonitorKeys[] = {
     {"window", KeyType::kWindow, "200 rows", "Span that is judged at once: rows or time."},
     {"labels", KeyType::kChoice, "none", "Where the truth comes from.", false, 0, 0, "none|feedback"},
-    {"ks_alpha", KeyType::kNumber, "0.01", "Kolmogorov-Smirnov level, corrected by Holm over the features.", false, 1e-9, 0.5},
-    {"psi", KeyType::kNumber, "0.25", "Population stability index from which a feature counts as drifted.", false, 0, 100},
+    {"ks_alpha", KeyType::kNumber, "0.01", "Kolmogorov-Smirnov level, corrected by Holm over the features.", false,
+     1e-9, 0.5},
+    {"psi", KeyType::kNumber, "0.25", "Population stability index from which a feature counts as drifted.", false, 0,
+     100},
     {"drifted_share", KeyType::kNumber, "0.3", "Share of drifted features that alone raises an alert.", false, 0, 1},
-    {"consecutive", KeyType::kInteger, "2", "Windows in a row that must cross before an alert is raised.", false, 1, 100},
+    {"consecutive", KeyType::kInteger, "2", "Windows in a row that must cross before an alert is raised.", false, 1,
+     100},
+};
+
+inline constexpr Key kCaptureKeys[] = {
+    {"sample", KeyType::kNumber, "1",
+     "Share of the requests that is kept; the share is kept with them, so that estimates can be weighted.", false, 0,
+     1},
+    {"redact", KeyType::kNames, "",
+     "Columns of which nothing is written; client_id stands for the client's own request id."},
+    {"keep", KeyType::kDuration, "30d", "How long; the oldest go earlier when the server's space for it is full."},
+};
+
+inline constexpr Key kRolloutKeys[] = {
+    {"steps", KeyType::kPercents, "",
+     "Canary: percentages of the traffic that a promotion goes through before it has all, rising, as [10, 50]."},
+    {"wait", KeyType::kDuration, "10m", "How long each step takes at least."},
+    {"bake", KeyType::kDuration, "0s",
+     "How long a promotion is watched afterwards; outside the bounds the endpoint goes back by itself. 0s: not at "
+     "all."},
+    {"max_errors", KeyType::kNumber, "0.01", "Share of its requests that the new revision may fail.", false, 0, 1},
+    {"max_slowdown", KeyType::kNumber, "2", "Its 95th percentile of latency, as a multiple of the champion's.", false,
+     1, 1000},
+    {"min_requests", KeyType::kInteger, "50", "Requests that a step needs, and a comparison of latencies.", false, 1,
+     1'000'000'000},
+    {"sticky", KeyType::kText, "", "Header whose value keeps a client on one revision while traffic is divided."},
 };
 
 inline constexpr Key kRetrainKeys[] = {
-    {"on", KeyType::kTriggers, "[drift]", "Alert kinds that start a retraining, and at most one cron line with a time zone.", false, 0, 0, "drift|quality|accuracy"},
+    {"on", KeyType::kTriggers, "[drift]",
+     "Alert kinds that start a retraining, and at most one cron line with a time zone.", false, 0, 0,
+     "drift|quality|accuracy"},
     {"cooldown", KeyType::kDuration, "1h", "Least time between two retrainings."},
-    {"min_labels", KeyType::kInteger, "200", "Labelled rows since the drift began that a retraining needs.", false, 1, 1'000'000'000},
+    {"min_labels", KeyType::kInteger, "200", "Labelled rows since the drift began that a retraining needs.", false, 1,
+     1'000'000'000},
 };
 
 // What an environment may say differently.
@@ -104,6 +149,8 @@ inline constexpr SectionInfo kSections[] = {
     {"evaluate", kEvaluateKeys, "How candidates are measured."},
     {"gate", kGateKeys, "What a candidate must show before it serves."},
     {"endpoint", kEndpointKeys, "Where the model answers."},
+    {"rollout", kRolloutKeys, "How a promotion takes over the traffic."},
+    {"capture", kCaptureKeys, "What is kept of the endpoint's traffic."},
     {"monitor", kMonitorKeys, "What is watched while it serves."},
     {"retrain", kRetrainKeys, "When it is trained again."},
 };

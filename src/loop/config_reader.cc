@@ -18,8 +18,12 @@ struct Unit {
   std::string_view name;
   int64_t us;
 };
-constexpr std::array<Unit, 6> kUnits = {{{"w", 604'800'000'000}, {"d", 86'400'000'000}, {"h", 3'600'000'000},
-                                         {"m", 60'000'000}, {"s", 1'000'000}, {"ms", 1'000}}};
+constexpr std::array<Unit, 6> kUnits = {{{"w", 604'800'000'000},
+                                         {"d", 86'400'000'000},
+                                         {"h", 3'600'000'000},
+                                         {"m", 60'000'000},
+                                         {"s", 1'000'000},
+                                         {"ms", 1'000}}};
 
 std::string number_text(double v) {
   std::string out;
@@ -127,13 +131,17 @@ std::string allowed_text(const Key& key) {
     case KeyType::kBool: return "true or false";
     case KeyType::kNumber: return "a number from " + number_text(key.least) + " to " + number_text(key.most);
     case KeyType::kInteger:
-      return "a whole number from " + std::to_string(static_cast<int64_t>(key.least)) + " to " + std::to_string(static_cast<int64_t>(key.most));
+      return "a whole number from " + std::to_string(static_cast<int64_t>(key.least)) + " to " +
+             std::to_string(static_cast<int64_t>(key.most));
     case KeyType::kDuration: return "a duration: a whole number and ms, s, m, h, d or w, as in 90s";
     case KeyType::kWindow: return "a number of rows, as in '200 rows', or a duration, as in 1h";
     case KeyType::kChoice: return joined(split_choices(key.choices), ", ");
     case KeyType::kPaths: return "a path or glob within the project, or a list of them";
     case KeyType::kNames: return "a list of texts";
-    case KeyType::kTriggers: return "a list of " + joined(split_choices(key.choices), ", ") + " and at most one cron line with a time zone, as in '0 3 * * * Europe/Paris'";
+    case KeyType::kPercents: return "a list of percentages that rise, above 0 and below 100, as in [10, 50]";
+    case KeyType::kTriggers:
+      return "a list of " + joined(split_choices(key.choices), ", ") +
+             " and at most one cron line with a time zone, as in '0 3 * * * Europe/Paris'";
   }
   return "";
 }
@@ -168,7 +176,8 @@ void KeyReader::check_keys(const Node* node, const std::vector<std::string>& ext
     if (std::find(allowed.begin(), allowed.end(), entry.key) != allowed.end()) continue;
     std::string what = "unknown key";
     if (const auto near = nearest(entry.key, allowed); !near.empty()) what += "; did you mean '" + near + "'?";
-    state_.fail(entry.line, path(entry.key), what + (what.ends_with('?') ? " Allowed: " : "; allowed: ") + joined(allowed, ", "));
+    state_.fail(entry.line, path(entry.key),
+                what + (what.ends_with('?') ? " Allowed: " : "; allowed: ") + joined(allowed, ", "));
   }
   for (const Key& key : keys_) {
     if (key.required && find(key.name) == nullptr) {
@@ -202,7 +211,8 @@ void KeyReader::record(std::string_view key, std::string_view value, int line) {
 void KeyReader::wrong(const Key& key, const Node& found) {
   std::string what = "found " + found.describe() + "; allowed: " + allowed_text(key);
   if (key.type == KeyType::kChoice && found.is_scalar()) {
-    if (const auto near = nearest(found.scalar, split_choices(key.choices)); !near.empty()) what += "; did you mean '" + near + "'?";
+    if (const auto near = nearest(found.scalar, split_choices(key.choices)); !near.empty())
+      what += "; did you mean '" + near + "'?";
   }
   state_.fail(found.line, path(key.name), what);
 }
@@ -300,7 +310,7 @@ std::vector<std::string> KeyReader::list(std::string_view key) {
     if (!k.fallback.empty()) record(key, k.fallback, 0);
     return out;
   }
-  if (node->is_scalar() && k.type != KeyType::kNames) {
+  if (node->is_scalar() && k.type != KeyType::kNames && k.type != KeyType::kPercents) {
     out.push_back(node->scalar);
   } else if (node->is_sequence()) {
     for (const Node& item : node->items) {

@@ -22,15 +22,33 @@ constexpr std::string_view kAny = "{}";
 constexpr std::string_view kTextOrList = R"({"type":["string","array"],"items":{"type":"string"}})";
 constexpr std::string_view kItems = R"({"type":"array","items":{"type":["string","object"]}})";
 constexpr StageKey kStageKeys[] = {
-    {"cmd", kTextOrList}, {"wdir", kText}, {"deps", kItems}, {"params", kItems}, {"outs", kItems}, {"metrics", kItems},
-    {"plots", kItems}, {"desc", kText}, {"meta", kAny}, {"frozen", R"({"type":"boolean"})"},
-    {"always_changed", R"({"type":"boolean"})"}, {"vars", R"({"type":"array"})"}, {"foreach", R"({"type":["array","object","string"]})"},
-    {"do", R"({"type":"object"})"}, {"matrix", R"({"type":"object"})"}, {"tune", R"({"type":"object"})"},
-    {"retries", R"({"type":"integer","minimum":0})"}, {"retry_delay", kText}, {"timeout", kText},
-    {"memory", R"({"type":["string","integer"]})"}, {"cpus", R"({"type":"integer","minimum":1})"}, {"env", R"({"type":"object"})"},
+    {"cmd", kTextOrList},
+    {"wdir", kText},
+    {"deps", kItems},
+    {"params", kItems},
+    {"outs", kItems},
+    {"metrics", kItems},
+    {"plots", kItems},
+    {"desc", kText},
+    {"meta", kAny},
+    {"frozen", R"({"type":"boolean"})"},
+    {"always_changed", R"({"type":"boolean"})"},
+    {"vars", R"({"type":"array"})"},
+    {"foreach", R"({"type":["array","object","string"]})"},
+    {"do", R"({"type":"object"})"},
+    {"matrix", R"({"type":"object"})"},
+    {"tune", R"({"type":"object"})"},
+    {"retries", R"({"type":"integer","minimum":0})"},
+    {"retry_delay", kText},
+    {"timeout", kText},
+    {"memory", R"({"type":["string","integer"]})"},
+    {"cpus", R"({"type":"integer","minimum":1})"},
+    {"env", R"({"type":"object"})"},
 };
 
-void write_pattern(base::JsonWriter& w, std::string_view pattern) { w.field("type", "string").field("pattern", pattern); }
+void write_pattern(base::JsonWriter& w, std::string_view pattern) {
+  w.field("type", "string").field("pattern", pattern);
+}
 
 void write_default(base::JsonWriter& w, const Key& key) {
   if (key.fallback.empty()) return;
@@ -51,7 +69,9 @@ void write_type(base::JsonWriter& w, const Key& key) {
     case KeyType::kBool: w.field("type", "boolean"); break;
     case KeyType::kNumber: w.field("type", "number").field("minimum", key.least).field("maximum", key.most); break;
     case KeyType::kInteger:
-      w.field("type", "integer").field("minimum", static_cast<int64_t>(key.least)).field("maximum", static_cast<int64_t>(key.most));
+      w.field("type", "integer")
+          .field("minimum", static_cast<int64_t>(key.least))
+          .field("maximum", static_cast<int64_t>(key.most));
       break;
     case KeyType::kDuration: write_pattern(w, kDurationPattern); break;
     case KeyType::kWindow: write_pattern(w, kWindowPattern); break;
@@ -59,6 +79,10 @@ void write_type(base::JsonWriter& w, const Key& key) {
       w.key("enum").begin_array();
       for (const auto& choice : split_choices(key.choices)) w.value(choice);
       w.end_array();
+      break;
+    case KeyType::kPercents:
+      w.field("type", "array").key("items").begin_object().field("type", "number");
+      w.field("exclusiveMinimum", int64_t{0}).field("exclusiveMaximum", int64_t{100}).end_object();
       break;
     case KeyType::kPaths:
     case KeyType::kTriggers: w.key("type").begin_array().value("string").value("array").end_array(); [[fallthrough]];
@@ -96,7 +120,8 @@ void write_object(base::JsonWriter& w, std::string_view about, std::span<const K
 }
 
 void write_stages(base::JsonWriter& w) {
-  w.key("stages").begin_object().field("description", "Stages in dvc.yaml's grammar; absent: a dvc.yaml beside this file.");
+  w.key("stages").begin_object().field("description",
+                                       "Stages in dvc.yaml's grammar; absent: a dvc.yaml beside this file.");
   w.field("type", "object").key("additionalProperties").begin_object();
   w.field("type", "object").field("additionalProperties", false).key("properties").begin_object();
   for (const auto& key : kStageKeys) w.key(key.name).raw(key.schema);
@@ -107,14 +132,19 @@ void write_stages(base::JsonWriter& w) {
 }
 
 void write_environments(base::JsonWriter& w) {
-  w.key("environments").begin_object().field("description", "What an environment says differently.").field("type", "object");
+  w.key("environments")
+      .begin_object()
+      .field("description", "What an environment says differently.")
+      .field("type", "object");
   w.key("additionalProperties").begin_object();
   w.key("type").begin_array().value("object").value("null").end_array().field("additionalProperties", false);
   w.key("properties").begin_object();
   w.key("endpoint");
   write_object(w, "Where the model answers in this environment.", kEnvironmentEndpointKeys, true);
   for (const auto& section : kSections) {
-    if (section.name != "gate" && section.name != "monitor" && section.name != "retrain") continue;
+    if (section.name != "gate" && section.name != "rollout" && section.name != "capture" && section.name != "monitor" &&
+        section.name != "retrain")
+      continue;
     w.key(section.name);
     write_object(w, section.about, section.keys, false);
   }
@@ -162,7 +192,11 @@ std::string config_schema() {
   w.begin_object().field("$schema", "https://json-schema.org/draft/2020-12/schema").field("title", "lathe.yaml");
   w.field("type", "object").field("additionalProperties", false).key("properties").begin_object();
   write_keys(w, kTopKeys);
-  w.key("data").begin_object().field("description", "Data sets by name.").field("type", "object").key("additionalProperties");
+  w.key("data")
+      .begin_object()
+      .field("description", "Data sets by name.")
+      .field("type", "object")
+      .key("additionalProperties");
   write_object(w, "One data set.", kDataKeys, true);
   w.end_object();
   write_stages(w);

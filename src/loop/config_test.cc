@@ -67,7 +67,9 @@ TEST(Config, TheDemosFileIsUnderstood) {
 TEST(Config, EveryDefaultIsSaid) {
   const auto config = parse(std::string(kDigits));
   ASSERT_TRUE(config);
-  const auto has = [&](const Setting& wanted) { return std::find(config->settings.begin(), config->settings.end(), wanted) != config->settings.end(); };
+  const auto has = [&](const Setting& wanted) {
+    return std::find(config->settings.begin(), config->settings.end(), wanted) != config->settings.end();
+  };
   EXPECT_TRUE(has({"evaluate.select_on", "valid", 0}));
   EXPECT_TRUE(has({"gate.min_recent_rows", "50", 0}));
   EXPECT_TRUE(has({"monitor.psi", "0.25", 0}));
@@ -77,14 +79,19 @@ TEST(Config, EveryDefaultIsSaid) {
 
 TEST(Config, ErrorsNameFileLineKeyFoundAndAllowed) {
   EXPECT_EQ(error_of("confidence: 0.95", "confidnce: 0.95"),
-            "lathe.yaml:10: gate.confidnce: unknown key; did you mean 'confidence'? Allowed: confidence, max_regression, min, min_recent_rows, seed");
-  EXPECT_EQ(error_of("confidence: 0.95", "confidence: high"), "lathe.yaml:10: gate.confidence: found the text 'high'; allowed: a number from 0.5 to 0.9999");
-  EXPECT_THAT(error_of("confidence: 0.95", "confidence: 1.5"), HasSubstr("lathe.yaml:10: gate.confidence: found the number 1.5"));
-  EXPECT_THAT(error_of("metric: accuracy", "metric: acuracy"), HasSubstr("lathe.yaml:9: evaluate.metric: found the text 'acuracy'"));
+            "lathe.yaml:10: gate.confidnce: unknown key; did you mean 'confidence'? Allowed: confidence, "
+            "max_regression, min, max, min_recent_rows, seed");
+  EXPECT_EQ(error_of("confidence: 0.95", "confidence: high"),
+            "lathe.yaml:10: gate.confidence: found the text 'high'; allowed: a number from 0.5 to 0.9999");
+  EXPECT_THAT(error_of("confidence: 0.95", "confidence: 1.5"),
+              HasSubstr("lathe.yaml:10: gate.confidence: found the number 1.5"));
+  EXPECT_THAT(error_of("metric: accuracy", "metric: acuracy"),
+              HasSubstr("lathe.yaml:9: evaluate.metric: found the text 'acuracy'"));
   EXPECT_THAT(error_of("metric: accuracy", "metric: acuracy"), HasSubstr("did you mean 'accuracy'?"));
   EXPECT_THAT(error_of("cooldown: 1m", "cooldown: soon"), HasSubstr("lathe.yaml:13: retrain.cooldown"));
   EXPECT_THAT(error_of("window: 200 rows", "window: 200"), HasSubstr("'200 rows'"));
-  EXPECT_THAT(error_of("from: train", "from: trian"), HasSubstr("there is no stage 'trian'; allowed: train; did you mean 'train'?"));
+  EXPECT_THAT(error_of("from: train", "from: trian"),
+              HasSubstr("there is no stage 'trian'; allowed: train; did you mean 'train'?"));
   EXPECT_THAT(error_of("label: digit, ", ""), HasSubstr("lathe.yaml:2: data.digits.label: is missing"));
   EXPECT_THAT(error_of("raw/*.csv", "../raw/*.csv"), HasSubstr("must be a path within the project"));
   EXPECT_THAT(error_of("[drift, ", "[drfit, "), HasSubstr("did you mean 'drift'?"));
@@ -99,7 +106,8 @@ TEST(Config, DuplicateKeysAndOldBooleansAreErrors) {
 }
 
 TEST(Config, SectionsSayWhatTheyNeed) {
-  EXPECT_THAT(error_of("endpoint: {name: digits, environment: production}\n", ""), HasSubstr("needs an 'endpoint' section"));
+  EXPECT_THAT(error_of("endpoint: {name: digits, environment: production}\n", ""),
+              HasSubstr("needs an 'endpoint' section"));
   EXPECT_THAT(error_of("model: {name: digits, from: train}\n", ""), HasSubstr("needs a 'model' section"));
   EXPECT_THAT(error_of("labels: feedback", "labels: none"), HasSubstr("set monitor.labels: feedback"));
   EXPECT_THAT(error_of(", feedback: true", ""), HasSubstr("set feedback: true"));
@@ -107,7 +115,8 @@ TEST(Config, SectionsSayWhatTheyNeed) {
 
 TEST(Config, EnvironmentsDifferOnlyInTheirOverrides) {
   auto text = replaced(std::string(kDigits), "environment: production", "environment: staging");
-  const auto config = parse(text + "environments:\n  staging: {gate: {min: 0.9}}\n  production: {monitor: {window: 1h}}\n");
+  const auto config =
+      parse(text + "environments:\n  staging: {gate: {min: 0.9}}\n  production: {monitor: {window: 1h}}\n");
   ASSERT_TRUE(config) << config.error().message;
   ASSERT_EQ(config->environments.size(), 2U);
   EXPECT_EQ(config->environments[0].name, "staging");
@@ -134,7 +143,8 @@ TEST(Config, ThePipelineIsFramedByLathesOwnSteps) {
   const auto spec = build_pipeline(*config);
   std::vector<std::string> names;
   for (const auto& stage : spec.stages) names.push_back(stage.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"prepare:digits", "train@logreg", "train@forest", "evaluate", "gate", "promote"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"prepare:digits", "train@logreg", "train@forest", "evaluate", "gate",
+                                             "promote"}));
   EXPECT_TRUE(flow::check(spec)) << flow::check(spec).error().message;
   EXPECT_EQ(spec.cron_params.at("retrain"), "1");
 }
@@ -149,10 +159,12 @@ TEST(Config, DurationsAreWholeNumbersWithAUnit) {
   EXPECT_EQ(format_duration(90'000'000), "90s");
 }
 
-// The published schema is the parser's own. After a change of the keys: LATHE_UPDATE=1 loop_test --gtest_filter=*Schema*
+// The published schema is the parser's own. After a change of the keys: LATHE_UPDATE=1 loop_test
+// --gtest_filter=*Schema*
 TEST(Config, PublishedSchemaIsTheParsers) {
   base::Path root = *base::executable_path();
-  while (root.has_relative_path() && !std::filesystem::exists(root / "docs/formats/lathe.yaml.md")) root = root.parent_path();
+  while (root.has_relative_path() && !std::filesystem::exists(root / "docs/formats/lathe.yaml.md"))
+    root = root.parent_path();
   const base::Path file = root / "docs/formats/lathe.schema.json";
   if (std::getenv("LATHE_UPDATE") != nullptr) {
     ASSERT_TRUE(base::write_file_durably(file, config_schema()));

@@ -4,9 +4,9 @@
 //   1. every candidate (logged model of the model's stage) on the part that selects
 //   2. the best of them, and the champion if there is one, on the gate's rows: the frozen test, and recent if present
 //
-// The plan names test rows only for the picked candidate: the frozen test never takes part in the selection. An item once
-// stored is not asked for again, so a worker that is started again goes on where the first one stopped.
-// Thread: functions on a Tx.
+// The plan names test rows only for the picked candidate: the frozen test never takes part in the selection. An item
+// once stored is not asked for again, so a worker that is started again goes on where the first one stopped. Thread:
+// functions on a Tx.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ inline constexpr size_t kMaxCandidates = 200;
 
 // A model as it is judged and served: which one, its files, its preparation.
 struct JudgedModel {
-  std::string subject;           // logged model id, else "name/version"
-  std::string model_version;     // "name/3" if registered (the champion), else ""
+  std::string subject;        // logged model id, else "name/version"
+  std::string model_version;  // "name/3" if registered (the champion), else ""
   std::string artifact_root;
   std::string transform_digest;  // hex, or "": raw features as they are
   std::string stage;             // that trained it, if known here
@@ -38,10 +38,10 @@ struct JudgedModel {
 };
 
 struct Evaluation {
-  std::string id;            // "ev_…"
-  std::string run;           // pipeline run
-  std::string purpose;       // select, gate
-  std::string side;          // candidate, challenger, champion
+  std::string id;       // "ev_…"
+  std::string run;      // pipeline run
+  std::string purpose;  // select, gate
+  std::string side;     // candidate, challenger, champion
   std::string subject;
   std::string model_version;
   std::string data_version;
@@ -50,8 +50,8 @@ struct Evaluation {
   int64_t rows = 0;
   std::string metric;
   double value = 0, low = 0, high = 0;
-  std::string summary;       // JSON
-  std::string predictions;   // blob of the per-row predictions
+  std::string summary;      // JSON
+  std::string predictions;  // blob of the per-row predictions
   int64_t created_us = 0;
 };
 
@@ -64,11 +64,11 @@ struct EvaluationPlan {
   std::string run, pipeline, cause;
   bool retraining = false;
   Config config;
-  data::DataVersion data;                 // what judges
+  data::DataVersion data;  // what judges
   std::vector<JudgedModel> candidates;
-  std::optional<JudgedModel> picked;      // once every candidate is measured
+  std::optional<JudgedModel> picked;  // once every candidate is measured
   std::optional<JudgedModel> champion;
-  int64_t champion_revision = 0;          // live revision of the endpoint; 0: none
+  int64_t champion_revision = 0;  // live revision of the endpoint; 0: none
   std::vector<Evaluation> done;
   std::vector<EvaluationTask> todo;
 
@@ -80,11 +80,19 @@ struct EvaluationPlan {
 base::Result<EvaluationPlan> evaluation_plan(store::Tx& tx, std::string_view run);
 
 // Idempotent by (run, purpose, side, subject, part). `predictions` is the blob that holds scores.predictions_csv.
-base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& plan, const EvaluationTask& task, const Scores& scores,
-                                          std::string_view rows_digest, const blob::BlobInfo& predictions, std::string_view attempt);
+base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& plan, const EvaluationTask& task,
+                                          const Scores& scores, std::string_view rows_digest,
+                                          const blob::BlobInfo& predictions, std::string_view attempt);
 base::Result<Evaluation> get_evaluation(store::Tx& tx, std::string_view id);
-std::vector<Evaluation> list_evaluations(store::Tx& tx, std::string_view run, size_t limit = 500);  // run "": newest first
+std::vector<Evaluation> list_evaluations(store::Tx& tx, std::string_view run,
+                                         size_t limit = 500);  // run "": newest first
+// Newest first, from the one after `after` ("": from the start). `subject` "": every model.
+std::vector<Evaluation> evaluations_page(store::Tx& tx, std::string_view subject, std::string_view after, size_t limit);
 
-base::Result<blob::Artifact> part_file(store::Tx& tx, std::string_view data_version, std::string_view part);  // "<part>.csv"
+// Of exactly these rows, newest first: what can be compared row by row.
+std::vector<Evaluation> evaluations_of_rows(store::Tx& tx, std::string_view rows_digest, size_t limit = 50);
+
+base::Result<blob::Artifact> part_file(store::Tx& tx, std::string_view data_version,
+                                       std::string_view part);  // "<part>.csv"
 
 }  // namespace loop

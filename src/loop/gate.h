@@ -4,8 +4,9 @@
 //   update      a champion serves, the run is no retraining: no loss beyond max_regression on the frozen test
 //   retraining  (a) as update, and (b) significantly better on the recent rows, which neither model trained on
 //
-// Loss: the lower end of the paired bootstrap interval of (challenger − champion). Better: the one-sided p of the paired
-// bootstrap is at most 1 − confidence; McNemar's test on the same rows stands beside it. Thread: plain functions.
+// Loss: the lower end of the paired bootstrap interval of (challenger − champion). Better: the one-sided p of the
+// paired bootstrap is at most 1 − confidence; McNemar's test on the same rows stands beside it. Thread: plain
+// functions.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +28,10 @@ std::string_view name(GateKind kind);
 struct GateRows {
   std::string data_version;
   std::string part;
-  std::string digest;                   // SHA-256 of the part's bytes: which rows these are
+  std::string digest;  // SHA-256 of the part's bytes: which rows these are
   std::vector<std::string> truth;
   std::vector<std::string> challenger;
-  std::vector<std::string> champion;    // empty without one
+  std::vector<std::string> champion;  // empty without one
   std::string challenger_evaluation, champion_evaluation;
 };
 
@@ -38,7 +39,7 @@ struct GateInput {
   GateKind kind = GateKind::kFirst;
   GateConfig rule;
   std::string metric;
-  std::string challenger;               // names, for the sentence
+  std::string challenger;  // names, for the sentence
   std::string champion;
   GateRows test;
   std::optional<GateRows> recent;

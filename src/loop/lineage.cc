@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
+#include <optional>
+#include <ranges>
 #include <set>
 
 #include "base/clock.h"
@@ -24,13 +27,15 @@ namespace {
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::array<std::string_view, 14> kKinds = {"file", "data_version", "bundle", "pipeline_run", "attempt", "run", "logged_model", "model_version",
-                                                     "evaluation", "verdict", "revision", "window", "alert", "prediction"};
+constexpr std::array<std::string_view, 14> kKinds = {
+    "file",          "data_version", "bundle",  "pipeline_run", "attempt", "run",   "logged_model",
+    "model_version", "evaluation",   "verdict", "revision",     "window",  "alert", "prediction"};
 constexpr size_t kMaxFilesSearched = 10'000;
 constexpr size_t kMaxParamsShown = 20;
 
 bool is_hex(std::string_view text, size_t size) {
-  return text.size() == size && std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return text.size() == size &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::string_view kind_of_prefix(std::string_view prefix) {
@@ -60,17 +65,24 @@ base::Result<core::Node> find_file(store::Tx& tx, std::string_view text) {
   const size_t at = text.rfind('@');
   const auto path = text.substr(0, at);
   const auto digest = at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
-  auto rows = tx.query("SELECT from_id, MAX(at_us) FROM edges WHERE project = ? AND from_kind = 'file' GROUP BY from_id ORDER BY MAX(at_us) DESC LIMIT ?", tx.project(), static_cast<int64_t>(kMaxFilesSearched));
+  auto rows = tx.query(
+      "SELECT from_id, MAX(at_us) FROM edges WHERE project = ? AND from_kind = 'file' GROUP BY from_id ORDER BY "
+      "MAX(at_us) DESC LIMIT ?",
+      tx.project(), static_cast<int64_t>(kMaxFilesSearched));
   while (rows.next()) {
     const std::string id = rows.str(0);
     const std::string_view whole = std::string_view(id).substr(0, id.rfind('@'));
     const auto own = whole.substr(whole.find('/') + 1);
-    if ((path == whole || path == own) && std::string_view(id).substr(whole.size() + 1).starts_with(digest)) return core::Node{"file", id};
+    if ((path == whole || path == own) && std::string_view(id).substr(whole.size() + 1).starts_with(digest))
+      return core::Node{"file", id};
   }
-  return base::not_found("'" + std::string(text) + "' is no id, model version, revision or raw file that is known here");
+  return base::not_found("'" + std::string(text) +
+                         "' is no id, model version, revision or raw file that is known here");
 }
 
-std::string short_text(std::string_view text, size_t most) { return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "…"; }
+std::string short_text(std::string_view text, size_t most) {
+  return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "…";
+}
 
 void add(Facts& facts, std::string name, std::string value) {
   if (!value.empty()) facts.emplace_back(std::move(name), std::move(value));
@@ -87,14 +99,17 @@ void data_facts(store::Tx& tx, const std::string& id, Facts& facts) {
   if (!version) return;
   add(facts, "data", version->name + " version " + std::to_string(version->number));
   std::string rows;
-  for (const auto& [part, count] : version->rows) rows += (rows.empty() ? "" : ", ") + part + " " + std::to_string(count);
+  for (const auto& [part, count] : version->rows)
+    rows += (rows.empty() ? "" : ", ") + part + " " + std::to_string(count);
   add(facts, "rows", rows);
 }
 
 void bundle_facts(store::Tx& tx, const std::string& id, Facts& facts) {
   const auto bundle = get_bundle(tx, id);
   if (!bundle) return;
-  add(facts, "commit", bundle->commit.empty() ? "none (not under git)" : bundle->commit + (bundle->dirty ? " with changes that are not committed" : ""));
+  add(facts, "commit",
+      bundle->commit.empty() ? "none (not under git)"
+                             : bundle->commit + (bundle->dirty ? " with changes that are not committed" : ""));
   add(facts, "files", std::to_string(bundle->files));
 }
 
@@ -120,7 +135,8 @@ void run_facts(store::Tx& tx, const std::string& id, Facts& facts) {
   if (!run) return;
   add(facts, "name", run->info.name);
   std::string params;
-  for (size_t i = 0; i < run->params.size() && i < kMaxParamsShown; ++i) params += (i == 0 ? "" : ", ") + run->params[i].key + "=" + short_text(run->params[i].value, 60);
+  for (size_t i = 0; i < run->params.size() && i < kMaxParamsShown; ++i)
+    params += (i == 0 ? "" : ", ") + run->params[i].key + "=" + short_text(run->params[i].value, 60);
   add(facts, "params", params);
 }
 
@@ -144,7 +160,9 @@ void evaluation_facts(store::Tx& tx, const std::string& id, Facts& facts) {
   const auto e = get_evaluation(tx, id);
   if (!e) return;
   add(facts, "as", e->side);
-  add(facts, e->metric, number(e->value) + " (" + number(e->low) + " to " + number(e->high) + ") on " + std::to_string(e->rows) + " rows of " + e->part);
+  add(facts, e->metric,
+      number(e->value) + " (" + number(e->low) + " to " + number(e->high) + ") on " + std::to_string(e->rows) +
+          " rows of " + e->part);
 }
 
 void verdict_facts(store::Tx& tx, const std::string& id, Facts& facts) {
@@ -185,16 +203,20 @@ Facts facts_of(store::Tx& tx, const core::Node& node) {
   return facts;
 }
 
-bool has_edges(store::Tx& tx, const core::Node& node) { return !core::edges_into(tx, node).empty() || !core::edges_out_of(tx, node).empty(); }
+bool has_edges(store::Tx& tx, const core::Node& node) {
+  return !core::edges_into(tx, node).empty() || !core::edges_out_of(tx, node).empty();
+}
 
 }  // namespace
 
 base::Result<core::Node> find_node(store::Tx& tx, std::string_view text) {
   if (text.empty()) return base::invalid("an id is missing");
   for (std::string_view kind : kKinds) {
-    if (text.size() > kind.size() + 1 && text.starts_with(kind) && text[kind.size()] == ':') return core::Node{std::string(kind), std::string(text.substr(kind.size() + 1))};
+    if (text.size() > kind.size() + 1 && text.starts_with(kind) && text[kind.size()] == ':')
+      return core::Node{std::string(kind), std::string(text.substr(kind.size() + 1))};
   }
-  if (const auto kind = kind_of_prefix(base::id_kind(text)); !kind.empty()) return core::Node{std::string(kind), std::string(text)};
+  if (const auto kind = kind_of_prefix(base::id_kind(text)); !kind.empty())
+    return core::Node{std::string(kind), std::string(text)};
   if (text.starts_with("m-") && is_hex(text.substr(2), 32)) return core::Node{"logged_model", std::string(text)};
   if (is_hex(text, 32)) return core::Node{"run", std::string(text)};
   if (is_hex(text, 64)) {
@@ -210,10 +232,14 @@ base::Result<core::Node> find_node(store::Tx& tx, std::string_view text) {
   return find_file(tx, text);
 }
 
-base::Result<LineageGraph> lineage(store::Tx& tx, const core::Node& start, core::Direction direction, const std::vector<core::Edge>& extra) {
+base::Result<LineageGraph> lineage(store::Tx& tx, const core::Node& start, core::Direction direction,
+                                   const std::vector<core::Edge>& extra) {
   LineageGraph out{.start = start};
   const bool up = direction == core::Direction::kUpstream;
-  std::set<core::Edge, decltype([](const core::Edge& a, const core::Edge& b) { return std::tie(a.from, a.to, a.role) < std::tie(b.from, b.to, b.role); })> seen_edges;
+  std::set<core::Edge, decltype([](const core::Edge& a, const core::Edge& b) {
+             return std::tie(a.from, a.to, a.role) < std::tie(b.from, b.to, b.role);
+           })>
+      seen_edges;
   std::set<core::Node> seen{start};
   out.nodes.push_back({start, {}});
   const auto take = [&](const core::Edge& edge) {
@@ -231,6 +257,93 @@ base::Result<LineageGraph> lineage(store::Tx& tx, const core::Node& start, core:
   for (auto& node : out.nodes) node.facts = facts_of(tx, node.node);
   const bool known = !out.nodes[0].facts.empty() || !out.edges.empty() || has_edges(tx, start);
   if (!known) return base::not_found("there is no " + start.kind + " '" + start.id + "'");
+  return out;
+}
+
+namespace {
+
+// Grows the graph from the nodes at `from` steps, one step at a time, to `to`.
+class Grower {
+ public:
+  Grower(store::Tx& tx, Neighbourhood& out, const std::vector<core::Edge>& extra) : tx_(tx), out_(out), extra_(extra) {}
+
+  void grow(bool up, int most) {
+    std::vector<size_t> edge{0};
+    for (int step = 1; step <= most && !edge.empty(); ++step) {
+      std::vector<size_t> next;
+      for (const size_t i : edge) {
+        const core::Node node = out_.graph.nodes[i].node;
+        std::map<std::string, size_t, std::less<>> siblings;
+        for (const auto& found : edges_of(node, up) | std::views::reverse) {  // newest first
+          const core::Node& other = up ? found.from : found.to;
+          if (!seen_.contains(other) && ++siblings[other.kind] > kMaxSiblings) continue;
+          if (!take(found)) return;
+          if (const auto at = add(other, up ? -step : step)) next.push_back(*at);
+        }
+      }
+      edge = std::move(next);
+    }
+  }
+
+  // Edges between nodes that are both there, and counts of those that lead out.
+  void finish() {
+    out_.beyond.assign(out_.graph.nodes.size(), 0);
+    for (size_t i = 0; i < out_.graph.nodes.size(); ++i) {
+      const core::Node node = out_.graph.nodes[i].node;
+      for (const bool up : {true, false}) {
+        for (const auto& found : edges_of(node, up)) {
+          if (!seen_.contains(up ? found.from : found.to))
+            ++out_.beyond[i];
+          else
+            take(found);
+        }
+      }
+    }
+  }
+
+  std::optional<size_t> add(const core::Node& node, int step) {
+    if (!seen_.insert(node).second) return std::nullopt;
+    out_.graph.nodes.push_back({node, {}});
+    out_.steps.push_back(step);
+    return out_.graph.nodes.size() - 1;
+  }
+
+ private:
+  std::vector<core::Edge> edges_of(const core::Node& node, bool up) {
+    auto edges = up ? core::edges_into(tx_, node) : core::edges_out_of(tx_, node);
+    for (const auto& edge : extra_)
+      if ((up ? edge.to : edge.from) == node) edges.push_back(edge);
+    return edges;
+  }
+  bool take(const core::Edge& edge) {
+    if (edges_.contains({edge.from, edge.to})) return true;
+    if (out_.graph.edges.size() >= kMaxLineageEdges) return out_.graph.truncated = true, false;
+    edges_.insert({edge.from, edge.to});
+    out_.graph.edges.push_back(edge);
+    return true;
+  }
+
+  store::Tx& tx_;
+  Neighbourhood& out_;
+  const std::vector<core::Edge>& extra_;
+  std::set<core::Node> seen_;
+  std::set<std::pair<core::Node, core::Node>> edges_;
+};
+
+}  // namespace
+
+base::Result<Neighbourhood> neighbourhood(store::Tx& tx, const core::Node& start, int up, int down,
+                                          const std::vector<core::Edge>& extra) {
+  Neighbourhood out{.graph = {.start = start}};
+  Grower grower(tx, out, extra);
+  grower.add(start, 0);
+  grower.grow(true, up);
+  grower.grow(false, down);
+  grower.finish();
+  for (auto& node : out.graph.nodes) node.facts = facts_of(tx, node.node);
+  TRY(tx.status());
+  if (out.graph.nodes[0].facts.empty() && out.graph.edges.empty() && out.beyond[0] == 0)
+    return base::not_found("there is no " + start.kind + " '" + start.id + "'");
   return out;
 }
 

@@ -104,6 +104,36 @@ CREATE TABLE loop_retrainings (
   PRIMARY KEY (project, alert)
 ) $without_rowid;
 CREATE INDEX loop_retrainings_endpoint ON loop_retrainings (project, endpoint, at_us);
+)"},
+                                            // A model's page asks for its evaluations, verdicts and promotions.
+                                            {2, R"(
+CREATE INDEX loop_evaluations_subject ON loop_evaluations (project, subject, id);
+CREATE INDEX loop_evaluations_rows ON loop_evaluations (project, rows_digest, id);
+CREATE INDEX loop_verdicts_model ON loop_verdicts (project, model, id);
+CREATE INDEX loop_verdicts_challenger ON loop_verdicts (project, challenger, id);
+CREATE INDEX loop_promotions_version ON loop_promotions (project, model, version, id);
+)"},
+                                            // Canary steps and bakes (loop/roller.h).
+                                            {3, R"(
+CREATE TABLE loop_rollouts (
+  id $id,
+  project $int NOT NULL,
+  endpoint $text NOT NULL,
+  verdict $text NOT NULL,
+  revision $int NOT NULL,
+  champion $int NOT NULL,
+  state $text NOT NULL,
+  rule $text NOT NULL,
+  step $int NOT NULL,
+  since_us $int NOT NULL,
+  generation $int NOT NULL,
+  reason $text NOT NULL,
+  numbers $text NOT NULL,
+  started_us $int NOT NULL,
+  ended_us $int NOT NULL
+);
+CREATE INDEX loop_rollouts_endpoint ON loop_rollouts (project, endpoint, id);
+CREATE UNIQUE INDEX loop_rollouts_one ON loop_rollouts (project, endpoint) WHERE ended_us = 0;
 )"}};
 
 }  // namespace

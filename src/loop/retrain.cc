@@ -26,7 +26,8 @@ namespace {
 constexpr int64_t kRetryUs = 5'000'000;
 
 bool was_used(store::Tx& tx, std::string_view alert) {
-  return tx.query_i64("SELECT COUNT(*) FROM loop_retrainings WHERE project = ? AND alert = ?", tx.project(), alert).value_or(0) > 0;
+  return tx.query_i64("SELECT COUNT(*) FROM loop_retrainings WHERE project = ? AND alert = ?", tx.project(), alert)
+             .value_or(0) > 0;
 }
 
 // When the alert's first crossing window began; its numbers list the windows, oldest first.
@@ -34,7 +35,8 @@ int64_t drifting_since(const watch::Alert& alert) {
   const auto numbers = base::parse_json(alert.numbers);
   if (!numbers || !numbers->is_object()) return alert.raised_us;
   const auto* windows = numbers->as_object().if_contains("windows");
-  if (windows == nullptr || !windows->is_array() || windows->as_array().empty() || !windows->as_array()[0].is_object()) return alert.raised_us;
+  if (windows == nullptr || !windows->is_array() || windows->as_array().empty() || !windows->as_array()[0].is_object())
+    return alert.raised_us;
   const auto since = base::optional_int(windows->as_array()[0].as_object(), "first_us");
   return since && *since ? **since : alert.raised_us;
 }
@@ -48,7 +50,9 @@ base::Result<LastRetraining> last_retraining(store::Tx& tx, std::string_view end
   LastRetraining out;
   std::string run_id;
   {
-    auto rows = tx.query("SELECT run, at_us FROM loop_retrainings WHERE project = ? AND endpoint = ? ORDER BY at_us DESC LIMIT 1", tx.project(), endpoint);
+    auto rows = tx.query(
+        "SELECT run, at_us FROM loop_retrainings WHERE project = ? AND endpoint = ? ORDER BY at_us DESC LIMIT 1",
+        tx.project(), endpoint);
     if (!rows.next()) return out;
     run_id = rows.str(0);
     out.at_us = rows.i64(1);
@@ -60,7 +64,8 @@ base::Result<LastRetraining> last_retraining(store::Tx& tx, std::string_view end
 
 // The data version that the serving model was trained on: a retraining goes on from it. "" if it cannot be told, as for
 // a model that was logged by hand.
-base::Result<std::string> champion_data(store::Tx& tx, std::string_view endpoint, int64_t revision, std::string_view name) {
+base::Result<std::string> champion_data(store::Tx& tx, std::string_view endpoint, int64_t revision,
+                                        std::string_view name) {
   TRY_SET(const auto serving, serve::get_revision(tx, endpoint, revision));
   TRY_SET(const auto version, track::get_model_version(tx, serving.model_name, serving.model_version));
   if (version.model_id.empty()) return std::string();
@@ -74,7 +79,8 @@ base::Result<std::string> champion_data(store::Tx& tx, std::string_view endpoint
   return std::string();
 }
 
-base::Result<std::string> start(store::Tx& tx, const EndpointOwner& owner, const Config& config, const watch::Alert& alert, int64_t labels) {
+base::Result<std::string> start(store::Tx& tx, const EndpointOwner& owner, const Config& config,
+                                const watch::Alert& alert, int64_t labels) {
   flow::NewRun wanted;
   wanted.pipeline = owner.pipeline;
   wanted.cause = "alert:" + alert.id;
@@ -82,9 +88,15 @@ base::Result<std::string> start(store::Tx& tx, const EndpointOwner& owner, const
   TRY_SET(const std::string data, champion_data(tx, owner.endpoint, alert.revision, config.evaluate.data));
   if (!data.empty()) wanted.params["champion_data"] = data;
   TRY_SET(const auto run, flow::create_run(tx, wanted));
-  tx.exec("INSERT INTO loop_retrainings (project, alert, endpoint, run, labels, at_us) VALUES (?, ?, ?, ?, ?, ?)", tx.project(), alert.id, owner.endpoint, run.id, labels, tx.now_us());
+  tx.exec("INSERT INTO loop_retrainings (project, alert, endpoint, run, labels, at_us) VALUES (?, ?, ?, ?, ?, ?)",
+          tx.project(), alert.id, owner.endpoint, run.id, labels, tx.now_us());
   std::string body;
-  base::JsonWriter(body).begin_object().field("alert", alert.id).field("endpoint", owner.endpoint).field("labels", labels).end_object();
+  base::JsonWriter(body)
+      .begin_object()
+      .field("alert", alert.id)
+      .field("endpoint", owner.endpoint)
+      .field("labels", labels)
+      .end_object();
   core::emit(tx, "retraining.started", "pipeline_run", run.id, body);
   return run.id;
 }
@@ -108,10 +120,13 @@ base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, Ret
   const Environment* env = config.environment(owner.environment);
   if (env == nullptr || env->endpoint != owner.endpoint) return {};  // no longer declared
   const auto& rule = env->retrain;
-  std::erase_if(open, [&](const watch::Alert& a) { return std::find(rule.alerts.begin(), rule.alerts.end(), a.kind) == rule.alerts.end(); });
+  std::erase_if(open, [&](const watch::Alert& a) {
+    return std::find(rule.alerts.begin(), rule.alerts.end(), a.kind) == rule.alerts.end();
+  });
   if (open.empty()) return {};
 
-  const auto& alert = *std::min_element(open.begin(), open.end(), [](const auto& a, const auto& b) { return a.raised_us < b.raised_us; });
+  const auto& alert = *std::min_element(open.begin(), open.end(),
+                                        [](const auto& a, const auto& b) { return a.raised_us < b.raised_us; });
   TRY_SET(const auto last, last_retraining(tx, owner.endpoint));
   if (last.running) {
     sooner(out.look_again_us, tx.now_us() + kRetryUs);
@@ -133,7 +148,8 @@ base::Result<void> check_endpoint(store::Tx& tx, const EndpointOwner& owner, Ret
 base::Result<RetrainCheck> check_retraining(store::Tx& tx) {
   std::vector<EndpointOwner> owners;
   {
-    auto rows = tx.query("SELECT endpoint, pipeline, environment FROM loop_endpoints WHERE project = ? ORDER BY endpoint", tx.project());
+    auto rows = tx.query(
+        "SELECT endpoint, pipeline, environment FROM loop_endpoints WHERE project = ? ORDER BY endpoint", tx.project());
     while (rows.next()) owners.push_back({rows.str(0), rows.str(1), rows.str(2)});
   }
   RetrainCheck out;
@@ -143,19 +159,24 @@ base::Result<RetrainCheck> check_retraining(store::Tx& tx) {
 
 std::vector<Retraining> list_retrainings(store::Tx& tx, std::string_view endpoint, size_t limit) {
   std::vector<Retraining> out;
-  auto rows = tx.query("SELECT alert, endpoint, run, labels, at_us FROM loop_retrainings WHERE project = ? AND endpoint = ? ORDER BY at_us DESC LIMIT ?", tx.project(), endpoint, static_cast<int64_t>(limit));
+  auto rows = tx.query(
+      "SELECT alert, endpoint, run, labels, at_us FROM loop_retrainings WHERE project = ? AND endpoint = ? ORDER BY "
+      "at_us DESC LIMIT ?",
+      tx.project(), endpoint, static_cast<int64_t>(limit));
   while (rows.next()) out.push_back({rows.str(0), rows.str(1), rows.str(2), rows.i64(3), rows.i64(4)});
   return out;
 }
 
 struct Retrainer::Impl {
   Impl(store::Store& s, const base::Clock& c) : store(s), clock(c) {
-    consumer = std::make_unique<core::Consumer>(store, clock, std::string(kRetrainConsumer), [this](store::Tx& tx, const core::Event& event) { return on_event(tx, event); });
+    consumer = std::make_unique<core::Consumer>(
+        store, clock, std::string(kRetrainConsumer), [this](store::Tx& tx, const core::Event&) { return on_event(tx); },
+        /*from_start=*/false,
+        [](const core::Event& event) { return event.kind == "alert.raised" || event.kind == "feedback.received"; });
     timer = std::jthread([this](std::stop_token stop) { run_timer(stop); });
   }
 
-  base::Result<void> on_event(store::Tx& tx, const core::Event& event) {
-    if (event.kind != "alert.raised" && event.kind != "feedback.received") return {};
+  base::Result<void> on_event(store::Tx& tx) {
     TRY_SET(const auto check, check_retraining(tx));
     wake_at(check.look_again_us);
     return {};

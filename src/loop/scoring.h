@@ -1,9 +1,10 @@
-// Scoring: predictions on labelled rows → metrics with intervals, confusion matrix, slices, worst rows. Pure; the numbers
-// come from stats. Predictions are kept as CSV (docs/formats/evaluation.md): row, label, predicted, score.
-// Thread: plain functions.
+// Scoring: predictions on labelled rows → metrics with intervals, confusion matrix, slices, worst rows. Here are
+// classifiers; a regression's metric goes to loop/regression.h. Pure; the numbers come from stats. Predictions are kept
+// as CSV (docs/formats/evaluation.md): row, label, predicted, score. Thread: plain functions.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,7 @@
 
 namespace loop {
 
-inline constexpr size_t kMaxSliceValues = 50;      // of one column; a numeric column with more is cut at its quartiles
+inline constexpr size_t kMaxSliceValues = 50;  // of one column; a numeric column with more is cut at its quartiles
 inline constexpr size_t kMaxScoredRows = 5'000'000;
 
 struct Predictions {
@@ -37,13 +38,26 @@ struct ScoringRule {
 };
 
 // `table`: the rows with their label column. Errors: no rows, a missing label, another number of predictions.
-base::Result<Scores> score(const ScoringRule& rule, const stats::Table& table, std::string_view label, const Predictions& predictions);
+base::Result<Scores> score(const ScoringRule& rule, const stats::Table& table, std::string_view label,
+                           const Predictions& predictions);
 
 // A column as labels: numbers in their shortest form. kInvalid where one is missing.
 base::Result<std::vector<std::string>> label_texts(const stats::Table& table, std::string_view label);
 
+// Rows of each value of a slice column, or of each quartile of a numeric one with many values: what a slice is.
+std::map<std::string, std::vector<uint32_t>> slice_rows(const stats::Column& column);
+
+// For both kinds of models: the same of a column by name, how many resamples a part of this size can afford, and the
+// predictions as they are kept.
+base::Result<std::map<std::string, std::vector<uint32_t>>> slices_of(const stats::Table& table,
+                                                                     const std::string& column);
+int resamples_for(size_t rows);
+std::string predictions_csv(std::vector<std::string> truth, std::vector<std::string> predicted,
+                            std::vector<double> scores);
+
 struct ScoredRows {
   std::vector<std::string> truth, predicted;
+  std::vector<double> scores;  // of the predicted class; empty without probabilities
 };
 base::Result<ScoredRows> read_predictions(std::string_view csv);
 

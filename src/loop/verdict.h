@@ -22,16 +22,16 @@ struct Verdict {
   std::string id;  // "vd_…"
   std::string run, pipeline;
   std::string environment, endpoint;
-  std::string model;             // registered model's name
-  std::string challenger;        // logged model id
-  std::string artifact_root;     // its files
-  std::string transform_digest;  // its preparation
-  std::string champion;          // version "name/3", or "" at the first promotion
-  int64_t champion_revision = 0; // live revision that it was judged against; 0: none
-  std::string kind;              // first, update, retraining, unchanged
+  std::string model;              // registered model's name
+  std::string challenger;         // logged model id
+  std::string artifact_root;      // its files
+  std::string transform_digest;   // its preparation
+  std::string champion;           // version "name/3", or "" at the first promotion
+  int64_t champion_revision = 0;  // live revision that it was judged against; 0: none
+  std::string kind;               // first, update, retraining, unchanged
   bool passed = false;
-  std::string reason;            // one sentence for people
-  std::string numbers;           // JSON: rows named, values with intervals, differences, tests, checks
+  std::string reason;   // one sentence for people
+  std::string numbers;  // JSON: rows named, values with intervals, differences, tests, checks
   int64_t at_us = 0;
 };
 
@@ -43,9 +43,13 @@ base::Result<GateInput> gate_input(const EvaluationPlan& plan, blob::BlobStore& 
 GateResult unchanged_result(const EvaluationPlan& plan);
 
 // Idempotent by (run, endpoint): a second call answers the stored one.
-base::Result<Verdict> store_verdict(store::Tx& tx, const EvaluationPlan& plan, std::string_view kind, const GateResult& result, std::string_view attempt);
+base::Result<Verdict> store_verdict(store::Tx& tx, const EvaluationPlan& plan, std::string_view kind,
+                                    const GateResult& result, std::string_view attempt);
 base::Result<Verdict> get_verdict(store::Tx& tx, std::string_view id);
 base::Result<std::optional<Verdict>> verdict_of_run(store::Tx& tx, std::string_view run);
-std::vector<Verdict> list_verdicts(store::Tx& tx, std::string_view pipeline, size_t limit = 50);  // newest first; "": all
+std::vector<Verdict> list_verdicts(store::Tx& tx, std::string_view pipeline,
+                                   size_t limit = 50);                                        // newest first; "": all
+std::vector<Verdict> verdicts_of_model(store::Tx& tx, std::string_view model, size_t limit);  // newest first
+std::vector<Verdict> verdicts_of_challenger(store::Tx& tx, std::string_view challenger, size_t limit);  // newest first
 
 }  // namespace loop

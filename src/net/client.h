@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,17 +15,9 @@
 #include "base/fs.h"
 #include "base/result.h"
 
-namespace net {
+struct sockaddr;
 
-struct ClientRequest {
-  std::string method = "GET";
-  std::string url;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
-  base::Path body_file;              // instead of body: streamed from disk
-  int64_t timeout_us = 60'000'000;   // whole call; 0: none (streams)
-  size_t max_answer_bytes = size_t{256} << 20;
-};
+namespace net {
 
 struct ClientResponse {
   int status = 0;
@@ -32,10 +26,36 @@ struct ClientResponse {
   std::string_view header(std::string_view lower_case_name) const;
 };
 
+struct ClientRequest {
+  std::string method = "GET";
+  std::string url;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  base::Path body_file;                // instead of body: streamed from disk
+  uint64_t body_offset = 0;            // of body_file: where it begins,
+  std::optional<uint64_t> body_bytes;  // and how much of it; default: to its end
+  int64_t timeout_us = 60'000'000;     // whole call; 0: none (streams)
+  int64_t stall_us = 0;                // no byte either way for so long (whole seconds): kDeadline; 0: no such limit
+  size_t max_answer_bytes = size_t{256} << 20;
+  // stream(): looks at status and headers before the first byte of a body. False: not for the sink; the body becomes
+  // ClientResponse::body (up to max_answer_bytes).
+  std::function<bool(const ClientResponse&)> accept;
+  base::Path unix_socket;  // connect there, whatever the URL's host
+  // Asked of each address before a connection to it is opened, so that what was checked is what is used; then no proxy
+  // is used either. kForbidden when no address of the host passes.
+  std::function<bool(const sockaddr&)> may_connect;
+  std::stop_token cancelled;  // kCancelled within a second
+};
+
 class Client {
  public:
   Client();
   ~Client();
+  // PEM: instead of the system's authorities. `how` is told to whom a certificate is refused.
+  void trust(const base::Path& ca_file, std::string how = "--ca-cert or LATHE_CA_CERT") {
+    ca_file_ = ca_file;
+    how_to_trust_ = std::move(how);
+  }
   // Fails only without an HTTP answer (kUnavailable: connection refused, …; kDeadline).
   base::Result<ClientResponse> call(const ClientRequest& request);
   // Streams the answer; `sink` returns false to stop.
@@ -44,6 +64,8 @@ class Client {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  base::Path ca_file_;
+  std::string how_to_trust_ = "--ca-cert or LATHE_CA_CERT";
 };
 
 }  // namespace net

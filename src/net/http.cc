@@ -78,6 +78,16 @@ std::optional<std::string> Request::query_value(std::string_view key) const {
   return std::move(values.front());
 }
 
+void Response::append_line(std::string& lines, std::string_view name, std::string_view value) {
+  const auto ends_line = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
+  lines.append(name).append(": ");
+  const size_t begin = lines.size();
+  lines.append(value).append("\r\n");
+  unsigned char least = 0xff;
+  for (char c : value) least = std::min(least, static_cast<unsigned char>(c));
+  if (least < ' ') std::replace_if(lines.begin() + static_cast<ptrdiff_t>(begin), lines.end() - 2, ends_line, ' ');
+}
+
 base::Task<base::Result<std::string>> Request::read_body() {
   constexpr size_t kPiece = 64 << 10;
   std::string body;
@@ -90,37 +100,27 @@ base::Task<base::Result<std::string>> Request::read_body() {
     if (*n == 0) break;
     size += *n;
     room = std::min(std::max(size, kPiece), size_t{1} << 20);
-    if (content_length) room = static_cast<size_t>(std::min<uint64_t>(room, *content_length + 1 - std::min<uint64_t>(size, *content_length)));
+    if (content_length)
+      room = static_cast<size_t>(
+          std::min<uint64_t>(room, *content_length + 1 - std::min<uint64_t>(size, *content_length)));
   }
+  body.reserve(size + kBodyPadding);
   body.resize(size);
   co_return body;
 }
 
-bool is_utf8(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = p + text.size();
-  const auto tail = [&](int at) { return end - p > at && (p[at] & 0xC0) == 0x80; };
-  while (p != end) {
-    // Almost all text is ASCII: eight bytes at a time.
-    for (uint64_t word; end - p >= 8; p += 8) {
-      std::memcpy(&word, p, sizeof word);
-      if ((word & 0x8080808080808080) != 0) break;
-    }
-    if (p == end) return true;
-    if (*p < 0x80) {
-      ++p;
-    } else if (*p >= 0xC2 && *p <= 0xDF && tail(1)) {
-      p += 2;
-    } else if ((*p & 0xF0) == 0xE0 && tail(1) && tail(2) && !(*p == 0xE0 && p[1] < 0xA0) && !(*p == 0xED && p[1] > 0x9F)) {
-      p += 3;
-    } else if (*p >= 0xF0 && *p <= 0xF4 && tail(1) && tail(2) && tail(3) && !(*p == 0xF0 && p[1] < 0x90) &&
-               !(*p == 0xF4 && p[1] > 0x8F)) {
-      p += 4;
-    } else {
-      return false;
+std::string escape_markup(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
     }
   }
-  return true;
+  return out;
 }
 
 bool percent_decode_into(std::string_view text, bool plus_is_space, std::string& out) {
@@ -129,7 +129,8 @@ bool percent_decode_into(std::string_view text, bool plus_is_space, std::string&
     c = ascii_lower(c);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
   };
-  const bool plain = text.find('%') == text.npos && text.find('\0') == text.npos && (!plus_is_space || text.find('+') == text.npos);
+  const bool plain =
+      text.find('%') == text.npos && text.find('\0') == text.npos && (!plus_is_space || text.find('+') == text.npos);
   if (plain) {
     out.assign(text);
     return true;
@@ -163,8 +164,8 @@ std::string percent_encode(std::string_view text) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string out;
   for (unsigned char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '.' ||
-                       c == '_' || c == '~';
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
     if (plain) {
       out += static_cast<char>(c);
     } else {

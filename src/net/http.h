@@ -1,9 +1,9 @@
 // HTTP as handlers see it: streaming both ways with back-pressure, a deadline and cancellation. One interface for
-// HTTP/1.1 now and HTTP/2 later; no Asio here.
+// HTTP/1.1 and HTTP/2; no sockets here.
 //
-// Ownership: Request and Response live in the connection's frame until the handler's Task has ended; views into them are
-// valid that long. Thread: a handler runs on the loop of its connection, and every co_await resumes there. Work that
-// blocks (files, libraries) goes through net/offload.h.
+// Ownership: Request and Response live in the connection's frame until the handler's Task has ended; views into them
+// are valid that long. Thread: a handler runs on the loop of its connection, and every co_await resumes there. Work
+// that blocks (files, libraries) goes through net/offload.h.
 #pragma once
 
 #include <cstdint>
@@ -31,25 +31,30 @@ struct Peer {
   std::string address;  // "127.0.0.1:41234", "unix"
   bool loopback = false;
   bool same_user = false;  // loopback and the peer's socket belongs to the server's user or root
+  bool secure = false;     // this connection is TLS
+  bool is_proxy = false;   // its address is one of ServerOptions::proxies: X-Forwarded-* is that proxy's word
 };
 
 using Header = std::pair<std::string, std::string>;  // request names are lower-case
+
+struct Grant;  // access.h
 
 class Request {
  public:
   virtual ~Request() = default;
 
   Method method = Method::kGet;
-  std::string target;                  // as sent
-  std::string path;                    // percent-decoded, without the query
-  std::string query;                   // as sent, without '?'
+  std::string target;  // as sent
+  std::string path;    // percent-decoded, without the query
+  std::string query;   // as sent, without '?'
   std::vector<Header> headers;
   std::vector<std::pair<std::string, std::string>> params;  // captured by the route's pattern
   std::optional<uint64_t> content_length;                   // none: chunked or no body
   Peer peer;
-  base::Context ctx;                   // actor, project, request id, deadline, cancelled
+  base::Context ctx;             // actor, project, request id, deadline, cancelled
+  const Grant* grant = nullptr;  // what ctx.actor may do; null on routes that ask for no permission
 
-  std::string_view header(std::string_view lower_case_name) const;      // "" if absent
+  std::string_view header(std::string_view lower_case_name) const;  // "" if absent
   bool has_header(std::string_view lower_case_name) const;
   std::string_view param(std::string_view name) const;                  // "" if absent
   std::optional<std::string> query_value(std::string_view name) const;  // first, percent- and plus-decoded
@@ -58,15 +63,33 @@ class Request {
   // The next piece of the body; 0 at its end. Fails with kTooLarge past the route's limit, kDeadline on a stall,
   // kCancelled when the peer has gone.
   virtual base::Task<base::Result<size_t>> read_some(std::span<char> into) = 0;
-  // The whole body, up to the route's limit.
+  // The whole body, up to the route's limit. kBodyPadding bytes behind it may be read (parsers that take blocks do).
   virtual base::Task<base::Result<std::string>> read_body();
+  // The same without waiting or copying, when all of it lies in the receive buffer, which is the rule for small ones;
+  // valid until the answer. Null: ask read_body().
+  virtual std::optional<std::string_view> body_at_hand() { return std::nullopt; }
+  static constexpr size_t kBodyPadding = 64;
+};
+
+class Stream;  // stream.h
+
+// A connection after 101: its bytes, both ways at once. The stream stays the connection's; the handler reads and writes
+// it until it ends, and cancellation (ctx.cancelled) also cancels what is pending on it.
+struct Upgraded {
+  Stream* stream = nullptr;
+  std::string early;  // what the peer has sent behind its request
 };
 
 class Response {
  public:
   virtual ~Response() = default;
 
-  void header(std::string name, std::string value) { headers_.emplace_back(std::move(name), std::move(value)); }
+  // A value that was taken from a request cannot end its line.
+  void header(std::string_view name, std::string_view value) { append_line(header_lines_, name, value); }
+
+  // Header fields behind the body. Only HTTP/2 sends them, to everybody; over HTTP/1.1 they are dropped.
+  void trailer(std::string_view name, std::string_view value) { append_line(trailer_lines_, name, value); }
+  virtual bool sends_trailers() const { return false; }
 
   // A whole answer. The bytes go out when the handler ends (pipelined answers leave together).
   void send(int status, std::string_view content_type, std::string body) {
@@ -82,15 +105,21 @@ class Response {
   virtual base::Task<base::Result<void>> end() = 0;
   // Streams `length` bytes of a file from `offset` after begin().
   virtual base::Task<base::Result<void>> send_file(int fd, uint64_t offset, uint64_t length) = 0;
+  // 101 with the headers set so far, which name the protocol; from here on the request has no deadline, and the
+  // connection ends with the handler. kInvalid unless the request asked for it (Connection: upgrade) and has no body.
+  virtual base::Task<base::Result<Upgraded>> switch_protocols() = 0;
 
   bool started() const { return started_; }
   bool answered() const { return started_ || whole_; }
   int status() const { return status_; }
 
  protected:
+  static void append_line(std::string& lines, std::string_view name, std::string_view value);
+
   int status_ = 0;
   std::string content_type_;
-  std::vector<Header> headers_;
+  std::string header_lines_;  // "Name: value\r\n"…
+  std::string trailer_lines_;
   std::string body_;
   bool whole_ = false;
   bool started_ = false;

@@ -1,12 +1,17 @@
 #include "net/http1.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <ctime>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "net/exchange.h"
 #include "net/peer.h"
 #include "net/text.h"
 
@@ -14,13 +19,13 @@ namespace net {
 namespace {
 
 constexpr size_t kInputBytes = 16 << 10;
-constexpr size_t kFlushBytes = 64 << 10;   // pipelined answers are written once this many bytes wait
-constexpr size_t kKeepBytes = 128 << 10;   // an output buffer that grew beyond this is given back
-constexpr size_t kCopyBytes = 16 << 10;    // shorter pieces of a stream are copied behind their chunk header
-constexpr size_t kRequestIdBytes = 128;
+constexpr size_t kFlushBytes = 64 << 10;  // pipelined answers are written once this many bytes wait
+constexpr size_t kKeepBytes = 128 << 10;  // an output buffer that grew beyond this is given back
+constexpr size_t kCopyBytes = 16 << 10;   // shorter pieces of a stream are copied behind their chunk header
 
 std::string_view reason(int status) {
   switch (status) {
+    case 101: return "Switching Protocols";
     case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";
@@ -47,12 +52,15 @@ std::string_view reason(int status) {
     case 415: return "Unsupported Media Type";
     case 416: return "Range Not Satisfiable";
     case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
     case 422: return "Unprocessable Content";
+    case 424: return "Failed Dependency";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 499: return "Client Closed Request";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
@@ -65,23 +73,19 @@ void append_number(std::string& out, uint64_t number, int base = 10) {
   out.append(digits, static_cast<size_t>(std::to_chars(digits, digits + sizeof digits, number, base).ptr - digits));
 }
 
-// "Date: …\r\n", made anew once a second and thread.
-std::string_view date_line() {
-  thread_local time_t at = 0;
-  thread_local char line[48];
-  thread_local size_t size = 0;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  if (now.tv_sec != at || size == 0) {
-    tm parts{};
-    gmtime_r(&now.tv_sec, &parts);
-    at = now.tv_sec;
-    size = strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
-  }
-  return {line, size};
-}
-
 constexpr size_t kFixedHeadBytes = 320;  // of a head's own words, its date and its numbers
+
+// A buffer for an answer, which is given back when it has left: an idle connection holds none, and the thread's next
+// answer is written where the last one lies in the processor's cache.
+thread_local std::string spare_output;
+
+void borrow(std::string& out) {
+  if (out.empty()) out.swap(spare_output);
+}
+void give_back(std::string& out) {
+  if (out.capacity() > spare_output.capacity()) out.swap(spare_output);
+  out = std::string();
+}
 
 // Writes where there is room: kFixedHeadBytes and what varies.
 struct Cursor {
@@ -97,49 +101,15 @@ struct Cursor {
   }
 };
 
-// A value that a handler took from a request must not end its header line.
-void append_header(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ");
-  const size_t begin = out.size();
-  out.append(value).append("\r\n");
-  for (size_t i = begin; i < begin + value.size(); ++i) {
-    if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
-  }
-}
-
-bool is_sane_request_id(std::string_view id) {
-  if (id.empty() || id.size() > kRequestIdBytes) return false;
-  for (char c : id) {
-    const bool sane = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                      std::string_view("-_.:/+=@").find(c) != std::string_view::npos;
-    if (!sane) return false;
-  }
-  return true;
-}
-
-constexpr double kSecondsBounds[] = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
-
 }  // namespace
 
-ServerShared::ServerShared(const ServerLimits& l, const base::Clock& c, base::Registry& metrics)
-    : limits(l),
-      clock(c),
-      refused_connections(metrics.counter("lathe_http_refused_connections_total", "Connections answered 503 at once: too many")),
-      refused_requests(metrics.counter("lathe_http_refused_requests_total", "Requests answered 503 at once: too many in flight")),
-      seconds(metrics.histogram("lathe_http_request_seconds", "From the end of a request's head to the end of its answer", kSecondsBounds)) {
-  for (int i = 0; i < 5; ++i) {
-    answers[i] = &metrics.counter("lathe_http_answers_total", "Answers by class of status", {{"class", std::to_string(i + 1) + "xx"}});
-  }
-  metrics.gauge_fn("lathe_http_connections", "Open connections", [this] { return static_cast<double>(connections.load()); });
-  metrics.gauge_fn("lathe_http_requests_in_flight", "Requests being answered", [this] { return static_cast<double>(in_flight.load()); });
-}
-
-// --- what handlers see ------------------------------------------------------------------------------------------------
+// --- what handlers see -----------------------------------------------------------------------------------------------
 
 class Http1Connection::RequestImpl final : public Request {
  public:
   explicit RequestImpl(Http1Connection& connection) : connection_(connection) {}
   base::Task<base::Result<size_t>> read_some(std::span<char> into) override { return connection_.read_body(into); }
+  std::optional<std::string_view> body_at_hand() override { return connection_.body_at_hand(); }
 
  private:
   Http1Connection& connection_;
@@ -152,7 +122,8 @@ class Http1Connection::ResponseImpl final : public Response {
   void reset() {
     status_ = 0;
     content_type_.clear();
-    headers_.clear();
+    header_lines_.clear();
+    trailer_lines_.clear();
     body_.clear();
     whole_ = started_ = ended = chunked = no_body = false;
     left = 0;
@@ -160,7 +131,7 @@ class Http1Connection::ResponseImpl final : public Response {
   void set_status(int status) { status_ = status; }
   bool whole() const { return whole_; }
   const std::string& content_type() const { return content_type_; }
-  const std::vector<Header>& headers() const { return headers_; }
+  const std::string& header_lines() const { return header_lines_; }
   std::string& body() { return body_; }
 
   base::Task<base::Result<void>> begin(int status, std::string_view content_type,
@@ -228,6 +199,15 @@ class Http1Connection::ResponseImpl final : public Response {
     co_return outcome(sent.error == 0);
   }
 
+  base::Task<base::Result<Upgraded>> switch_protocols() override {
+    ASSERT_ALWAYS(!answered());
+    CO_TRY(connection_.begin_upgrade());
+    status_ = 101;
+    started_ = ended = true;
+    if (!co_await connection_.flush()) co_return std::unexpected(outcome(false).error());
+    co_return Upgraded{connection_.stream_.get(), std::string(std::exchange(connection_.input_, {}))};
+  }
+
   bool ended = false;
   bool chunked = false;
   bool sized = false;
@@ -250,7 +230,7 @@ class Http1Connection::ResponseImpl final : public Response {
   Http1Connection& connection_;
 };
 
-// --- the connection ---------------------------------------------------------------------------------------------------
+// --- the connection --------------------------------------------------------------------------------------------------
 
 Http1Connection::Http1Connection(ServerShared& shared, std::unique_ptr<Stream> stream, Peer peer)
     : shared_(shared),
@@ -258,17 +238,17 @@ Http1Connection::Http1Connection(ServerShared& shared, std::unique_ptr<Stream> s
       request_(std::make_unique<RequestImpl>(*this)),
       response_(std::make_unique<ResponseImpl>(*this)),
       parser_(*request_, {shared.limits.header_bytes, shared.limits.header_count, shared.limits.target_bytes}),
-      buffer_(std::make_unique<char[]>(kInputBytes)) {
+      buffer_(std::make_unique<char[]>(kInputBytes + Request::kBodyPadding)) {
   request_->peer = std::move(peer);
+  request_->ctx.cancelled = stop_.get_token();
 }
 
 Http1Connection::~Http1Connection() = default;
 
 void Http1Connection::wait_for(Wait what) {
   wait_ = what;
-  if (what == Wait::kNothing) return;
-  wait_since_us_ = shared_.clock.mono_us();
-  written_before_ = stream_->bytes_written();
+  wait_since_us_ = 0;
+  if (what == Wait::kWrite) written_before_ = stream_->bytes_written();
 }
 
 void Http1Connection::give_up() {
@@ -279,11 +259,14 @@ void Http1Connection::give_up() {
 
 void Http1Connection::sweep(int64_t now_us) {
   const ServerLimits& limits = shared_.limits;
+  if (wait_since_us_ == 0) wait_since_us_ = now_us;  // seen for the first time
   const int64_t waited_us = now_us - wait_since_us_;
   bool expired = false;
   switch (wait_) {
     case Wait::kNothing: break;
-    case Wait::kRequest: expired = waited_us > limits.idle_us || shared_.draining.load(std::memory_order_relaxed); break;
+    case Wait::kRequest:
+      expired = waited_us > limits.idle_us || shared_.draining.load(std::memory_order_relaxed);
+      break;
     case Wait::kHead: expired = waited_us > limits.header_read_us; break;
     case Wait::kBody: expired = waited_us > limits.body_stall_us; break;
     case Wait::kLinger: expired = waited_us > limits.linger_us; break;
@@ -292,6 +275,11 @@ void Http1Connection::sweep(int64_t now_us) {
       expired = waited_us > limits.write_stall_us;
       break;
   }
+  // Who lost the right to be here is cut off in the middle of whatever it reads or writes; one sweep later, so that
+  // whoever gave it up himself (a new password, a logout) still gets his answer.
+  const bool revoked =
+      in_handler_ && request_->grant != nullptr && request_->grant->revoked.load(std::memory_order_acquire);
+  if (std::exchange(revoked_, revoked) && revoked) return abort();
   if (in_handler_) {
     const int64_t deadline_us = request_->ctx.deadline_mono_us;
     const bool late = deadline_us != 0 && now_us > deadline_us;
@@ -301,7 +289,9 @@ void Http1Connection::sweep(int64_t now_us) {
     if (wait_ == Wait::kBody && late) expired = true;
     if (late || ended) stop_.request_stop();
     if (late || ended) close_ = true;
-    if (wait_ != Wait::kWrite && !gone_ && stream_->peer_gone()) give_up();
+    // After an upgrade what the peer sent last is still to be read; its end is read there too.
+    if (wait_ != Wait::kWrite && !gone_ && !upgraded_ && stream_->peer_gone()) give_up();
+    if (upgraded_ && stop_.stop_requested()) stream_->cancel();
   }
   if (expired) {
     timed_out_ = true;
@@ -318,13 +308,16 @@ base::Task<bool> Http1Connection::flush() {
   if (gone_) co_return false;
   if (!out_.empty()) {
     wait_for(Wait::kWrite);
-    const auto written = co_await stream_->write(out_);
-    wait_for(Wait::kNothing);
-    out_.clear();
-    if (out_.capacity() > kKeepBytes) out_.shrink_to_fit();
-    if (written.error != 0) give_up();
+    end_write(co_await stream_->write(out_));
   }
   co_return !gone_;
+}
+
+void Http1Connection::end_write(const Stream::Outcome& written) {
+  wait_for(Wait::kNothing);
+  out_.clear();
+  if (out_.capacity() > kKeepBytes) out_.shrink_to_fit();
+  if (written.error != 0) give_up();
 }
 
 base::Task<void> Http1Connection::run() {
@@ -333,13 +326,18 @@ base::Task<void> Http1Connection::run() {
     // The head of the next request; answers that are ready leave before we wait for more.
     while (parser_.state() == State::kIdle || parser_.state() == State::kHead) {
       if (input_.empty()) {
-        if (!out_.empty() && !co_await flush()) co_return;
+        if (!out_.empty()) {  // as flush() does, without a frame of its own
+          wait_for(Wait::kWrite);
+          end_write(co_await stream_->write(out_));
+          if (gone_) co_return;
+          give_back(out_);
+        }
         if (wait_ == Wait::kNothing) wait_for(parser_.state() == State::kIdle ? Wait::kRequest : Wait::kHead);
         const auto read = co_await stream_->read_some({buffer_.get(), kInputBytes});
         if (read.error != 0 || read.bytes == 0) {
           if (timed_out_ && parser_.state() == State::kHead) {
             response_->reset();
-            take_request_id();
+            take_request_id(*request_);
             write_error(base::Error{base::Code::kDeadline, "the request's head did not arrive in time"}, 408);
             close_ = true;
             write_whole();
@@ -348,6 +346,7 @@ base::Task<void> Http1Connection::run() {
           co_return;
         }
         input_ = {buffer_.get(), read.bytes};
+        if (fresh_ && co_await begins_http2()) co_return;
         if (wait_ == Wait::kRequest) wait_ = Wait::kNothing;  // the time for the head counts from its first byte
       }
       parser_.feed(input_);
@@ -356,8 +355,9 @@ base::Task<void> Http1Connection::run() {
     wait_ = Wait::kNothing;
 
     if (const Route* route = dispatch(); route != nullptr) {
-      if (!bearer_secret(*request_).empty()) {
-        if (auto ok = co_await authorise_token(*shared_.access, *request_, route->permission); !ok) {
+      if (ask_gate_) {
+        if (auto ok = co_await ask_gate(*route); !ok) {
+          if (ok.error().code == base::Code::kTooMany) response_->header("Retry-After", "1");
           write_error(ok.error());
           route = nullptr;
         }
@@ -367,13 +367,15 @@ base::Task<void> Http1Connection::run() {
         try {
           co_await route->handler(*request_, *response_);
         } catch (const std::exception& e) {
-          base::log::error("a handler threw", {{"request", request_->ctx.request_id}, {"route", route->pattern}, {"what", e.what()}});
-          if (!response_->started()) write_error(base::Error{base::Code::kInternal, "an internal error; the server's log has the request id"});
+          base::log::error("a handler threw",
+                           {{"request", request_->ctx.request_id}, {"route", route->pattern}, {"what", e.what()}});
+          if (!response_->started())
+            write_error(base::Error{base::Code::kInternal, "an internal error; the server's log has the request id"});
         }
         in_handler_ = false;
       }
       finish_answer(route);
-      shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);
+      if (!upgraded_) shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);
     } else {
       finish_answer(nullptr);
     }
@@ -386,9 +388,30 @@ base::Task<void> Http1Connection::run() {
     }
     if (out_.size() > kFlushBytes && !co_await flush()) co_return;
     request_->path.clear();
+    if (!request_->params.empty()) decltype(request_->params)().swap(request_->params);
     protocol_.reset();
     parser_.next();
   }
+}
+
+// Of the connection's first bytes: HTTP/2's preface begins with them, and no method of HTTP/1.1 does.
+base::Task<bool> Http1Connection::begins_http2() {
+  constexpr std::string_view kPreface = "PRI ";
+  fresh_ = false;
+  while (input_.size() < kPreface.size() && kPreface.starts_with(input_)) {
+    if (wait_ != Wait::kHead) wait_for(Wait::kHead);
+    const auto read = co_await stream_->read_some({buffer_.get() + input_.size(), kInputBytes - input_.size()});
+    if (read.error != 0 || read.bytes == 0) break;
+    input_ = {buffer_.get(), input_.size() + read.bytes};
+  }
+  http2_ = input_.starts_with(kPreface);
+  co_return http2_;
+}
+
+std::unique_ptr<Stream> Http1Connection::release_for_http2(std::string& read) {
+  if (!http2_) return nullptr;
+  read = input_;
+  return std::move(stream_);
 }
 
 // Everything before the handler. Answers the route with the request's slot taken, or null with an error written.
@@ -396,18 +419,16 @@ const Route* Http1Connection::dispatch() {
   response_->reset();
   RequestImpl& request = *request_;
   request.params.clear();
-  request.ctx.actor.kind = base::ActorKind::kSystem;
-  request.ctx.actor.name.assign("nobody");
-  request.ctx.actor.attempt.clear();
-  request.ctx.project = base::kDefaultProject;
-  request.ctx.now_us = shared_.clock.wall_us();
-  request.ctx.deadline_mono_us = 0;
+  request.grant = nullptr;
+  ask_gate_ = false;
+  begin_context(shared_, request.ctx);
   started_us_ = shared_.clock.mono_us();
   next_slice_ = slice_used_ = 0;
   body_bytes_ = 0;
   override_status_ = 0;
   continue_sent_ = false;
-  take_request_id();
+  take_request_id(request);
+  if (shared_.tracer != nullptr) begin_span();
   if (parser_.state() == Http1Parser::State::kFailed) {
     close_ = true;
     write_error(base::Error{base::Code::kInvalid, parser_.failure().message}, parser_.failure().status);
@@ -415,123 +436,83 @@ const Route* Http1Connection::dispatch() {
   }
   close_ = !parser_.keep_alive() || shared_.draining.load(std::memory_order_relaxed);
   const Route* route = nullptr;
-  if (auto ok = parse_target(); !ok) {
+  if (auto ok = read_target(request); !ok) {
     write_error(ok.error());
   } else {
     route = route_request();
   }
   if (route == nullptr) return nullptr;
-  if (auto ok = check_access(*route); !ok) {
-    write_error(ok.error());
+  const auto granted = check_access(*route);
+  if (!granted) {
+    write_error(granted.error());
     return nullptr;
   }
-  if (shared_.in_flight.fetch_add(1, std::memory_order_relaxed) >= shared_.limits.requests_in_flight) {
-    shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);
-    shared_.refused_requests.add();
-    response_->header("Retry-After", "1");
-    write_error(base::Error{base::Code::kUnavailable, "too many requests are being answered; try again"});
+  ask_gate_ = !*granted;
+  if (const auto taken = take_slot(shared_, *response_); !taken) {
+    write_error(taken.error());
     return nullptr;
   }
   body_limit_ = route->limits.body_bytes;
   endless_ = route->limits.deadline_us == 0;
   if (!endless_) request.ctx.deadline_mono_us = started_us_ + route->limits.deadline_us;
-  request.ctx.cancelled = stop_.get_token();
   return route;
-}
-
-base::Result<void> Http1Connection::parse_target() {
-  RequestImpl& request = *request_;
-  std::string_view target = request.target;
-  if (target.starts_with("http://") || target.starts_with("https://")) {  // absolute form: its authority is the host
-    target.remove_prefix(target.find("//") + 2);
-    const size_t slash = target.find_first_of("/?");
-    const std::string_view authority = target.substr(0, slash);
-    for (auto& [name, value] : request.headers) {
-      if (name == "host") value = authority;
-    }
-    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
-  }
-  if (target == "*" && request.method == Method::kOptions) target = "/";
-  const size_t mark = target.find('?');
-  request.query.clear();
-  if (mark != target.npos) request.query = target.substr(mark + 1);
-  const std::string_view raw = target.substr(0, mark);
-  request.path.clear();
-  if (raw.empty() || raw.front() != '/') return base::invalid("the request target must begin with '/'");
-  if (!percent_decode_into(raw, false, request.path)) {
-    return base::invalid("the path has a '%' that is not followed by two hex digits, or a NUL");
-  }
-  if (!is_utf8(request.path)) return base::invalid("the path is not UTF-8");
-  std::string_view rest = std::string_view(request.path).substr(1);
-  for (size_t at = rest.find("."); at != rest.npos; at = rest.find(".", at + 1)) {
-    if (at != 0 && rest[at - 1] != '/') continue;
-    const std::string_view segment = rest.substr(at, rest.find('/', at) - at);
-    if (segment == "." || segment == "..") return base::invalid("the path has a '" + std::string(segment) + "' segment");
-  }
-  if (request.path.find('\\') != std::string::npos) return base::invalid("the path has a backslash");
-  if (request.query.find_first_of("%+") != std::string::npos) {
-    auto decoded = percent_decode(request.query, true);
-    if (!decoded) return base::invalid("the query has a '%' that is not followed by two hex digits, or a NUL");
-    if (!is_utf8(*decoded)) return base::invalid("the query is not UTF-8");
-  } else if (!is_utf8(request.query)) {
-    return base::invalid("the query is not UTF-8");
-  }
-  return {};
 }
 
 const Route* Http1Connection::route_request() {
   RequestImpl& request = *request_;
-  if (auto ok = check_local_headers(request); !ok) {
-    write_error(ok.error());
+  auto presented = read_presented(shared_.access->policy(), request);
+  if (!presented) {
+    write_error(presented.error());
     return nullptr;
   }
-  auto match = shared_.routes->find(request.method, request.path);
-  if (match.route == nullptr) {
-    if (!match.path_known) {
-      write_error(base::Error{base::Code::kNotFound, "nothing is served at " + request.path});
-      return nullptr;
-    }
-    std::string allowed;
-    for (Method m : {Method::kGet, Method::kHead, Method::kPost, Method::kPut, Method::kPatch, Method::kDelete}) {
-      if (shared_.routes->find(m, request.path).route != nullptr) allowed.append(allowed.empty() ? "" : ", ").append(name(m));
-    }
-    response_->header("Allow", allowed + ", OPTIONS");
-    if (request.method == Method::kOptions) {
-      response_->send(204, "", "");
-    } else {
-      write_error(base::Error{base::Code::kInvalid, std::string(name(request.method)) + " is not served at " + request.path +
-                                                        "; allowed: " + allowed}, 405);
-    }
-    return nullptr;
-  }
-  protocol_ = match.route->protocol;
-  request.params = std::move(match.params);
-  if (request.content_length && *request.content_length > match.route->limits.body_bytes) {
-    write_error(base::Error{base::Code::kTooLarge, "the body has " + std::to_string(*request.content_length) +
-                                                       " bytes; this route takes at most " +
-                                                       std::to_string(match.route->limits.body_bytes)});
-    return nullptr;
-  }
-  return match.route;
+  presented_ = std::move(*presented);
+  const Routing found = find_route(*shared_.routes, request, *response_);
+  protocol_ = found.protocol;
+  if (found.refusal) write_error(*found.refusal, found.status);
+  return found.route;
 }
 
-base::Result<void> Http1Connection::check_access(const Route& route) {
-  if (!bearer_secret(*request_).empty()) return {};  // the token is looked up before the handler runs
-  if (route.permission != base::Permission::kNone && same_user_ < 0) {
+base::Result<bool> Http1Connection::check_access(const Route& route) {
+  if (route.is_open()) return true;
+  if (const Grant* grant = kept_.recall(*shared_.access, presented_)) {
+    TRY(use_grant(*grant, presented_, route, *request_));
+    return true;
+  }
+  if (trusts_peer(presented_) && same_user_ < 0) {
     same_user_ = peer_is_same_user(stream_->descriptor()) ? 1 : 0;
     request_->peer.same_user = same_user_ == 1;
   }
-  return authorise_local(*shared_.access, *request_, route.permission, same_user_ == 1);
+  return false;
 }
 
-void Http1Connection::take_request_id() {
-  std::string& id = request_->ctx.request_id;
-  const std::string_view given = request_->header("x-request-id");
-  if (is_sane_request_id(given)) {
-    id = given;
-  } else {
-    id = base::make_id("rq", *request_->ctx.random, request_->ctx.now_us);
-  }
+base::Task<base::Result<void>> Http1Connection::ask_gate(const Route& route) {
+  auto grant = co_await shared_.access->admit(*request_, presented_);
+  if (!grant) co_return std::unexpected(std::move(grant).error());
+  kept_.keep(*shared_.access, presented_, std::move(*grant));
+  co_return use_grant(*kept_.grant, presented_, route, *request_);
+}
+
+// Goes on with the caller's trace (W3C Trace Context), and tells it where ours is.
+void Http1Connection::begin_span() {
+  const auto parent = shared_.tracer->start(request_->header("traceparent"));
+  if (!parent) return;
+  span_.emplace(parent, "HTTP", base::SpanData::Kind::kServer);
+  request_->ctx.trace = span_->context();
+  response_->header("traceresponse", base::traceparent(request_->ctx.trace));
+}
+
+void Http1Connection::end_span(const Route* route) {
+  const std::string method(name(request_->method));
+  const int status = response_->status();
+  span_->rename(route == nullptr ? method : method + " " + route->pattern);
+  span_->set("http.request.method", method);
+  if (route != nullptr) span_->set("http.route", route->pattern);
+  span_->set("url.path", request_->path);
+  span_->set("http.response.status_code", int64_t{status});
+  span_->set("lathe.request_id", request_->ctx.request_id);
+  span_->set("lathe.actor", request_->ctx.actor.name);
+  if (status >= 500) span_->fail(reason(status));
+  span_.reset();
 }
 
 void Http1Connection::write_error(const base::Error& error, int status) {
@@ -564,6 +545,7 @@ void Http1Connection::finish_answer(const Route* route) {
   const int status = response_->status();
   if (status >= 100 && status < 600) shared_.answers[status / 100 - 1]->add();
   if (!endless_ || route == nullptr) shared_.seconds.observe(static_cast<double>(now_us - started_us_) * 1e-6);
+  if (span_) end_span(route);
   if (status == 500 || status == 504 || base::log::enabled(base::log::Level::kDebug)) log_answer(now_us);
 }
 
@@ -585,9 +567,11 @@ void Http1Connection::write_head(std::optional<uint64_t> length, bool chunked) {
   const std::string_view phrase = reason(status);
   const std::string& type = response.content_type();
   const std::string& id = request_->ctx.request_id;
+  borrow(out_);
   const size_t before = out_.size();
   // What every answer has is written in one go: this runs for each of them.
-  out_.resize_and_overwrite(before + kFixedHeadBytes + phrase.size() + type.size() + id.size(), [&](char* data, size_t) {
+  out_.resize_and_overwrite(before + kFixedHeadBytes + phrase.size() + type.size() + id.size(), [&](char* data,
+                                                                                                    size_t) {
     Cursor head{data + before};
     head.text("HTTP/1.1 ").number(static_cast<uint64_t>(status)).text(" ").text(phrase).text("\r\n").text(date_line());
     if (!type.empty()) head.text("Content-Type: ").text(type).text("\r\n");
@@ -606,7 +590,9 @@ void Http1Connection::write_head(std::optional<uint64_t> length, bool chunked) {
     }
     return static_cast<size_t>(head.at - data);
   });
-  for (const auto& [name, value] : response.headers()) append_header(out_, name, value);
+  const std::string& lines = response.header_lines();
+  out_.append(lines);
+  if (wants_no_page(*request_, protocol_, lines)) out_.append(kNoPage);
   out_.append("\r\n");
 }
 
@@ -614,6 +600,25 @@ void Http1Connection::write_whole() {
   write_head(response_->body().size(), false);
   const int status = response_->status();
   if (request_->method != Method::kHead && status != 204 && status != 304) out_.append(response_->body());
+  response_->body() = std::string();
+}
+
+base::Result<void> Http1Connection::begin_upgrade() {
+  const Request& request = *request_;
+  if (!lists_token(request.header("connection"), "upgrade") || request.header("upgrade").empty() ||
+      parser_.http_1_0() || parser_.state() != Http1Parser::State::kComplete) {
+    return base::invalid("this request does not ask for another protocol (Connection: upgrade, Upgrade: …, no body)");
+  }
+  out_.append("HTTP/1.1 101 Switching Protocols\r\n").append(date_line());
+  out_.append("Connection: Upgrade\r\nX-Request-Id: ").append(request.ctx.request_id).append("\r\n");
+  out_.append(response_->header_lines()).append("\r\n");
+  // No sweep watches what the handler writes from here on: the kernel ends a connection that takes nothing.
+  const auto stall_ms = static_cast<unsigned>(shared_.limits.write_stall_us / 1000);
+  setsockopt(stream_->descriptor(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
+  request_->ctx.deadline_mono_us = 0;
+  endless_ = close_ = upgraded_ = true;
+  shared_.in_flight.fetch_sub(1, std::memory_order_relaxed);  // an open connection, no longer a request
+  return {};
 }
 
 base::Error Http1Connection::body_error(const Stream::Outcome& outcome) {
@@ -625,6 +630,17 @@ base::Error Http1Connection::body_error(const Stream::Outcome& outcome) {
   give_up();
   return {base::Code::kCancelled, outcome.error == 0 ? "the connection was closed in the middle of the body"
                                                      : "the connection broke in the middle of the body"};
+}
+
+std::optional<std::string_view> Http1Connection::body_at_hand() {
+  const auto& length = request_->content_length;
+  if (!length || *length > std::min(body_limit_, input_.size()) || body_bytes_ != 0) return std::nullopt;
+  if (*length == 0) return std::string_view();
+  if (parser_.state() == Http1Parser::State::kBody && parser_.slices().empty()) parser_.feed(input_);
+  if (parser_.state() != Http1Parser::State::kComplete || parser_.slices().size() != 1) return std::nullopt;
+  next_slice_ = 1;
+  body_bytes_ = *length;
+  return parser_.slices().front();
 }
 
 base::Task<base::Result<size_t>> Http1Connection::read_body(std::span<char> into) {

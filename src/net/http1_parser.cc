@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/spare_headers.h"
 #include "net/text.h"
 
 namespace net {
@@ -10,7 +11,6 @@ namespace {
 
 constexpr uint64_t kFramingAllowance = 16 << 10;  // chunk headers and trailers, beyond a share of the body
 constexpr uint64_t kFramingPerByte = 8;           // a chunk of one byte costs five
-constexpr size_t kSpareHeaderBytes = 512;         // longer values are not kept for reuse
 
 Method method_of(int m) {
   switch (m) {
@@ -89,17 +89,12 @@ int Http1Parser::on_field(std::string_view part) {
     if (headers.size() >= limits_.header_count) {
       return fail(431, "more than " + std::to_string(limits_.header_count) + " header fields");
     }
-    if (spare_.empty()) {
-      headers.emplace_back();
-    } else {
-      headers.push_back(std::move(spare_.back()));
-      spare_.pop_back();
-    }
+    append_spare(headers);
   }
   std::string& name = headers.back().first;
   const size_t begin = name.size();
   name.append(part);
-  for (size_t i = begin; i < name.size(); ++i) name[i] = ascii_lower(name[i]);
+  std::transform(part.begin(), part.end(), name.data() + begin, ascii_lower);
   return 0;
 }
 
@@ -171,7 +166,8 @@ int Http1Parser::check_lines(std::string_view part) {
 int Http1Parser::take_head_bytes(std::string_view used) {
   head_bytes_ += used.size();
   if (head_bytes_ > limits_.header_bytes) {
-    return fail(431, "the request line and header fields are longer than " + std::to_string(limits_.header_bytes) + " bytes");
+    return fail(
+        431, "the request line and header fields are longer than " + std::to_string(limits_.header_bytes) + " bytes");
   }
   return check_lines(used);
 }
@@ -222,18 +218,8 @@ Http1Parser::State Http1Parser::feed(std::string_view& bytes) {
   return state_;
 }
 
-void Http1Parser::recycle_headers() {
-  for (auto& header : request_.headers) {
-    if (spare_.size() >= limits_.header_count || header.second.capacity() > kSpareHeaderBytes) continue;
-    header.first.clear();
-    header.second.clear();
-    spare_.push_back(std::move(header));
-  }
-  request_.headers.clear();
-}
-
 void Http1Parser::next() {
-  recycle_headers();
+  take_back(request_.headers);
   request_.target.clear();
   request_.content_length.reset();
   llhttp_resume(&llhttp_);

@@ -68,7 +68,6 @@ class Http1Parser {
   int take_head_bytes(std::string_view used);  // limits and line ends of what belongs to the head
   int take_framing(std::string_view used);     // the same for what lies between body slices
   int check_lines(std::string_view part);
-  void recycle_headers();
 
   llhttp_t llhttp_;
   Request& request_;
@@ -76,7 +75,6 @@ class Http1Parser {
   State state_ = State::kIdle;
   Failure failure_;
   std::vector<std::string_view> slices_;
-  std::vector<Header> spare_;  // of earlier messages: their strings' memory
   size_t head_bytes_ = 0;
   uint64_t body_bytes_ = 0;
   uint64_t framing_bytes_ = 0;

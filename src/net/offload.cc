@@ -29,7 +29,7 @@ struct Offload::Impl {
         queue.pop_front();
       }
       work->execute();
-      work->loop->resume({work->handle});
+      work->finished();
     }
   }
 };

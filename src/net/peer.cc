@@ -92,7 +92,8 @@ std::string proc_form(const Address& address) {  // as in /proc/net/tcp: words i
   if (address.is_v6()) {
     uint32_t words[4];
     std::memcpy(words, &address.v6().sin6_addr, 16);
-    std::snprintf(text, sizeof text, "%08X%08X%08X%08X:%04X", words[0], words[1], words[2], words[3], ntohs(address.port()));
+    std::snprintf(text, sizeof text, "%08X%08X%08X%08X:%04X", words[0], words[1], words[2], words[3],
+                  ntohs(address.port()));
   } else {
     std::snprintf(text, sizeof text, "%08X:%04X", address.v4().sin_addr.s_addr, ntohs(address.port()));
   }
@@ -106,7 +107,8 @@ std::optional<Owner> ask_proc(const Address& peer, const Address& self) {
   if (at == std::string::npos) return std::nullopt;
   Owner owner{};
   // local remote state queues timer retransmits uid timeout inode
-  if (std::sscanf(table->c_str() + at, " %*s %*s %*s %*s %*s %*s %u %*d %u", &owner.uid, &owner.inode) != 2) return std::nullopt;
+  if (std::sscanf(table->c_str() + at, " %*s %*s %*s %*s %*s %*s %u %*d %u", &owner.uid, &owner.inode) != 2)
+    return std::nullopt;
   return owner;
 }
 

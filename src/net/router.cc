@@ -1,7 +1,10 @@
 #include "net/router.h"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <string>
+#include <unordered_map>
 
 #include "base/assert.h"
 #include "base/json_writer.h"
@@ -15,12 +18,15 @@ std::string_view name(Protocol protocol) {
     case Protocol::kMlflowText: return "mlflow-text";
     case Protocol::kAirflow: return "airflow";
     case Protocol::kInference: return "inference";
+    case Protocol::kGrpc: return "grpc";
     case Protocol::kKserveV1: return "kserve-v1";
     case Protocol::kMlflowScoring: return "mlflow-scoring";
     case Protocol::kSeldon: return "seldon";
+    case Protocol::kBento: return "bento";
     case Protocol::kHub: return "hub";
     case Protocol::kPage: return "page";
     case Protocol::kOps: return "ops";
+    case Protocol::kMetrics: return "metrics";
   }
   return "page";
 }
@@ -37,14 +43,69 @@ std::string_view name(base::Permission permission) {
   return "admin";
 }
 
+std::string_view Route::asks() const {
+  switch (scope) {
+    case Scope::kSelf: return "self";
+    case Scope::kServer: return "server";
+    case Scope::kProject: break;
+  }
+  return name(permission);
+}
+
+namespace {
+
+struct Group {
+  std::string_view name;
+  ProtocolSet protocols;
+};
+
+constexpr Group kGroups[] = {
+    {"all", ProtocolSet::all()},
+    // MLflow's scoring has /version, as its tracking does.
+    {"inference",
+     {Protocol::kInference, Protocol::kGrpc, Protocol::kKserveV1, Protocol::kMlflowScoring, Protocol::kSeldon,
+      Protocol::kBento, Protocol::kMlflowText}},
+    {"tracking", {Protocol::kMlflow, Protocol::kMlflowText}},
+    {"api", {Protocol::kLathe}},
+    {"ui", {Protocol::kPage, Protocol::kLathe, Protocol::kHub}},  // the pages, what they ask, and notebooks
+    {"airflow", {Protocol::kAirflow}},
+    {"metrics", {Protocol::kMetrics}},
+};
+
+}  // namespace
+
+base::Result<ProtocolSet> parse_group(std::string_view text) {
+  ProtocolSet out{Protocol::kOps};
+  for (;;) {
+    const size_t plus = std::min(text.find('+'), text.size());
+    const std::string_view word = text.substr(0, plus);
+    const auto* group = std::ranges::find(kGroups, word, &Group::name);
+    if (group == std::end(kGroups)) {
+      std::string names;
+      for (const Group& g : kGroups) names.append(names.empty() ? "" : ", ").append(g.name);
+      return base::invalid("'" + std::string(word.substr(0, 40)) + "' is no group of protocols; allowed: " + names +
+                           ", or several joined by '+'");
+    }
+    out = out | group->protocols;
+    if (plus == text.size()) return out;
+    text.remove_prefix(plus + 1);
+  }
+}
+
 namespace {
 
 constexpr size_t kMethods = 7;
+constexpr size_t kMaxCaptures = 8;   // of one pattern
 constexpr size_t kMaxSegments = 64;  // deeper paths match no route but one that ends in {rest...}
 constexpr int32_t kNone = -1;
 
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
 struct Node {
-  std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
+  std::unordered_map<std::string, std::unique_ptr<Node>, TextHash, std::equal_to<>> literals;
   std::vector<std::pair<std::string, std::unique_ptr<Node>>> suffixes;  // {name}:predict
   std::unique_ptr<Node> capture;                                        // {name}
   std::unique_ptr<Node> rest;                                           // {name...}
@@ -93,9 +154,16 @@ std::vector<Segment> parse_pattern(std::string_view pattern) {
   return out;
 }
 
+struct Captures {
+  std::array<std::string_view, kMaxCaptures> values;
+  size_t size = 0;
+  void push(std::string_view value) { values[size++] = value; }
+  void pop() { --size; }
+};
+
 // The first node, literals before captures, that serves `method` (or any method, when `method` is null).
 const Node* walk(const Node& node, std::string_view path, bool at_end, size_t depth, const Method* method,
-                 std::vector<std::string_view>& captured) {
+                 Captures& captured) {
   const auto serves = [&](const Node& n) {
     return method != nullptr ? n.routes[static_cast<size_t>(*method)] != kNone : n.served();
   };
@@ -109,9 +177,9 @@ const Node* walk(const Node& node, std::string_view path, bool at_end, size_t de
     }
     const auto try_capture = [&](const Node& child, std::string_view value) -> const Node* {
       if (value.empty()) return nullptr;
-      captured.push_back(value);
+      captured.push(value);
       const Node* found = walk(child, rest, last, depth + 1, method, captured);
-      if (found == nullptr) captured.pop_back();
+      if (found == nullptr) captured.pop();
       return found;
     };
     for (const auto& [suffix, child] : node.suffixes) {
@@ -123,7 +191,7 @@ const Node* walk(const Node& node, std::string_view path, bool at_end, size_t de
     }
   }
   if (node.rest && !path.empty() && serves(*node.rest)) {
-    captured.push_back(path);
+    captured.push(path);
     return node.rest.get();
   }
   return nullptr;
@@ -135,6 +203,7 @@ struct RouteTable::Impl {
   std::vector<Route> routes;
   std::vector<std::vector<std::string>> names;  // captures of each route, in order
   Node root;
+  int32_t fallback = kNone;
 };
 
 RouteTable::RouteTable() : impl_(std::make_unique<Impl>()) {}
@@ -161,6 +230,7 @@ void RouteTable::add(Route route) {
       child = &node->capture;
     }
     if (!segment.name.empty()) names.push_back(segment.name);
+    ASSERT_ALWAYS(names.size() <= kMaxCaptures);
     if (!*child) *child = std::make_unique<Node>();
     node = child->get();
   }
@@ -171,11 +241,33 @@ void RouteTable::add(Route route) {
   impl_->names.push_back(std::move(names));
 }
 
+void RouteTable::add_fallback(Route route) {
+  ASSERT_ALWAYS(impl_->fallback == kNone && route.method == Method::kGet && route.protocol == Protocol::kPage);
+  impl_->fallback = static_cast<int32_t>(impl_->routes.size());
+  impl_->routes.push_back(std::move(route));
+  impl_->names.emplace_back();
+}
+
+RouteTable RouteTable::only(ProtocolSet protocols) const {
+  RouteTable out;
+  for (size_t i = 0; i < impl_->routes.size(); ++i) {
+    const Route& route = impl_->routes[i];
+    if (!protocols.contains(route.protocol)) continue;
+    if (static_cast<int32_t>(i) == impl_->fallback) {
+      out.add_fallback(route);
+    } else {
+      out.add(route);
+    }
+  }
+  return out;
+}
+
 RouteTable::Match RouteTable::find(Method method, std::string_view decoded_path) const {
   Match match;
   if (decoded_path.empty() || decoded_path.front() != '/') return match;
+  const std::string_view whole = decoded_path;
   decoded_path.remove_prefix(1);
-  std::vector<std::string_view> captured;
+  Captures captured;
   const Node* node = walk(impl_->root, decoded_path, false, 0, &method, captured);
   if (node == nullptr && method == Method::kHead) {  // HEAD is GET without the body
     method = Method::kGet;
@@ -183,13 +275,19 @@ RouteTable::Match RouteTable::find(Method method, std::string_view decoded_path)
   }
   if (node == nullptr) {
     match.path_known = walk(impl_->root, decoded_path, false, 0, nullptr, captured) != nullptr;
+    if (!match.path_known && method == Method::kGet && impl_->fallback != kNone &&
+        protocol_of(whole) == Protocol::kPage) {
+      match.route = &impl_->routes[static_cast<size_t>(impl_->fallback)];
+      match.path_known = true;
+    }
     return match;
   }
   const auto index = static_cast<size_t>(node->routes[static_cast<size_t>(method)]);
   match.route = &impl_->routes[index];
   match.path_known = true;
   const auto& names = impl_->names[index];
-  for (size_t i = 0; i < captured.size(); ++i) match.params.emplace_back(names[i], captured[i]);
+  match.params.reserve(captured.size);
+  for (size_t i = 0; i < captured.size; ++i) match.params.emplace_back(names[i], captured.values[i]);
   return match;
 }
 
@@ -217,18 +315,26 @@ constexpr Prefix kPrefixes[] = {
     {"/execution", Protocol::kAirflow},
     {"/auth", Protocol::kAirflow},
     {"/v2", Protocol::kInference},
-    {"/inference.", Protocol::kInference, false},
+    {"/inference.", Protocol::kGrpc, false},
+    {"/grpc.", Protocol::kGrpc, false},
+    {"/tensorflow.serving.", Protocol::kGrpc, false},
     {"/v1/models", Protocol::kKserveV1},
     {"/api/v1.0", Protocol::kSeldon},
     {"/api/v0.1", Protocol::kSeldon},
+    {"/seldon", Protocol::kSeldon},
     {"/endpoints", Protocol::kMlflowScoring},
+    {"/api/2.0/endpoints", Protocol::kMlflowScoring},
     {"/invocations", Protocol::kMlflowScoring},
     {"/ping", Protocol::kMlflowScoring},
-    {"/schema.json", Protocol::kMlflowScoring},
+    {"/schema.json", Protocol::kBento},
+    {"/predict", Protocol::kBento},
+    {"/healthz", Protocol::kOps},
     {"/hub", Protocol::kHub},
     {"/user", Protocol::kHub},
     {"/health", Protocol::kOps},
-    {"/metrics", Protocol::kOps},
+    {"/livez", Protocol::kOps},
+    {"/readyz", Protocol::kOps},
+    {"/metrics", Protocol::kMetrics},
     {"/", Protocol::kPage, false},  // "/", /p/*, /admin, and whatever nobody else claims
 };
 
@@ -258,7 +364,8 @@ void ErrorWriters::set(Protocol protocol, ErrorWriter writer) { writers_[protoco
 void ErrorWriters::write(Protocol protocol, Response& response, const base::Error& error,
                          std::string_view request_id) const {
   if (auto it = writers_.find(protocol); it != writers_.end()) return it->second(response, error, request_id);
-  if (protocol == Protocol::kPage || protocol == Protocol::kOps || protocol == Protocol::kMlflowText) {
+  if (protocol == Protocol::kPage || protocol == Protocol::kOps || protocol == Protocol::kMetrics ||
+      protocol == Protocol::kMlflowText) {
     return response.send(http_status(error.code), "text/plain; charset=utf-8", error.message + "\n");
   }
   response.send_json(json_error(error, request_id), http_status(error.code));

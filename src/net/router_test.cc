@@ -19,8 +19,9 @@ std::string found(const RouteTable& table, Method method, std::string_view path)
 
 TEST(Router, LiteralsCapturesSuffixesAndRest) {
   RouteTable table;
-  for (const char* pattern : {"/", "/v2/models/{name}", "/v2/models/{name}/infer", "/v2/models/stats", "/v1/models/{name}:predict",
-                              "/v1/models/{name}", "/files/{path...}", "/files/index", "/data/{a}/x/{b}"}) {
+  for (const char* pattern :
+       {"/", "/v2/models/{name}", "/v2/models/{name}/infer", "/v2/models/stats", "/v1/models/{name}:predict",
+        "/v1/models/{name}", "/files/{path...}", "/files/index", "/data/{a}/x/{b}"}) {
     table.add(route(Method::kGet, pattern));
   }
   table.add(route(Method::kPost, "/v2/models/{model}/infer"));
@@ -28,7 +29,8 @@ TEST(Router, LiteralsCapturesSuffixesAndRest) {
   EXPECT_EQ(found(table, Method::kGet, "/v2/models/digits"), "/v2/models/{name} name=digits");
   EXPECT_EQ(found(table, Method::kGet, "/v2/models/stats"), "/v2/models/stats");
   EXPECT_EQ(found(table, Method::kGet, "/v2/models/stats/infer"), "/v2/models/{name}/infer name=stats") << "backtracks";
-  EXPECT_EQ(found(table, Method::kPost, "/v2/models/m/infer"), "/v2/models/{model}/infer model=m") << "own names per method";
+  EXPECT_EQ(found(table, Method::kPost, "/v2/models/m/infer"), "/v2/models/{model}/infer model=m")
+      << "own names per method";
   EXPECT_EQ(found(table, Method::kGet, "/v1/models/a:b:predict"), "/v1/models/{name}:predict name=a:b");
   EXPECT_EQ(found(table, Method::kGet, "/v1/models/a:explain"), "/v1/models/{name} name=a:explain");
   EXPECT_EQ(found(table, Method::kGet, "/v1/models/:predict"), "/v1/models/{name} name=:predict");
@@ -55,21 +57,78 @@ TEST(Router, DeepPathsStayCheap) {
 }
 
 TEST(Router, EveryReservedPrefixHasItsProtocol) {
-  const std::pair<const char*, Protocol> expected[] = {
-      {"/api/2.0/mlflow/runs/create", Protocol::kMlflow}, {"/api/3.0/mlflow/traces", Protocol::kMlflow},
-      {"/api/2.0/mlflow-artifacts/artifacts/1/a", Protocol::kMlflow}, {"/ajax-api/2.0/mlflow/runs/get", Protocol::kMlflow},
-      {"/graphql", Protocol::kMlflow}, {"/get-artifact", Protocol::kMlflow}, {"/model-versions/get-artifact", Protocol::kMlflow},
-      {"/v1/traces", Protocol::kMlflow}, {"/version", Protocol::kMlflowText}, {"/api/v2/dags", Protocol::kAirflow},
-      {"/ui/dags", Protocol::kAirflow}, {"/execution/task", Protocol::kAirflow}, {"/auth/token", Protocol::kAirflow},
-      {"/v2", Protocol::kInference}, {"/v2/models/m/infer", Protocol::kInference},
-      {"/inference.GRPCInferenceService/ModelInfer", Protocol::kInference}, {"/v1/models/m:predict", Protocol::kKserveV1},
-      {"/api/v1.0/predictions", Protocol::kSeldon}, {"/api/v0.1/feedback", Protocol::kSeldon},
-      {"/endpoints/digits/invocations", Protocol::kMlflowScoring}, {"/invocations", Protocol::kMlflowScoring},
-      {"/ping", Protocol::kMlflowScoring}, {"/schema.json", Protocol::kMlflowScoring}, {"/hub/api", Protocol::kHub},
-      {"/user/ann/api/kernels", Protocol::kHub}, {"/api/lathe/v1/status", Protocol::kLathe}, {"/", Protocol::kPage},
-      {"/p/default", Protocol::kPage}, {"/admin", Protocol::kPage}, {"/health", Protocol::kOps}, {"/metrics", Protocol::kOps},
-      {"/v20", Protocol::kPage}, {"/versions", Protocol::kPage}, {"/healthz", Protocol::kPage}};
+  const std::pair<const char*, Protocol> expected[] = {{"/api/2.0/mlflow/runs/create", Protocol::kMlflow},
+                                                       {"/api/3.0/mlflow/traces", Protocol::kMlflow},
+                                                       {"/api/2.0/mlflow-artifacts/artifacts/1/a", Protocol::kMlflow},
+                                                       {"/ajax-api/2.0/mlflow/runs/get", Protocol::kMlflow},
+                                                       {"/graphql", Protocol::kMlflow},
+                                                       {"/get-artifact", Protocol::kMlflow},
+                                                       {"/model-versions/get-artifact", Protocol::kMlflow},
+                                                       {"/v1/traces", Protocol::kMlflow},
+                                                       {"/version", Protocol::kMlflowText},
+                                                       {"/api/v2/dags", Protocol::kAirflow},
+                                                       {"/ui/dags", Protocol::kAirflow},
+                                                       {"/execution/task", Protocol::kAirflow},
+                                                       {"/auth/token", Protocol::kAirflow},
+                                                       {"/v2", Protocol::kInference},
+                                                       {"/v2/models/m/infer", Protocol::kInference},
+                                                       {"/inference.GRPCInferenceService/ModelInfer", Protocol::kGrpc},
+                                                       {"/grpc.health.v1.Health/Check", Protocol::kGrpc},
+                                                       {"/v1/models/m:predict", Protocol::kKserveV1},
+                                                       {"/api/v1.0/predictions", Protocol::kSeldon},
+                                                       {"/api/v0.1/feedback", Protocol::kSeldon},
+                                                       {"/endpoints/digits/invocations", Protocol::kMlflowScoring},
+                                                       {"/invocations", Protocol::kMlflowScoring},
+                                                       {"/ping", Protocol::kMlflowScoring},
+                                                       {"/schema.json", Protocol::kBento},
+                                                       {"/hub/api", Protocol::kHub},
+                                                       {"/user/ann/api/kernels", Protocol::kHub},
+                                                       {"/api/lathe/v1/status", Protocol::kLathe},
+                                                       {"/", Protocol::kPage},
+                                                       {"/p/default", Protocol::kPage},
+                                                       {"/admin", Protocol::kPage},
+                                                       {"/health", Protocol::kOps},
+                                                       {"/metrics", Protocol::kMetrics},
+                                                       {"/v20", Protocol::kPage},
+                                                       {"/versions", Protocol::kPage},
+                                                       {"/healthz", Protocol::kOps}};
   for (const auto& [path, protocol] : expected) EXPECT_EQ(protocol_of(path), protocol) << path;
+}
+
+TEST(Groups, HaveTheProbesOfHealthAndWhatTheirNameSays) {
+  const auto inference = parse_group("inference");
+  ASSERT_TRUE(inference) << inference.error().message;
+  EXPECT_TRUE(inference->contains(ProtocolSet{Protocol::kInference, Protocol::kGrpc, Protocol::kOps}));
+  for (const Protocol other :
+       {Protocol::kLathe, Protocol::kMlflow, Protocol::kPage, Protocol::kMetrics, Protocol::kHub})
+    EXPECT_FALSE(inference->contains(other)) << name(other);
+  EXPECT_TRUE(parse_group("inference+metrics")->contains(Protocol::kMetrics));
+  EXPECT_EQ(parse_group("all"), ProtocolSet::all());
+  for (const char* wrong : {"", "inferencing", "inference+", "+", "inference,ui"}) EXPECT_FALSE(parse_group(wrong));
+}
+
+TEST(Groups, EveryProtocolIsInOneOfThem) {
+  const auto some = parse_group("inference+tracking+api+ui+airflow+metrics");
+  ASSERT_TRUE(some);
+  for (size_t i = 0; i < kProtocols; ++i)
+    EXPECT_TRUE(some->contains(static_cast<Protocol>(i))) << name(static_cast<Protocol>(i)) << " is in no group";
+}
+
+TEST(Groups, ATableOfSomeProtocolsKnowsNoPathOfTheOthers) {
+  RouteTable routes;
+  const auto add = [&](Method method, const char* pattern, Protocol protocol) {
+    routes.add({method, pattern, protocol, base::Permission::kNone, {}, {}});
+  };
+  add(Method::kGet, "/v2/models/{model}", Protocol::kInference);
+  add(Method::kPost, "/api/lathe/v1/apply", Protocol::kLathe);
+  routes.add_fallback({Method::kGet, "/{path...}", Protocol::kPage, base::Permission::kNone, {}, {}});
+  const RouteTable some = routes.only({Protocol::kInference});
+  EXPECT_NE(some.find(Method::kGet, "/v2/models/m").route, nullptr);
+  for (const char* path : {"/api/lathe/v1/apply", "/", "/p/default"}) {
+    EXPECT_EQ(some.find(Method::kGet, path).route, nullptr) << path;
+    EXPECT_FALSE(some.find(Method::kGet, path).path_known) << path << ": not even another method is served";
+  }
+  EXPECT_NE(routes.only(ProtocolSet::all()).find(Method::kGet, "/p/default").route, nullptr);
 }
 
 }  // namespace

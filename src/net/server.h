@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -17,6 +18,8 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "net/access.h"
+#include "net/address.h"
+#include "net/limits.h"
 #include "net/router.h"
 
 namespace net {
@@ -34,24 +37,32 @@ struct ServerLimits {  // base/limits.h says what happens past each; tests short
   int64_t linger_us = base::limits::kLingerUs;
   size_t linger_bytes = base::limits::kLingerBytes;
   int64_t sweep_us = base::limits::kSweepUs;
+  size_t handshakes = limits::kHandshakes;
+  int64_t handshake_us = limits::kHandshakeUs;
 };
 
+class TlsIdentity;  // tls.h
+
 struct ServerOptions {
-  std::string address = "127.0.0.1";  // a literal of IPv4 or IPv6, loopback only
+  std::string address = "127.0.0.1";  // a literal of IPv4 or IPv6
   uint16_t port = 0;                  // 0: the kernel chooses
   size_t threads = 1;
+  TlsIdentity* tls = nullptr;         // outlives the server; null: HTTP in the clear
+  std::vector<AddressRange> proxies;  // whose X-Forwarded-* headers are believed (Peer::is_proxy)
   ServerLimits limits;
+  base::Tracer* tracer = nullptr;  // null: requests are not traced
+  std::string label;               // of its numbers, where there are several listeners
 };
 
 class Server {
  public:
-  // kConflict when the port is taken; kInvalid when the address is not one of this machine's loopback.
+  // kConflict when the port is taken; kInvalid when the address is not one of this machine's.
   static base::Result<std::unique_ptr<Server>> listen(const ServerOptions& options, const base::Clock& clock,
                                                       base::Registry& metrics);
   ~Server();  // drains with no patience if drain() was not called
 
   uint16_t port() const;
-  void start(const RouteTable& routes, const ErrorWriters& errors, const Access& access);
+  void start(const RouteTable& routes, const ErrorWriters& errors, Access& access);
 
   // Answers true when every connection has ended within the time; false: some handler did not, and its coroutine is
   // left suspended (the process is expected to end).

@@ -13,7 +13,7 @@
 
 namespace net {
 
-class AsioLoop;
+class EventLoop;
 
 class Stream {
  public:
@@ -53,11 +53,11 @@ class Stream {
     return Operation([this, fd, offset, length](Pending& op) { return start_send_file(fd, offset, length, op); });
   }
 
-  virtual void cancel() = 0;            // what is pending answers ECANCELED
-  virtual void shutdown_write() = 0;    // no more from us; the peer may still be sending
-  virtual bool peer_gone() const = 0;   // without waiting: the peer has closed its side or the connection broke
+  virtual void cancel() = 0;                   // what is pending answers ECANCELED
+  virtual void shutdown_write() = 0;           // no more from us; the peer may still be sending
+  virtual bool peer_gone() const = 0;          // without waiting: the peer has closed its side or the connection broke
   virtual uint64_t bytes_written() const = 0;  // for the write-stall limit: progress inside one write
-  virtual int descriptor() const = 0;   // for questions about the peer (address, owner), never for bytes
+  virtual int descriptor() const = 0;          // for questions about the peer (address, owner), never for bytes
 
  protected:
   // True: finished, the outcome is set. False: op.handle will be resumed with it.
@@ -67,6 +67,6 @@ class Stream {
 };
 
 // Takes a connected stream socket (TCP or Unix), which becomes non-blocking.
-std::unique_ptr<Stream> make_fd_stream(AsioLoop& loop, int connected_fd);
+std::unique_ptr<Stream> make_fd_stream(EventLoop& loop, int connected_fd);
 
 }  // namespace net

@@ -65,21 +65,39 @@ class RawClient {
 };
 
 // Status of the first answer in `text`; 0 if there is none.
-inline int status_of(std::string_view text) {
-  return text.starts_with("HTTP/1.1 ") ? std::atoi(text.data() + 9) : 0;
-}
+inline int status_of(std::string_view text) { return text.starts_with("HTTP/1.1 ") ? std::atoi(text.data() + 9) : 0; }
+
+// Knows the token "good", a stage's in project 7, and the server's own user; nobody administers.
+class TestAccess final : public Access {
+ public:
+  AccessPolicy& settings() { return policy_; }
+  Fingerprint fingerprint(const Presented& presented) const override {
+    return {static_cast<uint64_t>(presented.kind) + 1, std::hash<std::string_view>()(presented.secret)};
+  }
+  bool is_current(const Grant& grant) const override { return !grant.revoked; }
+  base::Task<base::Result<std::shared_ptr<const Grant>>> admit(const Request& request,
+                                                               const Presented& presented) override {
+    ++asked;
+    auto grant = std::make_shared<Grant>();
+    using base::Permission;
+    grant->permissions = {Permission::kRead, Permission::kWrite, Permission::kInfer};
+    if (presented.kind == Presented::Kind::kBearer) {
+      if (presented.secret != "good") co_return base::fail(base::Code::kUnauthenticated, "an unknown token");
+      grant->actor = {base::ActorKind::kAttempt, "attempt:at_1", "at_1"};
+      grant->project = 7;
+    } else {
+      if (!request.peer.same_user) co_return base::fail(base::Code::kForbidden, "another user");
+      grant->actor = {base::ActorKind::kLocal, "local", ""};
+    }
+    last = grant;
+    co_return grant;
+  }
+  std::atomic<int> asked{0};
+  std::shared_ptr<Grant> last;
+};
 
 struct TestServer {
-  explicit TestServer(ServerOptions given = {}) : options(std::move(given)) {
-    access.find_token = [](std::string secret) -> base::Task<base::Result<std::optional<Caller>>> {
-      if (secret != "good") co_return std::nullopt;
-      Caller caller;
-      caller.actor = {base::ActorKind::kAttempt, "attempt:at_1", "at_1"};
-      caller.project = 7;
-      co_return caller;
-    };
-    access.may = [](base::ActorKind, base::Permission permission) { return permission != base::Permission::kAdmin; };
-  }
+  explicit TestServer(ServerOptions given = {}) : options(std::move(given)) {}
   void route(Method method, std::string pattern, Handler handler, RouteLimits limits = {},
              base::Permission permission = base::Permission::kRead) {
     routes.add({method, std::move(pattern), Protocol::kLathe, permission, limits, std::move(handler)});
@@ -101,7 +119,7 @@ struct TestServer {
   base::Registry metrics;
   RouteTable routes;
   ErrorWriters errors;
-  Access access;
+  TestAccess access;
   std::unique_ptr<Server> server;
 };
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace net {
 
 constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -22,9 +24,22 @@ constexpr std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool is_utf8(std::string_view text);  // strict: no surrogates, no overlong forms
+// Whether a comma-separated list, as in Connection, has this token.
+constexpr bool lists_token(std::string_view list, std::string_view token) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    if (equals_ignoring_case(trim(list.substr(0, comma)), token)) return true;
+    list = comma == list.npos ? std::string_view() : list.substr(comma + 1);
+  }
+  return false;
+}
+
+using base::is_utf8;
 
 // Decodes %XX into `out` (replaced). False on a bad escape or NUL.
 bool percent_decode_into(std::string_view text, bool plus_is_space, std::string& out);
+
+// For text between tags and in quoted attributes of XML and HTML.
+std::string escape_markup(std::string_view text);
 
 }  // namespace net

@@ -1,10 +1,12 @@
 // The client, the offload pool, broadcasts, small text tools.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "net/broadcast.h"
 #include "net/client.h"
+#include "net/lanes.h"
 #include "net/offload.h"
 #include "net/test_internal.h"
 #include "net/text.h"
@@ -19,16 +21,19 @@ TEST(Text, PercentAndUtf8) {
   for (const char* bad : {"%", "%1", "%zz", "%00", "a%-1"}) EXPECT_FALSE(percent_decode(bad, false)) << bad;
   EXPECT_EQ(percent_encode("a b/é~"), "a%20b%2F%C3%A9~");
   EXPECT_TRUE(is_utf8("aé€😀"));
-  for (const char* bad : {"\xff", "\xc3", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\x80"}) EXPECT_FALSE(is_utf8(bad));
+  for (const char* bad : {"\xff", "\xc3", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\x80"})
+    EXPECT_FALSE(is_utf8(bad));
 }
 
 TEST(ClientTest, CallsAgainstTheServer) {
   TestServer test;
-  test.route(Method::kPost, "/echo", [](Request& request, Response& response) -> base::Task<void> {
-    auto body = co_await request.read_body();
-    response.header("X-Type", std::string(request.header("content-type")));
-    response.send(201, "text/plain", *body);
-  }, {.body_bytes = 4 << 20});
+  test.route(Method::kPost, "/echo",
+             [](Request& request, Response& response) -> base::Task<void> {
+               auto body = co_await request.read_body();
+               response.header("X-Type", std::string(request.header("content-type")));
+               response.send(201, "text/plain", *body);
+             },
+             {.body_bytes = 4 << 20});
   test.start();
   Client client;
   ClientRequest request;
@@ -79,6 +84,44 @@ TEST(OffloadTest, RunsElsewhereAndResumesHere) {
   EXPECT_NE(where, std::this_thread::get_id());
 }
 
+base::Task<void> begin_some(Offload& pool, int& sum, int& order) {
+  auto add = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return base::Result<int>(++sum);
+  };
+  Offload::Begun first(pool, add);
+  order = sum;  // it has not waited
+  const auto one = co_await first;
+  Offload::Begun second(pool, add);
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  const auto two = co_await second;  // long done
+  if (!one || !two || *one != 1 || *two != 2) sum = -1;
+}
+
+TEST(OffloadTest, BegunWorkGoesOnMeanwhile) {
+  Offload pool(1);
+  int sum = 0, order = -1;
+  base::run_blocking(begin_some(pool, sum, order));
+  EXPECT_EQ(sum, 2);
+  EXPECT_EQ(order, 0);
+}
+
+base::Task<void> drop_some(Offload& pool, int& sum) {
+  auto add = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return base::Result<int>(++sum);
+  };
+  const Offload::Begun dropped(pool, add);  // its frame goes: it is waited for
+  co_return;
+}
+
+TEST(OffloadTest, BegunWorkThatNobodyAwaitsIsWaitedFor) {
+  Offload pool(1);
+  int sum = 0;
+  base::run_blocking(drop_some(pool, sum));
+  EXPECT_EQ(sum, 1);
+}
+
 TEST(OffloadTest, RefusesPastItsQueue) {
   Offload pool(1, 0);
   base::Code code{};
@@ -89,6 +132,57 @@ TEST(OffloadTest, RefusesPastItsQueue) {
   };
   base::run_blocking(ask());
   EXPECT_EQ(code, base::Code::kTooMany);
+}
+
+base::Task<void> run_lane(Lanes& lanes, uint64_t lane, std::atomic<int>& at_once, std::atomic<int>& most,
+                          int& refused) {
+  auto work = [&]() -> base::Result<void> {
+    const int now = ++at_once;
+    for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+    }
+    usleep(20'000);
+    --at_once;
+    return {};
+  };
+  if (!co_await lanes.run(lane, work)) ++refused;
+}
+
+TEST(LanesTest, ALaneHasNoMoreThanItsShare) {
+  Lanes lanes({.threads = 3, .lane_threads = 2, .lane_queue = 4});
+  std::atomic<int> first = 0, first_most = 0, second = 0, second_most = 0;
+  int refused = 0;
+  auto all = [&]() -> base::Task<void> {
+    base::TaskScope scope;
+    for (int i = 0; i < 10; ++i) scope.spawn(run_lane(lanes, 1, first, first_most, refused));
+    for (int i = 0; i < 2; ++i) scope.spawn(run_lane(lanes, 2, second, second_most, refused));
+    co_await scope.join();
+  };
+  const auto start = std::chrono::steady_clock::now();
+  base::run_blocking(all());
+  EXPECT_EQ(first_most, 2);
+  EXPECT_GE(second_most, 1);
+  EXPECT_GE(refused, 4) << "of ten at once two run and four wait";
+  EXPECT_LE(refused, 6);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST(LanesTest, EveryPieceRunsOnce) {
+  Lanes lanes({.threads = 4, .lane_threads = 2, .lane_queue = 1000});
+  std::atomic<int> ran = 0;
+  auto one = [&](uint64_t lane) -> base::Task<void> {
+    auto work = [&]() -> base::Result<void> {
+      ++ran;
+      return {};
+    };
+    std::ignore = co_await lanes.run(lane, work);
+  };
+  auto all = [&]() -> base::Task<void> {
+    base::TaskScope scope;
+    for (uint64_t i = 0; i < 500; ++i) scope.spawn(one(i % 7));
+    co_await scope.join();
+  };
+  base::run_blocking(all());
+  EXPECT_EQ(ran, 500);
 }
 
 base::Task<void> wait_for_news(Broadcast& news, std::stop_token cancelled, int64_t timeout_us, int& rounds) {

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
+#include <ranges>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/capture_archive.h"
 #include "serve/capture_ring.h"
 #include "serve/capture_segment.h"
 
@@ -21,16 +26,28 @@ struct CaptureTarget {
   std::atomic<uint32_t> segment{0};
   std::unique_ptr<SegmentFile> file;  // writer thread
   int64_t opened_us = 0;              // writer thread
+  std::atomic<int64_t> keep_us{0};    // 0: as the options say
+};
+
+// What a request loses on its way into a segment. Nothing, unless the endpoint's rule redacts.
+struct Redaction {
+  size_t features = 0, text_features = 0;  // of a row as it comes
+  std::vector<size_t> numbers, texts;      // places that stay
+  bool client_id = false;                  // goes
+  bool rows = false;                       // some feature goes
 };
 
 class CaptureStream {
  public:
-  CaptureStream(CaptureSource source, CaptureTarget& target) : source_(std::move(source)), target_(target) {}
+  CaptureStream(CaptureSource source, Redaction redaction, CaptureTarget& target)
+      : source_(std::move(source)), redaction_(std::move(redaction)), target_(target) {}
   const CaptureSource& source() const { return source_; }
+  const Redaction& redaction() const { return redaction_; }
   CaptureTarget& target() const { return target_; }
 
  private:
   const CaptureSource source_;
+  const Redaction redaction_;
   CaptureTarget& target_;
 };
 
@@ -38,11 +55,77 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr int64_t kCollectUs = 20'000;        // while requests come: one batch of writes per this long
-constexpr int64_t kIdleUs = 500'000;          // while none come: at most this long until a missed wake-up is noticed
+constexpr int64_t kCollectUs = 20'000;  // while requests come: one batch of writes per this long
+constexpr int64_t kIdleUs = 500'000;    // while none come: at most this long until a missed wake-up is noticed
 constexpr int64_t kRetentionUs = 60'000'000;
-constexpr size_t kMaxRings = 256;             // recording threads: the id's slot is one byte
-constexpr size_t kMaxPending = size_t{4} << 20;  // bytes gathered per segment before they are written
+constexpr size_t kLargeRings = 16;  // of the loops; threads that wait for models come later, and record less
+constexpr size_t kMaxRings = 256;   // recording threads: the id's slot is one byte
+constexpr size_t kNewestBytes = size_t{32} << 20;  // of requests in one answer of read_newest
+constexpr size_t kMaxPending = size_t{4} << 20;    // bytes gathered per segment before they are written
+
+// Whether a request is among the sampled share: by its id, so that all who see the id answer the same.
+bool is_sampled(const base::Uuid& id, double share) {
+  uint64_t x = 0;
+  std::memcpy(&x, id.data() + 8, sizeof x);
+  uint64_t ms = 0;
+  std::memcpy(&ms, id.data(), sizeof ms);
+  x = (x ^ ms) + 0x9e3779b97f4a7c15;  // splitmix64's finish
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+  x = (x ^ x >> 27) * 0x94d049bb133111eb;
+  x ^= x >> 31;
+  return static_cast<double>(x >> 11) * 0x1p-53 < share;
+}
+
+// Takes the redacted names away; what is left is what is written.
+Redaction redact(CaptureSource& source, const CaptureRule& rule) {
+  Redaction out{.features = source.features.size(), .text_features = source.text_features.size()};
+  const auto goes = [&rule](const std::string& name) {
+    return std::ranges::find(rule.redact, name) != rule.redact.end();
+  };
+  const auto split = [&](std::vector<std::string>& names, std::vector<size_t>& places) {
+    std::vector<std::string> kept;
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (goes(names[i])) {
+        source.redacted.push_back(names[i]);
+        out.rows = true;
+      } else {
+        kept.push_back(names[i]);
+        places.push_back(i);
+      }
+    }
+    names = std::move(kept);
+  };
+  split(source.features, out.numbers);
+  split(source.text_features, out.texts);
+  if (goes(std::string(kClientId))) {
+    out.client_id = true;
+    if (std::ranges::find(source.redacted, kClientId) == source.redacted.end()) source.redacted.emplace_back(kClientId);
+  }
+  source.sample = rule.sample;
+  return out;
+}
+
+template <class T>
+void pick_columns(std::span<const T> rows, size_t width, const std::vector<size_t>& places, uint32_t count,
+                  std::vector<T>& out) {
+  out.clear();
+  for (uint32_t row = 0; row < count; ++row)
+    for (const size_t place : places) out.push_back(rows[row * width + place]);
+}
+
+struct Placed {
+  CapturedRequest request;
+  int64_t begin = 0;  // offset of its frame
+  size_t bytes = 0;
+};
+
+// The newest wanted requests of a segment, oldest first.
+struct NewestOf {
+  std::deque<Placed> kept;
+  size_t bytes = 0;
+  size_t scanned = 0;
+  bool cut = false;  // older ones were wanted too, and let go
+};
 
 class CaptureImpl final : public Capture {
  public:
@@ -55,20 +138,27 @@ class CaptureImpl final : public Capture {
         dropped_full_(dropped(metrics, "queue_full")),
         dropped_large_(dropped(metrics, "too_large")),
         dropped_disk_(dropped(metrics, "disk")),
-        cut_bytes_(metrics.counter("lathe_capture_cut_bytes_total", "Bytes of torn tails cut off at start.")) {}
+        cut_bytes_(metrics.counter("lathe_capture_cut_bytes_total", "Bytes of torn tails cut off at start.")),
+        sampled_out_(metrics.counter("lathe_capture_sampled_out_total", "Requests that sampling left out.")),
+        metrics_(metrics) {}
   ~CaptureImpl() override;
 
   base::Result<void> start();
 
   base::Uuid new_id(CaptureStream& stream, int64_t now_us) override;
   void record(CaptureStream& stream, const CaptureRecord& record) override;
-  CaptureStream& stream(const CaptureSource& source) override;
+  CaptureStream& stream(const CaptureSource& source, const CaptureRule& rule) override;
   void flush() override;
   base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) override;
+  base::Result<Newest> read_newest(int64_t project, std::string_view endpoint, CapturePosition before, size_t limit,
+                                   size_t most_scanned, const Filter& wanted) override;
   CapturePosition seek(int64_t project, std::string_view endpoint, int64_t at_us) override;
   base::Result<std::optional<CapturedRequest>> find(std::string_view id) override;
+  base::Result<std::vector<std::optional<CapturedRequest>>> find(std::span<const std::string> ids) override;
 
  private:
+  using Wanted = std::map<base::Uuid, std::vector<size_t>>;  // with their places among the answers
+  using Found = std::vector<std::optional<CapturedRequest>>;
   static uint64_t next_instance() {
     static std::atomic<uint64_t> counter{0};
     return ++counter;
@@ -92,7 +182,9 @@ class CaptureImpl final : public Capture {
   void close_old();
   void apply_retention();
   std::vector<CaptureTarget*> targets();
-  bool look_in(const Segment& segment, const base::Uuid& id, CapturedRequest& out, base::Result<void>& status);
+  base::Result<NewestOf> newest_of(const SegmentIndex::Ptr& segment, int64_t end, size_t limit, const Filter& wanted);
+  base::Result<void> walk(const SegmentIndex::Ptr& segment, int64_t offset, const FrameVisitor& visit);
+  base::Result<void> look_in(const SegmentIndex::Ptr& segment, Wanted& wanted, Found& found);
 
   const base::Path dir_;
   const Options options_;
@@ -103,6 +195,8 @@ class CaptureImpl final : public Capture {
   base::Counter& dropped_large_;
   base::Counter& dropped_disk_;
   base::Counter& cut_bytes_;
+  base::Counter& sampled_out_;
+  base::Registry& metrics_;
 
   uint16_t writer_ = 0;
   base::Path folder_;  // of our own segments
@@ -123,6 +217,8 @@ class CaptureImpl final : public Capture {
   int64_t next_retention_us_ = 0;
   int64_t last_complaint_us_ = 0;
   std::thread thread_;
+
+  std::unique_ptr<SegmentArchive> archive_;  // goes before the index that it changes
 };
 
 CaptureImpl::~CaptureImpl() {
@@ -139,6 +235,8 @@ base::Result<void> CaptureImpl::start() {
   TRY(take_writer_number());
   TRY(base::make_dirs(folder_));
   TRY(recover());
+  archive_ = std::make_unique<SegmentArchive>(
+      SegmentArchive::Options{options_.binary, options_.archive_us, options_.archive_look_us}, index_, metrics_);
   thread_ = std::thread([this] { run(); });
   return {};
 }
@@ -156,7 +254,8 @@ base::Result<void> CaptureImpl::take_writer_number() {
   }
   char* end = nullptr;
   const unsigned long number = std::strtoul(text->c_str(), &end, 16);
-  if (end != text->c_str() + 4 || number > 0x3fff) return base::internal(file.string() + " does not hold a writer's number");
+  if (end != text->c_str() + 4 || number > 0x3fff)
+    return base::internal(file.string() + " does not hold a writer's number");
   writer_ = static_cast<uint16_t>(number);
   folder_ = dir_ / text->substr(0, 4);
   return {};
@@ -168,14 +267,22 @@ base::Result<void> CaptureImpl::recover() {
   uint32_t highest = 0;
   for (const auto& folder : std::filesystem::directory_iterator(dir_, error)) {
     if (!folder.is_directory(error)) continue;
+    std::vector<base::Path> archived;
     for (const auto& entry : std::filesystem::directory_iterator(folder.path(), error)) {
-      if (entry.path().extension() != ".cap") continue;
+      const base::Path& path = entry.path();
+      if (path.extension() == ".index") archived.push_back(path);
+      if (path.extension() != ".cap" && path.extension() != ".index") continue;
       // Its number is never used again, even if nothing of it could be saved.
-      if (folder.path() == folder_) {
-        highest = std::max(highest, static_cast<uint32_t>(std::strtoul(entry.path().stem().c_str(), nullptr, 16)));
-      }
-      TRY_SET(std::shared_ptr<Segment> segment, recover_segment(entry.path(), cut));
+      if (folder.path() == folder_)
+        highest = std::max(highest, static_cast<uint32_t>(std::strtoul(path.stem().c_str(), nullptr, 16)));
+      if (path.extension() == ".index") continue;
+      TRY_SET(std::shared_ptr<Segment> segment, recover_segment(path, cut));
       if (segment) index_.add(std::move(segment));
+    }
+    for (base::Path& path : archived) {
+      std::error_code ignored;
+      if (std::filesystem::exists(base::Path(path).replace_extension(".cap"), ignored)) continue;  // it is the truth
+      if (auto segment = open_archived(path)) index_.add(std::move(segment));
     }
   }
   cut_bytes_.add(static_cast<uint64_t>(cut));
@@ -192,12 +299,15 @@ CaptureRing* CaptureImpl::ring_here() {
   };
   thread_local std::vector<Known> known;  // one entry, but for tests with several Captures
   for (const Known& entry : known) {
-    if (entry.instance == instance_) [[likely]] return entry.ring;
+    if (entry.instance == instance_) [[likely]]
+      return entry.ring;
   }
   std::lock_guard lock(mutex_);
   CaptureRing* ring = nullptr;
   if (rings_.size() < kMaxRings) {
-    rings_.push_back(std::make_unique<CaptureRing>(options_.ring_bytes, static_cast<uint8_t>(rings_.size())));
+    const size_t bytes =
+        rings_.size() < kLargeRings ? options_.ring_bytes : std::max<size_t>(options_.ring_bytes / 4, 4096);
+    rings_.push_back(std::make_unique<CaptureRing>(bytes, static_cast<uint8_t>(rings_.size())));
     ring = rings_.back().get();
   }
   known.push_back({instance_, ring});
@@ -217,6 +327,22 @@ void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
   CaptureRing* ring = ring_here();
   CaptureRecord record = given;
   const CaptureSource& source = stream.source();
+  if (source.sample < 1 && !is_sampled(record.sampled_by ? *record.sampled_by : record.id, source.sample))
+    return sampled_out_.add();
+  if (!source.redacted.empty()) {
+    const Redaction& redaction = stream.redaction();
+    if (redaction.client_id) record.client_id = {};
+    thread_local std::vector<double> numbers;
+    thread_local std::vector<std::string> texts;
+    if (redaction.rows) {
+      const bool fits = record.rows.size() == redaction.features * record.row_count &&
+                        record.texts.size() == redaction.text_features * record.row_count;
+      pick_columns(record.rows, redaction.features, redaction.numbers, fits ? record.row_count : 0, numbers);
+      pick_columns(record.texts, redaction.text_features, redaction.texts, fits ? record.row_count : 0, texts);
+      record.rows = numbers;
+      record.texts = texts;
+    }
+  }
   if (record.rows.size() != source.features.size() * record.row_count) record.rows = {};  // kMaxFeatures: no rows kept
   if (record.texts.size() != source.text_features.size() * record.row_count) record.texts = {};
   const size_t size = format::request_bytes(record);
@@ -225,16 +351,19 @@ void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
   if (!out) return dropped_full_.add();
   format::encode_request(record, out);
   ring->commit();
-  // No fence between commit and this load: a wake-up missed by a hair costs the record kIdleUs, not the request a fence.
+  // No fence between commit and this load: a wake-up missed by a hair costs the record kIdleUs, not the request a
+  // fence.
   if (idle_.load(std::memory_order_relaxed)) {
     idle_.store(false, std::memory_order_relaxed);
     wake_.notify_one();
   }
 }
 
-CaptureStream& CaptureImpl::stream(const CaptureSource& source) {
+CaptureStream& CaptureImpl::stream(const CaptureSource& source, const CaptureRule& rule) {
   CaptureSource kept = source;
-  if (kept.features.size() + kept.text_features.size() > kMaxFeatures) kept.features.clear(), kept.text_features.clear();
+  Redaction redaction = redact(kept, rule);
+  if (kept.features.size() + kept.text_features.size() > kMaxFeatures)
+    kept.features.clear(), kept.text_features.clear();
   std::lock_guard lock(mutex_);
   auto& stream = streams_[kept];
   if (!stream) {
@@ -245,8 +374,9 @@ CaptureStream& CaptureImpl::stream(const CaptureSource& source) {
       target->endpoint = kept.endpoint;
       target->segment = next_segment_++;
     }
-    stream = std::make_unique<CaptureStream>(std::move(kept), *target);
+    stream = std::make_unique<CaptureStream>(std::move(kept), std::move(redaction), *target);
   }
+  stream->target().keep_us = rule.keep_us;
   return *stream;
 }
 
@@ -321,7 +451,8 @@ void CaptureImpl::append(CaptureStream& stream, char* payload, size_t size) {
   if (target.file && target.file->size() >= options_.segment_bytes) close_target(target);
   if (!open_target(target)) return dropped_disk_.add();
   target.file->append_request(payload, size, target.file->number_of(stream.source()));
-  if (target.file->size() - static_cast<size_t>(target.file->segment()->readable.load()) > kMaxPending) write_out(target);
+  if (target.file->size() - static_cast<size_t>(target.file->segment()->readable.load()) > kMaxPending)
+    write_out(target);
 }
 
 bool CaptureImpl::open_target(CaptureTarget& target) {
@@ -351,7 +482,8 @@ void CaptureImpl::close_target(CaptureTarget& target) {
   if (!target.file) return;
   write_out(target);
   if (auto closed = target.file->close(); !closed) {
-    base::log::error("capture: a segment cannot be closed", {{"endpoint", target.endpoint}, {"error", closed.error().message}});
+    base::log::error("capture: a segment cannot be closed",
+                     {{"endpoint", target.endpoint}, {"error", closed.error().message}});
   }
   target.file.reset();
   target.segment = next_segment_++;
@@ -405,28 +537,49 @@ void CaptureImpl::apply_retention() {
   const int64_t now = base::system_clock().wall_us();
   std::vector<SegmentIndex::Ptr> all = index_.all();
   uint64_t total = 0;
-  for (const auto& segment : all) total += static_cast<uint64_t>(segment->readable.load());
+  const auto bytes_of = [](const Segment& segment) {
+    return static_cast<uint64_t>(segment.archived ? segment.disk_bytes : segment.readable.load());
+  };
+  std::map<std::pair<int64_t, std::string>, int64_t> keep;
+  for (const CaptureTarget* target : targets())
+    if (target->keep_us > 0) keep[{target->project, target->endpoint}] = target->keep_us;
+  for (const auto& segment : all) total += bytes_of(*segment);
   std::ranges::sort(all, {}, [](const auto& segment) { return segment->last_us.load(); });
   for (const auto& segment : all) {
     if (!segment->closed) continue;
-    if (total <= options_.keep_bytes && now - segment->last_us < options_.keep_us) break;
-    total -= static_cast<uint64_t>(segment->readable.load());
+    const auto own = keep.find({segment->header.project, segment->header.endpoint});
+    const int64_t keep_us = own == keep.end() ? options_.keep_us : std::min(own->second, options_.keep_us);
+    if (total <= options_.keep_bytes && now - segment->last_us < keep_us) continue;
+    total -= bytes_of(*segment);
     index_.remove(*segment);
-    std::error_code error;
-    std::filesystem::remove(segment->path, error);
+    remove_segment_files(*segment);
   }
+  archive_->forget_unused();
 }
 
 // --- reading --------------------------------------------------------------------------------------------------------
 
-base::Result<Capture::Batch> CaptureImpl::read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) {
+// Segments are archived while they are read: whoever finds the old file gone finds the segment again by its number.
+base::Result<void> CaptureImpl::walk(const SegmentIndex::Ptr& segment, int64_t offset, const FrameVisitor& visit) {
+  if (segment->archived) {
+    TRY_SET(const auto bytes, archive_->restored(*segment));
+    return walk_frames(bytes->bytes, std::max(offset, segment->data_begin), visit);
+  }
+  auto walked = walk_segment(*segment, offset, visit);
+  if (walked || walked.error().code != base::Code::kNotFound) return walked;
+  const auto now = index_.find(segment->header.writer, segment->header.segment);
+  return now && now->archived ? walk(now, offset, visit) : walked;
+}
+
+base::Result<Capture::Batch> CaptureImpl::read(int64_t project, std::string_view endpoint, CapturePosition from,
+                                               size_t limit) {
   Batch batch{.next = from};
   for (const auto& segment : index_.of_endpoint(project, endpoint, from.segment)) {
     if (batch.requests.size() >= limit) break;
     const auto number = static_cast<int64_t>(segment->header.segment);
     const int64_t offset = number == from.segment ? from.offset : 0;
     std::vector<CaptureSource> sources;
-    const auto walked = walk_segment(*segment, offset, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
+    const auto walked = walk(segment, offset, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
       if (payload[0] == format::kRequestFrame) {
         const uint32_t source = format::source_number(payload);
         if (source >= sources.size()) sources = segment->sources();
@@ -448,6 +601,65 @@ base::Result<Capture::Batch> CaptureImpl::read(int64_t project, std::string_view
   return batch;
 }
 
+// Of the frames that begin before `end`: at most `limit`, and of kNewestBytes but for the first.
+base::Result<NewestOf> CaptureImpl::newest_of(const SegmentIndex::Ptr& segment, int64_t end, size_t limit,
+                                              const Filter& wanted) {
+  NewestOf out;
+  std::vector<CaptureSource> sources;
+  int64_t begin = segment->data_begin;
+  const auto walked = walk(segment, 0, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
+    const int64_t mine = std::exchange(begin, next);
+    if (mine >= end) return false;
+    if (payload[0] != format::kRequestFrame) return true;
+    const uint32_t source = format::source_number(payload);
+    if (source >= sources.size()) sources = segment->sources();
+    if (source >= sources.size()) return base::internal("a capture record names an unknown source");
+    TRY_SET(CapturedRequest request, format::decode_request(payload, sources[source]));
+    ++out.scanned;
+    if (!wanted(request)) return true;
+    out.kept.push_back({std::move(request), mine, payload.size()});
+    out.bytes += payload.size();
+    while (out.kept.size() > limit || (out.bytes > kNewestBytes && out.kept.size() > 1)) {
+      out.bytes -= out.kept.front().bytes;
+      out.kept.pop_front();
+      out.cut = true;
+    }
+    return true;
+  });
+  if (walked || walked.error().code == base::Code::kNotFound) return out;  // retention took it meanwhile
+  if (walked.error().code != base::Code::kInternal) return std::unexpected(walked.error());
+  base::log::error("capture: a damaged segment is read up to the damage", {{"error", walked.error().message}});
+  return out;
+}
+
+// Frames do not point back, so a segment is walked from its beginning; it is at most Options::segment_bytes long.
+base::Result<Capture::Newest> CaptureImpl::read_newest(int64_t project, std::string_view endpoint,
+                                                       CapturePosition before, size_t limit, size_t most_scanned,
+                                                       const Filter& wanted) {
+  Newest out;
+  size_t bytes = 0;
+  auto segments = index_.of_endpoint(project, endpoint, 0);
+  std::ranges::reverse(segments);
+  for (const auto& segment : segments) {
+    const auto number = static_cast<int64_t>(segment->header.segment);
+    if (number > before.segment || (number == before.segment && before.offset == 0)) continue;
+    if (out.scanned >= most_scanned || bytes > kNewestBytes) return out;
+    const int64_t end = number == before.segment ? before.offset : INT64_MAX;
+    TRY_SET(auto found, newest_of(segment, end, limit - out.requests.size(), wanted));
+    out.scanned += found.scanned;
+    bytes += found.bytes;
+    for (auto& placed : std::views::reverse(found.kept)) {
+      out.next = {number, placed.begin};
+      out.places.push_back(out.next);
+      out.requests.push_back(std::move(placed.request));
+    }
+    if (found.cut || out.requests.size() == limit) return out;
+    out.next = {number, 0};  // nothing more in this one
+  }
+  out.next = {};
+  return out;
+}
+
 CapturePosition CaptureImpl::seek(int64_t project, std::string_view endpoint, int64_t at_us) {
   CapturePosition end;
   for (const auto& segment : index_.of_endpoint(project, endpoint, 0)) {
@@ -457,41 +669,69 @@ CapturePosition CaptureImpl::seek(int64_t project, std::string_view endpoint, in
   return end;
 }
 
-bool CaptureImpl::look_in(const Segment& segment, const base::Uuid& id, CapturedRequest& out, base::Result<void>& status) {
-  bool found = false;
-  status = walk_segment(segment, 0, [&](std::string_view payload, int64_t) -> base::Result<bool> {
-    if (payload[0] != format::kRequestFrame || format::request_id(payload) != id) return true;
-    const auto sources = segment.sources();
+// Reads the segment until all that is wanted has been found.
+base::Result<void> CaptureImpl::look_in(const SegmentIndex::Ptr& segment, Wanted& wanted, Found& found) {
+  int64_t offset = 0;
+  if (segment->archived) {
+    TRY_SET(const auto bytes, archive_->restored(*segment));
+    std::optional<int64_t> first;
+    for (const auto& [id, places] : wanted) {
+      if (const int64_t* at = bytes->find(id)) first = std::min(first.value_or(*at), *at);
+    }
+    if (!first) return {};
+    offset = *first;
+  }
+  return walk(segment, offset, [&](std::string_view payload, int64_t) -> base::Result<bool> {
+    if (payload[0] != format::kRequestFrame) return true;
+    const auto at = wanted.find(format::request_id(payload));
+    if (at == wanted.end()) return true;
+    const auto sources = segment->sources();
     const uint32_t source = format::source_number(payload);
     if (source >= sources.size()) return base::internal("a capture record names an unknown source");
-    TRY_SET(out, format::decode_request(payload, sources[source]));
-    found = true;
-    return false;
+    TRY_SET(const CapturedRequest request, format::decode_request(payload, sources[source]));
+    for (size_t index : at->second) found[index] = request;
+    wanted.erase(at);
+    return !wanted.empty();
   });
+}
+
+base::Result<CaptureImpl::Found> CaptureImpl::find(std::span<const std::string> ids) {
+  Found found(ids.size());
+  std::map<std::pair<uint16_t, uint32_t>, Wanted> by_segment;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto id = parse_prediction_id(ids[i]);
+    if (!id) continue;
+    const format::IdParts parts = format::parse_id(*id);
+    by_segment[{parts.writer, parts.segment}][*id].push_back(i);
+  }
+  for (auto& [place, wanted] : by_segment) {
+    const auto named = index_.find(place.first, place.second);
+    if (!named) continue;
+    // A record queued while its segment was being closed lies in the endpoint's next one.
+    auto segments = index_.of_endpoint(named->header.project, named->header.endpoint, place.second);
+    if (segments.size() > 2) segments.resize(2);
+    for (const auto& segment : segments) {
+      if (wanted.empty()) break;
+      const auto looked = look_in(segment, wanted, found);
+      if (looked || looked.error().code == base::Code::kNotFound) continue;  // retention took it meanwhile
+      return std::unexpected(looked.error());
+    }
+  }
   return found;
 }
 
 base::Result<std::optional<CapturedRequest>> CaptureImpl::find(std::string_view text) {
-  const auto id = parse_prediction_id(text);
-  if (!id) return base::invalid("'" + std::string(text.substr(0, 64)) + "' is not a prediction's id (pr_ and 26 characters)");
-  const format::IdParts parts = format::parse_id(*id);
-  const auto named = index_.find(parts.writer, parts.segment);
-  if (!named) return std::nullopt;
-  // A record queued while its segment was being closed lies in the endpoint's next one.
-  auto segments = index_.of_endpoint(named->header.project, named->header.endpoint, parts.segment);
-  if (segments.size() > 2) segments.resize(2);
-  CapturedRequest request;
-  for (const auto& segment : segments) {
-    base::Result<void> status;
-    if (look_in(*segment, *id, request, status)) return request;
-    if (!status && status.error().code != base::Code::kNotFound) return std::unexpected(std::move(status).error());
-  }
-  return std::nullopt;
+  const std::string id(text);
+  if (!parse_prediction_id(id))
+    return base::invalid("'" + id.substr(0, 64) + "' is not a prediction's id (pr_ and 26 characters)");
+  TRY_SET(Found found, find({&id, 1}));
+  return std::move(found.front());
 }
 
 }  // namespace
 
-base::Result<std::unique_ptr<Capture>> Capture::open(const base::Path& dir, base::Registry& metrics, const Options& options) {
+base::Result<std::unique_ptr<Capture>> Capture::open(const base::Path& dir, base::Registry& metrics,
+                                                     const Options& options) {
   auto capture = std::make_unique<CaptureImpl>(dir, options, metrics);
   if (auto started = capture->start(); !started) return std::unexpected(std::move(started).error().within("capture"));
   return std::unique_ptr<Capture>(std::move(capture));
@@ -502,12 +742,14 @@ std::string Capture::record(CapturedRequest request) {
                               .endpoint = request.endpoint,
                               .revision = request.revision,
                               .features = request.features,
-                              .text_features = request.text_features});
+                              .text_features = request.text_features,
+                              .role = request.role});
   const auto given = parse_prediction_id(request.id);
   const base::Uuid id = given ? *given : new_id(to, request.at_us);
   record(to, {.id = id,
               .client_id = request.client_id,
               .at_us = request.at_us,
+              .duration_us = request.duration_us,
               .row_count = request.row_count,
               .rows = request.rows,
               .texts = request.texts,

@@ -17,12 +17,12 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kMaxHeaderBytes = 4096;
 constexpr size_t kMaxFrameBytes = size_t{64} << 20;
 
-// Request payload: 'R', 3 zero bytes, u32 source, 16 bytes id, i64 time, u32 rows, u32 features a row, u32 texts a row,
-// u32 labels, u32 scores, u32 client id bytes; then doubles of the rows, of the scores, and texts as u32 length + bytes:
-// client id's bytes first, then the rows' texts, then the labels.
+// Request payload: 'R', u24 duration in µs, u32 source, 16 bytes id, i64 time, u32 rows, u32 features a row, u32 texts
+// a row, u32 labels, u32 scores, u32 client id bytes; then doubles of the rows, of the scores, and texts as u32 length
+// + bytes: client id's bytes first, then the rows' texts, then the labels.
 struct RequestHead {
   char kind = kRequestFrame;
-  char zero[3] = {};
+  std::array<uint8_t, 3> duration{};
   uint32_t source = 0;
   std::array<uint8_t, 16> id{};
   int64_t at_us = 0;
@@ -34,6 +34,9 @@ struct RequestHead {
   uint32_t client_id = 0;
 };
 static_assert(sizeof(RequestHead) == 56);
+
+// Longer answers count as this long; 0 is not known (records of servers that did not measure it).
+constexpr int64_t kMaxDurationUs = (int64_t{1} << 24) - 1;
 
 std::string_view cut_client_id(std::string_view id) { return id.substr(0, Capture::kMaxClientIdBytes); }
 
@@ -97,7 +100,15 @@ void write_source(base::JsonWriter& json, const CaptureSource& source) {
   for (const std::string& name : source.features) json.value(name);
   json.end_array().key("text_features").begin_array();
   for (const std::string& name : source.text_features) json.value(name);
-  json.end_array().end_object();
+  json.end_array();
+  if (source.sample < 1) json.field("sample", source.sample);
+  if (!source.role.empty()) json.field("role", source.role);
+  if (!source.redacted.empty()) {
+    json.key("redacted").begin_array();
+    for (const std::string& name : source.redacted) json.value(name);
+    json.end_array();
+  }
+  json.end_object();
 }
 
 base::Result<std::vector<std::string>> names(const base::json::object& object, std::string_view key) {
@@ -110,11 +121,26 @@ base::Result<std::vector<std::string>> names(const base::json::object& object, s
   return out;
 }
 
+base::Result<base::Uuid> prediction(const base::json::object& object, std::string_view key) {
+  TRY_SET(const std::string text, base::required_string(object, key));
+  if (text.empty()) return base::Uuid{};  // of a segment without a request, as older ones were closed
+  const auto id = parse_prediction_id(text);
+  if (!id) return base::invalid(std::string(key) + " is not a prediction's id");
+  return *id;
+}
+
 base::Result<CaptureSource> read_source(const base::json::object& object, const FileHeader& header) {
   CaptureSource source{.project = header.project, .endpoint = header.endpoint};
   TRY_SET(source.revision, base::required_int(object, "revision"));
   TRY_SET(source.features, names(object, "features"));
   TRY_SET(source.text_features, names(object, "text_features"));
+  if (const base::json::value* sample = object.if_contains("sample"); sample && sample->is_number())
+    source.sample = sample->to_number<double>();
+  TRY_SET(const auto role, base::optional_string(object, "role"));
+  source.role = role.value_or("");
+  if (object.if_contains("redacted")) {
+    TRY_SET(source.redacted, names(object, "redacted"));
+  }
   return source;
 }
 
@@ -124,8 +150,8 @@ base::Uuid make_id(int64_t wall_us, const IdParts& parts) {
   const auto ms = static_cast<uint64_t>(wall_us / 1000);
   const uint64_t high = (ms << 16) | 0x7000 | ((parts.sequence >> 16) & 0xfff);
   const uint64_t low = (uint64_t{2} << 62) | (static_cast<uint64_t>(parts.writer & 0x3fff) << 48) |
-                       (static_cast<uint64_t>(parts.segment & 0xffffff) << 24) | (static_cast<uint64_t>(parts.slot) << 16) |
-                       (parts.sequence & 0xffff);
+                       (static_cast<uint64_t>(parts.segment & 0xffffff) << 24) |
+                       (static_cast<uint64_t>(parts.slot) << 16) | (parts.sequence & 0xffff);
   base::Uuid id;
   for (int i = 0; i < 8; ++i) {
     id[static_cast<size_t>(i)] = static_cast<uint8_t>(high >> (56 - 8 * i));
@@ -146,7 +172,7 @@ IdParts parse_id(const base::Uuid& id) {
           .sequence = static_cast<uint32_t>((high & 0xfff) << 16 | (low & 0xffff))};
 }
 
-std::string encode_header(const FileHeader& header) {
+std::string header_json(const FileHeader& header) {
   std::string text;
   base::JsonWriter(text)
       .begin_object()
@@ -156,6 +182,25 @@ std::string encode_header(const FileHeader& header) {
       .field("segment", header.segment)
       .field("created_us", header.created_us)
       .end_object();
+  return text;
+}
+
+base::Result<FileHeader> parse_header_json(std::string_view json) {
+  TRY_SET(const base::json::value value, base::parse_json(json));
+  TRY_SET(const base::json::object* object, base::as_object(value, "header"));
+  FileHeader header;
+  TRY_SET(header.project, base::required_int(*object, "project"));
+  TRY_SET(header.endpoint, base::required_string(*object, "endpoint"));
+  TRY_SET(const int64_t writer, base::required_int(*object, "writer"));
+  TRY_SET(const int64_t segment, base::required_int(*object, "segment"));
+  TRY_SET(header.created_us, base::required_int(*object, "created_us"));
+  header.writer = static_cast<uint16_t>(writer);
+  header.segment = static_cast<uint32_t>(segment);
+  return header;
+}
+
+std::string encode_header(const FileHeader& header) {
+  const std::string text = header_json(header);
   std::string out(kMagic);
   append(out, kVersion);
   append(out, static_cast<uint32_t>(text.size()));
@@ -167,24 +212,16 @@ std::string encode_header(const FileHeader& header) {
 base::Result<FileHeader> decode_header(std::string_view bytes, size_t& length) {
   if (bytes.size() < 16 || !bytes.starts_with(kMagic)) return base::invalid("not a capture segment");
   if (const auto version = load<uint32_t>(bytes.data() + 8); version != kVersion) {
-    return base::fail(base::Code::kUnsupported, "capture segment of version " + std::to_string(version) + "; this Lathe reads " +
-                                                    std::to_string(kVersion));
+    return base::fail(base::Code::kUnsupported, "capture segment of version " + std::to_string(version) +
+                                                    "; this Lathe reads " + std::to_string(kVersion));
   }
   const size_t size = load<uint32_t>(bytes.data() + 12);
-  if (size > kMaxHeaderBytes || bytes.size() < 16 + size + 4) return base::invalid("capture segment with a torn header");
+  if (size > kMaxHeaderBytes || bytes.size() < 16 + size + 4)
+    return base::invalid("capture segment with a torn header");
   if (load<uint32_t>(bytes.data() + 16 + size) != base::crc32c(bytes.substr(0, 16 + size))) {
     return base::invalid("capture segment with a torn header");
   }
-  TRY_SET(const base::json::value value, base::parse_json(bytes.substr(16, size)));
-  TRY_SET(const base::json::object* object, base::as_object(value, "header"));
-  FileHeader header;
-  TRY_SET(header.project, base::required_int(*object, "project"));
-  TRY_SET(header.endpoint, base::required_string(*object, "endpoint"));
-  TRY_SET(const int64_t writer, base::required_int(*object, "writer"));
-  TRY_SET(const int64_t segment, base::required_int(*object, "segment"));
-  TRY_SET(header.created_us, base::required_int(*object, "created_us"));
-  header.writer = static_cast<uint16_t>(writer);
-  header.segment = static_cast<uint32_t>(segment);
+  TRY_SET(FileHeader header, parse_header_json(bytes.substr(16, size)));
   length = 16 + size + 4;
   return header;
 }
@@ -203,6 +240,8 @@ void encode_request(const CaptureRecord& record, char* out) {
   RequestHead head;
   head.id = record.id;
   head.at_us = record.at_us;
+  const auto duration = static_cast<uint32_t>(std::clamp<int64_t>(record.duration_us, 0, kMaxDurationUs));
+  std::memcpy(head.duration.data(), &duration, head.duration.size());
   head.rows = record.row_count;
   head.numbers = static_cast<uint32_t>(record.rows.size() / rows);
   head.texts = static_cast<uint32_t>(record.texts.size() / rows);
@@ -234,11 +273,17 @@ base::Result<CapturedRequest> decode_request(std::string_view payload, const Cap
   const auto damaged = [] { return base::internal("a capture record does not have the form it claims"); };
   if (payload.size() < sizeof(RequestHead)) return damaged();
   const auto head = load<RequestHead>(payload.data());
+  uint32_t duration = 0;
+  std::memcpy(&duration, head.duration.data(), head.duration.size());
   CapturedRequest request{.at_us = head.at_us,
+                          .duration_us = duration,
                           .project = source.project,
                           .endpoint = source.endpoint,
                           .revision = source.revision,
-                          .row_count = head.rows};
+                          .row_count = head.rows,
+                          .sample = source.sample,
+                          .redacted = source.redacted,
+                          .role = source.role};
   request.id = prediction_id(head.id);
   if (head.numbers > 0) request.features = source.features;
   if (head.texts > 0) request.text_features = source.text_features;
@@ -270,14 +315,14 @@ base::Result<CaptureSource> decode_source(std::string_view payload, const FileHe
 }
 
 std::string encode_footer(const Footer& footer) {
-  std::string out = {kFooterFrame, 0, 0, 0, 0, 0, 0, 0};
+  std::string out(kFooterHead);
   base::JsonWriter json(out);
   json.begin_object()
       .field("requests", footer.requests)
       .field("first_us", footer.first_us)
       .field("last_us", footer.last_us)
-      .field("first_id", footer.first_id)
-      .field("last_id", footer.last_id)
+      .field("first_id", prediction_id(footer.first_id))
+      .field("last_id", prediction_id(footer.last_id))
       .key("sources")
       .begin_array();
   for (const CaptureSource& source : footer.sources) write_source(json, source);
@@ -293,8 +338,8 @@ base::Result<Footer> decode_footer(std::string_view payload, const FileHeader& h
   TRY_SET(footer.requests, base::required_int(*object, "requests"));
   TRY_SET(footer.first_us, base::required_int(*object, "first_us"));
   TRY_SET(footer.last_us, base::required_int(*object, "last_us"));
-  TRY_SET(footer.first_id, base::required_string(*object, "first_id"));
-  TRY_SET(footer.last_id, base::required_string(*object, "last_id"));
+  TRY_SET(footer.first_id, prediction(*object, "first_id"));
+  TRY_SET(footer.last_id, prediction(*object, "last_id"));
   TRY_SET(const base::json::array* sources, base::required_array(*object, "sources"));
   for (const auto& entry : *sources) {
     TRY_SET(const base::json::object* source, base::as_object(entry, "source"));
@@ -341,7 +386,11 @@ std::optional<Frame> next_frame(std::string_view bytes, size_t* wanted) {
 
 namespace serve {
 
-std::string prediction_id(const base::Uuid& id) { return "pr_" + base::to_base32(id); }
+std::string prediction_id(const base::Uuid& id) {
+  std::string out;
+  out.reserve(29);
+  return out.append("pr_").append(base::to_base32(id));
+}
 
 std::optional<base::Uuid> parse_prediction_id(std::string_view text) {
   base::Uuid id;

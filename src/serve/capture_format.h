@@ -1,5 +1,6 @@
-// The bytes of a capture segment (docs/formats/capture.md): file header, checked frames, footer and trailer. Encoding of
-// one request happens in the recording thread, straight into its ring; everything else in the writer and the readers.
+// The bytes of a capture segment (docs/formats/capture.md): file header, checked frames, footer and trailer. Encoding
+// of one request happens in the recording thread, straight into its ring; everything else in the writer and the
+// readers.
 //
 // Thread: free functions, safe anywhere.
 #pragma once
@@ -17,8 +18,8 @@
 
 namespace serve::format {
 
-inline constexpr size_t kFrameHead = 8;       // u32 payload bytes, u32 CRC-32C of the payload
-inline constexpr size_t kTrailerBytes = 16;   // u64 offset of the footer's frame, "CAPCLOSE"
+inline constexpr size_t kFrameHead = 8;      // u32 payload bytes, u32 CRC-32C of the payload
+inline constexpr size_t kTrailerBytes = 16;  // u64 offset of the footer's frame, "CAPCLOSE"
 inline constexpr char kSourceFrame = 'S';
 inline constexpr char kRequestFrame = 'R';
 inline constexpr char kFooterFrame = 'F';
@@ -41,6 +42,8 @@ struct FileHeader {
   int64_t created_us = 0;
 };
 std::string encode_header(const FileHeader& header);
+std::string header_json(const FileHeader& header);
+base::Result<FileHeader> parse_header_json(std::string_view json);
 // Also answers how long the header is. Fails with kInvalid when it is not one (a torn write, another file).
 base::Result<FileHeader> decode_header(std::string_view bytes, size_t& length);
 
@@ -53,16 +56,17 @@ base::Result<CapturedRequest> decode_request(std::string_view payload, const Cap
 base::Uuid request_id(std::string_view payload);
 int64_t request_time(std::string_view payload);
 
-std::string encode_source(uint32_t number, const CaptureSource& source);   // payload
+std::string encode_source(uint32_t number, const CaptureSource& source);  // payload
 base::Result<CaptureSource> decode_source(std::string_view payload, const FileHeader& header, uint32_t& number);
 
 struct Footer {
   int64_t requests = 0;
   int64_t first_us = 0, last_us = 0;
-  std::string first_id, last_id;             // smallest and largest
-  std::vector<CaptureSource> sources;        // by their number in the file
+  base::Uuid first_id{}, last_id{};    // smallest and largest
+  std::vector<CaptureSource> sources;  // by their number in the file
 };
-std::string encode_footer(const Footer& footer);                           // payload
+inline constexpr std::string_view kFooterHead{"F\0\0\0\0\0\0\0", 8};
+std::string encode_footer(const Footer& footer);  // payload: kFooterHead, then JSON
 base::Result<Footer> decode_footer(std::string_view payload, const FileHeader& header);
 
 void append_frame(std::string& out, std::string_view payload);
@@ -71,7 +75,10 @@ std::optional<uint64_t> decode_trailer(std::string_view bytes);
 
 // The next whole, valid frame at the front of `bytes`; nullopt if there is none (cut off, or its checksum is wrong).
 // `wanted` then says how many bytes the frame needs, if its length could be read.
-struct Frame { std::string_view payload; size_t length = 0; };
+struct Frame {
+  std::string_view payload;
+  size_t length = 0;
+};
 std::optional<Frame> next_frame(std::string_view bytes, size_t* wanted = nullptr);
 
 }  // namespace serve::format

@@ -21,7 +21,7 @@ class CaptureRing {
  public:
   struct Entry {  // precedes each record in the ring
     CaptureStream* stream;
-    uint32_t bytes;   // of the record; kWrap: the rest up to the ring's end is unused
+    uint32_t bytes;  // of the record; kWrap: the rest up to the ring's end is unused
     uint32_t unused;
   };
 
@@ -51,7 +51,11 @@ class CaptureRing {
   }
 
   // Consumer: the oldest record; a null stream if there is none. Its bytes may be changed in place until pop().
-  struct Record { CaptureStream* stream = nullptr; char* bytes = nullptr; size_t size = 0; };
+  struct Record {
+    CaptureStream* stream = nullptr;
+    char* bytes = nullptr;
+    size_t size = 0;
+  };
   Record front() {
     for (;;) {
       if (read_ == published_.load(std::memory_order_acquire)) return {};
@@ -89,12 +93,12 @@ class CaptureRing {
   const size_t capacity_;
   const std::unique_ptr<char[]> bytes_;
   const uint8_t slot_;
-  alignas(64) uint64_t head_ = 0;            // producer's own
+  alignas(64) uint64_t head_ = 0;  // producer's own
   uint64_t known_released_ = 0;
   size_t reserved_ = 0;
   uint32_t sequence_ = 0;
   alignas(64) std::atomic<uint64_t> published_{0};
-  alignas(64) uint64_t read_ = 0;            // consumer's own
+  alignas(64) uint64_t read_ = 0;  // consumer's own
   size_t front_bytes_ = 0;
   alignas(64) std::atomic<uint64_t> released_{0};
 };

@@ -27,7 +27,7 @@ base::Result<size_t> read_at(int fd, char* into, size_t size, int64_t offset) {
 
 void note_request(format::Footer& footer, std::string_view payload) {
   const int64_t at_us = format::request_time(payload);
-  const std::string id = prediction_id(format::request_id(payload));
+  const base::Uuid id = format::request_id(payload);
   if (footer.requests++ == 0) {
     footer.first_us = footer.last_us = at_us;
     footer.first_id = footer.last_id = id;
@@ -35,8 +35,8 @@ void note_request(format::Footer& footer, std::string_view payload) {
   }
   footer.first_us = std::min(footer.first_us, at_us);
   footer.last_us = std::max(footer.last_us, at_us);
-  if (id < footer.first_id) footer.first_id = id;
-  if (id > footer.last_id) footer.last_id = id;
+  footer.first_id = std::min(footer.first_id, id);
+  footer.last_id = std::max(footer.last_id, id);
 }
 
 base::Result<void> write_footer(int fd, int64_t at, const format::Footer& footer) {
@@ -56,7 +56,8 @@ base::Result<std::optional<format::Footer>> closed_footer(int fd, int64_t size, 
   TRY(read_at(fd, trailer.data(), trailer.size(), size - static_cast<int64_t>(trailer.size())));
   const auto offset = format::decode_trailer(trailer);
   const int64_t end = size - static_cast<int64_t>(format::kTrailerBytes);
-  if (!offset || *offset > static_cast<uint64_t>(end) || static_cast<int64_t>(*offset) < segment.data_begin) return std::nullopt;
+  if (!offset || *offset > static_cast<uint64_t>(end) || static_cast<int64_t>(*offset) < segment.data_begin)
+    return std::nullopt;
   std::string bytes(static_cast<size_t>(end) - *offset, 0);
   TRY(read_at(fd, bytes.data(), bytes.size(), static_cast<int64_t>(*offset)));
   const auto frame = format::next_frame(bytes);
@@ -95,13 +96,24 @@ void SegmentIndex::remove(const Segment& segment) {
   }
 }
 
+bool SegmentIndex::replace(const Segment& old, Ptr now) {
+  std::lock_guard lock(mutex_);
+  const format::FileHeader& header = old.header;
+  const auto found = by_number_.find({header.segment, header.writer});
+  if (found == by_number_.end() || found->second.get() != &old) return false;
+  by_endpoint_[{header.project, header.endpoint}][header.segment] = now;
+  found->second = std::move(now);
+  return true;
+}
+
 SegmentIndex::Ptr SegmentIndex::find(uint16_t writer, uint32_t number) const {
   std::lock_guard lock(mutex_);
   const auto found = by_number_.find({number, writer});
   return found == by_number_.end() ? nullptr : found->second;
 }
 
-std::vector<SegmentIndex::Ptr> SegmentIndex::of_endpoint(int64_t project, std::string_view endpoint, int64_t from_segment) const {
+std::vector<SegmentIndex::Ptr> SegmentIndex::of_endpoint(int64_t project, std::string_view endpoint,
+                                                         int64_t from_segment) const {
   std::lock_guard lock(mutex_);
   std::vector<Ptr> out;
   const auto found = by_endpoint_.find({project, std::string(endpoint)});
@@ -132,7 +144,8 @@ base::Result<void> walk_segment(const Segment& segment, int64_t offset, const Fr
       size_t needed = 0;
       whole = format::next_frame(window, &needed).has_value();
       if (!whole && (needed <= want || needed > static_cast<size_t>(end - at))) {
-        return base::internal("capture segment " + segment.path.filename().string() + " is damaged at byte " + std::to_string(at));
+        return base::internal("capture segment " + segment.path.filename().string() + " is damaged at byte " +
+                              std::to_string(at));
       }
       if (!whole) want = needed;  // one frame larger than the window
     }
@@ -147,7 +160,30 @@ base::Result<void> walk_segment(const Segment& segment, int64_t offset, const Fr
   return {};
 }
 
-base::Result<std::unique_ptr<SegmentFile>> SegmentFile::create(const base::Path& folder, const format::FileHeader& header) {
+base::Result<void> walk_frames(std::string_view bytes, int64_t offset, const FrameVisitor& visit) {
+  auto at = std::min(static_cast<size_t>(offset), bytes.size());
+  while (const auto frame = format::next_frame(bytes.substr(at))) {
+    at += frame->length;
+    TRY_SET(const bool go_on, visit(frame->payload, static_cast<int64_t>(at)));
+    if (!go_on) break;
+  }
+  return {};
+}
+
+base::Result<format::Footer> read_footer(const Segment& segment) {
+  TRY_SET(const base::Fd fd, base::open_file(segment.path, O_RDONLY));
+  const int64_t at = segment.readable.load();
+  struct stat info{};
+  if (::fstat(fd.get(), &info) != 0) return base::errno_error(segment.path.string(), errno);
+  std::string bytes(static_cast<size_t>(std::max<int64_t>(info.st_size - at, 0)), 0);
+  TRY(read_at(fd.get(), bytes.data(), bytes.size(), at));
+  const auto frame = format::next_frame(bytes);
+  if (!frame) return base::internal(segment.path.filename().string() + " has no footer");
+  return format::decode_footer(frame->payload, segment.header);
+}
+
+base::Result<std::unique_ptr<SegmentFile>> SegmentFile::create(const base::Path& folder,
+                                                               const format::FileHeader& header) {
   char name[32];
   std::snprintf(name, sizeof name, "%08x.cap", header.segment);
   auto file = std::unique_ptr<SegmentFile>(new SegmentFile());
@@ -166,8 +202,11 @@ base::Result<std::unique_ptr<SegmentFile>> SegmentFile::create(const base::Path&
 }
 
 uint32_t SegmentFile::number_of(const CaptureSource& source) {
+  if (&source == last_source_) return last_number_;
   const auto found = std::ranges::find(footer_.sources, source);
-  if (found != footer_.sources.end()) return static_cast<uint32_t>(found - footer_.sources.begin());
+  last_source_ = &source;
+  last_number_ = static_cast<uint32_t>(found - footer_.sources.begin());
+  if (found != footer_.sources.end()) return last_number_;
   const auto number = static_cast<uint32_t>(footer_.sources.size());
   footer_.sources.push_back(source);
   pending_sources_.push_back(source);
@@ -188,8 +227,10 @@ base::Result<void> SegmentFile::write() {
   if (!written) {
     // Whole frames or none: what a short write left is cut off again. The footer keeps counting what was lost as seen,
     // which only makes its ranges wider; its sources must stay as written.
-    if (::ftruncate(fd_.get(), static_cast<off_t>(written_)) == 0) ::lseek(fd_.get(), static_cast<off_t>(written_), SEEK_SET);
+    if (::ftruncate(fd_.get(), static_cast<off_t>(written_)) == 0)
+      ::lseek(fd_.get(), static_cast<off_t>(written_), SEEK_SET);
     footer_.sources.resize(footer_.sources.size() - pending_sources_.size());
+    last_source_ = nullptr;
   } else {
     written_ += pending_.size();
     unsynced_ += pending_.size();
@@ -256,7 +297,8 @@ base::Result<std::shared_ptr<Segment>> recover_segment(const base::Path& path, i
     if (!walked && walked.error().code != base::Code::kInternal) return std::unexpected(walked.error());
     if (good < info.st_size) {
       cut_bytes += info.st_size - good;
-      base::log::warn("capture: a torn tail was cut off", {{"segment", path.filename().string()}, {"bytes", info.st_size - good}});
+      base::log::warn("capture: a torn tail was cut off",
+                      {{"segment", path.filename().string()}, {"bytes", info.st_size - good}});
       if (::ftruncate(fd.get(), good) != 0) return base::errno_error(path.string(), errno);
     }
     TRY(write_footer(fd.get(), good, *footer));

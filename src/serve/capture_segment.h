@@ -23,12 +23,15 @@
 namespace serve {
 
 struct Segment {
-  base::Path path;
+  base::Path path;  // <number>.cap, or <number>.parquet once archived
   format::FileHeader header;
-  int64_t data_begin = 0;                 // offset of the first frame
-  std::atomic<int64_t> readable{0};       // whole frames lie below this offset
+  int64_t data_begin = 0;            // offset of the first frame
+  std::atomic<int64_t> readable{0};  // whole frames lie below this offset
   std::atomic<bool> closed{false};
-  std::atomic<int64_t> first_us{0};       // 0: no request yet
+  bool archived = false;                 // into Parquet (serve/capture_archive.h): `path` has no frames of its own
+  int64_t disk_bytes = 0;                // of an archived one
+  std::atomic<bool> stays_as_is{false};  // Parquet cannot hold it
+  std::atomic<int64_t> first_us{0};      // 0: no request yet
   std::atomic<int64_t> last_us{0};
 
   std::vector<CaptureSource> sources() const;
@@ -45,6 +48,7 @@ class SegmentIndex {
 
   void add(Ptr segment);
   void remove(const Segment& segment);
+  bool replace(const Segment& old, Ptr now);  // false: the old one is not there any more
   Ptr find(uint16_t writer, uint32_t number) const;
   std::vector<Ptr> of_endpoint(int64_t project, std::string_view endpoint, int64_t from_segment) const;  // ascending
   std::vector<Ptr> all() const;                                                                          // ascending
@@ -56,10 +60,13 @@ class SegmentIndex {
   std::map<EndpointKey, std::map<uint32_t, Ptr>> by_endpoint_;
 };
 
-// Walks whole frames of [offset, segment.readable); `visit` gets the payload and the offset behind it and returns false to
-// stop. Fails with kInternal at a damaged frame.
+// Walks whole frames of [offset, segment.readable); `visit` gets the payload and the offset behind it and returns false
+// to stop. Fails with kInternal at a damaged frame.
 using FrameVisitor = std::function<base::Result<bool>(std::string_view payload, int64_t next_offset)>;
 base::Result<void> walk_segment(const Segment& segment, int64_t offset, const FrameVisitor& visit);
+// The same over bytes that are here already; a frame that is not whole ends it.
+base::Result<void> walk_frames(std::string_view bytes, int64_t offset, const FrameVisitor& visit);
+base::Result<format::Footer> read_footer(const Segment& segment);  // of a closed one
 
 // An open segment as its writer sees it.
 class SegmentFile {
@@ -68,11 +75,12 @@ class SegmentFile {
 
   const std::shared_ptr<Segment>& segment() const { return segment_; }
   size_t size() const { return written_ + pending_.size(); }
-  uint32_t number_of(const CaptureSource& source);                // writes a source frame at its first use
+  // Writes a source frame at its first use. A source is known by its address, and stays as long as the file is open.
+  uint32_t number_of(const CaptureSource& source);
   void append_request(char* payload, size_t size, uint32_t source_number);
-  base::Result<void> write();                                     // pending frames to the file; on failure they are dropped
+  base::Result<void> write();  // pending frames to the file; on failure they are dropped
   base::Result<void> sync();
-  base::Result<void> close();                                     // footer, trailer, fsync
+  base::Result<void> close();  // footer, trailer, fsync
   size_t pending_requests() const { return pending_requests_; }
   size_t unsynced_bytes() const { return unsynced_; }
 
@@ -84,6 +92,8 @@ class SegmentFile {
   std::string pending_;
   size_t pending_requests_ = 0;
   std::vector<CaptureSource> pending_sources_;
+  const CaptureSource* last_source_ = nullptr;  // whose number was asked for last: most often the next one's, too
+  uint32_t last_number_ = 0;
   size_t written_ = 0;
   size_t unsynced_ = 0;
 };

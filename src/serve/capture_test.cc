@@ -22,7 +22,9 @@ class CaptureTest : public testing::Test {
   CaptureTest() : dir_(base::make_temp_dir(fs::temp_directory_path(), "capture").value()) {}
   ~CaptureTest() override { (void)base::remove_tree(dir_); }
 
-  std::unique_ptr<Capture> open(Capture::Options options = {}) { return Capture::open(dir_, metrics_, options).value(); }
+  std::unique_ptr<Capture> open(Capture::Options options = {}) {
+    return Capture::open(dir_, metrics_, options).value();
+  }
   // Now: what is a month old, retention would take.
   static inline const int64_t start_us = base::system_clock().wall_us();
 
@@ -46,7 +48,9 @@ class CaptureTest : public testing::Test {
     std::ranges::sort(out);
     return out;
   }
-  uint64_t counter(const char* name, base::Registry::Labels labels = {}) { return metrics_.counter(name, "", std::move(labels)).value(); }
+  uint64_t counter(const char* name, base::Registry::Labels labels = {}) {
+    return metrics_.counter(name, "", std::move(labels)).value();
+  }
 
   base::Path dir_;
   base::Registry metrics_;
@@ -77,6 +81,47 @@ TEST_F(CaptureTest, WhatIsRecordedIsReadInOrder) {
   EXPECT_TRUE(capture->read(2, "digits", {}, 10)->requests.empty());
 }
 
+TEST_F(CaptureTest, TheNewestComeFirstPageByPageOverSegments) {
+  Capture::Options options;
+  options.segment_bytes = 2000;
+  auto capture = open(options);
+  std::vector<std::string> ids;
+  for (int i = 0; i < 200; ++i) {
+    auto one = request(i);
+    one.duration_us = i + 1;
+    ids.push_back(capture->record(one));
+    if (i % 30 == 0) capture->flush();
+  }
+  capture->flush();
+  const auto all = [](const CapturedRequest&) { return true; };
+  for (const size_t limit : {1u, 7u, 64u, 1000u}) {
+    std::vector<std::string> found;
+    CapturePosition at = Capture::kNow;
+    do {
+      const auto page = capture->read_newest(1, "digits", at, limit, 100'000, all);
+      ASSERT_TRUE(page);
+      ASSERT_EQ(page->places.size(), page->requests.size());
+      for (const auto& one : page->requests) found.push_back(one.id);
+      at = page->next;
+    } while (at != CapturePosition{});
+    std::ranges::reverse(found);
+    EXPECT_EQ(found, ids) << limit;
+  }
+  const auto newest = capture->read_newest(1, "digits", Capture::kNow, 3, 100'000, all);
+  EXPECT_EQ(newest->requests[0].duration_us, 200);
+  // Any place is one to go on from.
+  const auto older = capture->read_newest(1, "digits", newest->places[1], 1, 100'000, all);
+  EXPECT_EQ(older->requests[0].id, ids[197]);
+  const auto even = [](const CapturedRequest& r) { return static_cast<int>(r.rows[0]) % 50 == 0; };
+  const auto few = capture->read_newest(1, "digits", Capture::kNow, 10, 100'000, even);
+  EXPECT_EQ(few->requests.size(), 4u);
+  EXPECT_EQ(few->scanned, 200u);
+  EXPECT_EQ(few->next, CapturePosition{});
+  const auto cut = capture->read_newest(1, "digits", Capture::kNow, 10, 20, even);
+  EXPECT_LT(cut->scanned, 100u);
+  EXPECT_NE(cut->next, CapturePosition{});
+}
+
 TEST_F(CaptureTest, AnIdFindsItsRecord) {
   Capture::Options options;
   options.segment_bytes = 2000;
@@ -84,7 +129,7 @@ TEST_F(CaptureTest, AnIdFindsItsRecord) {
   std::vector<std::string> ids;
   for (int i = 0; i < 200; ++i) {
     ids.push_back(capture->record(request(i)));
-    if (i % 30 == 0) capture->flush();
+    if (i % 10 == 0) capture->flush();
   }
   capture->flush();
   EXPECT_GT(segments().size(), 5u);
@@ -92,6 +137,15 @@ TEST_F(CaptureTest, AnIdFindsItsRecord) {
     auto found = capture->find(ids[i]);
     ASSERT_TRUE(found && *found) << i;
     EXPECT_EQ((*found)->rows[0], static_cast<double>(i));
+  }
+  auto wanted = ids;
+  wanted.insert(wanted.begin() + 50, "pr_nonsense");
+  const auto all = capture->find(wanted);
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    ASSERT_EQ((*all)[i].has_value(), i != 50) << i;
+    if (i != 50) EXPECT_EQ((*all)[i]->id, wanted[i]);
   }
   EXPECT_FALSE(capture->find("pr_nonsense"));
   EXPECT_EQ(*capture->find(prediction_id(base::make_uuid7(base::system_random(), 1))), std::nullopt);
@@ -211,7 +265,8 @@ TEST_F(CaptureTest, ManyThreadsLoseNothingAndMintNoIdTwice) {
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < kEach; ++i) ids[static_cast<size_t>(t)].push_back(capture->record(request(i, "ep" + std::to_string(i % 3))));
+      for (int i = 0; i < kEach; ++i)
+        ids[static_cast<size_t>(t)].push_back(capture->record(request(i, "ep" + std::to_string(i % 3))));
     });
   }
   for (auto& thread : threads) thread.join();
@@ -260,6 +315,62 @@ TEST_F(CaptureTest, SeekFindsATime) {
   EXPECT_LE(batch->requests[0].rows[0], 30);
   EXPECT_GT(batch->requests[0].rows[0], 15);
   EXPECT_TRUE(capture->read(1, "digits", capture->seek(1, "digits", request(99).at_us), 10)->requests.empty());
+}
+
+TEST_F(CaptureTest, WhatIsRedactedIsNowhereOnDisk) {
+  auto capture = open();
+  const CaptureSource source{.project = 1,
+                             .endpoint = "digits",
+                             .revision = 1,
+                             .features = {"a", "b", "c"},
+                             .text_features = {"name", "town"}};
+  CaptureStream& stream = capture->stream(source, {.redact = {"b", "name", "client_id"}});
+  const std::vector<double> rows = {1, 4711.25, 3, 4, 4711.25, 6};
+  const std::vector<std::string> texts = {"Ada Secret", "Paris", "Ada Secret", "Rome"}, labels = {"x", "y"};
+  capture->record(stream, {.id = capture->new_id(stream, start_us),
+                           .client_id = "Client Secret",
+                           .at_us = start_us,
+                           .row_count = 2,
+                           .rows = rows,
+                           .texts = texts,
+                           .labels = labels});
+  capture->flush();
+  const auto batch = capture->read(1, "digits", {}, 10);
+  ASSERT_EQ(batch->requests.size(), 1u);
+  const CapturedRequest& kept = batch->requests[0];
+  EXPECT_EQ(kept.features, (std::vector<std::string>{"a", "c"}));
+  EXPECT_EQ(kept.rows, (std::vector<double>{1, 3, 4, 6}));
+  EXPECT_EQ(kept.text_features, (std::vector<std::string>{"town"}));
+  EXPECT_EQ(kept.texts, (std::vector<std::string>{"Paris", "Rome"}));
+  EXPECT_EQ(kept.redacted, (std::vector<std::string>{"b", "name", "client_id"}));
+  EXPECT_EQ(kept.client_id, "");
+  const std::string bytes = base::read_file(segments().at(0)).value();
+  const double secret = 4711.25;
+  EXPECT_EQ(bytes.find("Secret"), std::string::npos);
+  EXPECT_EQ(bytes.find(std::string(reinterpret_cast<const char*>(&secret), sizeof secret)), std::string::npos);
+}
+
+TEST_F(CaptureTest, ASampledShareIsKeptAndSaysSo) {
+  Capture::Options options;
+  options.ring_bytes = size_t{4} << 20;
+  auto capture = open(options);
+  const CaptureSource source{.project = 1, .endpoint = "digits", .revision = 1, .features = {"a"}};
+  CaptureStream& stream = capture->stream(source, {.sample = 0.25});
+  const std::vector<double> row = {1};
+  const std::vector<std::string> label = {"x"};
+  constexpr int kSent = 20'000;
+  for (int i = 0; i < kSent; ++i)
+    capture->record(stream, {.id = capture->new_id(stream, start_us + i * 10),
+                             .at_us = start_us + i * 10,
+                             .row_count = 1,
+                             .rows = row,
+                             .labels = label});
+  capture->flush();
+  const auto batch = capture->read(1, "digits", {}, kSent);
+  const auto kept = static_cast<double>(batch->requests.size());
+  EXPECT_NEAR(kept, kSent * 0.25, 4 * std::sqrt(kSent * 0.25 * 0.75));  // 4 standard deviations
+  EXPECT_EQ(kept + static_cast<double>(counter("lathe_capture_sampled_out_total")), kSent);
+  EXPECT_EQ(batch->requests[0].sample, 0.25);
 }
 
 TEST(CaptureFormat, IdsCarryTheirPlace) {

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/json_writer.h"
 #include "blob/blob.h"
+#include "core/audit.h"
 #include "core/event.h"
 #include "core/lineage.h"
 
@@ -14,11 +16,36 @@ namespace {
 constexpr size_t kMaxNameBytes = 100;
 
 constexpr std::string_view kSelectEndpoint =
-    "SELECT name, environment, is_default, live_revision, previous_revision, generation FROM endpoints"
-    " WHERE project = ? AND name = ?";
+    "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
+    "endpoints WHERE project = ? AND name = ?";
 constexpr std::string_view kSelectRevision =
     "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us FROM revisions"
     " WHERE project = ? AND endpoint = ? AND number = ?";
+
+std::string rule_json(const CaptureRule& rule) {
+  if (rule == CaptureRule()) return "";
+  std::string out;
+  base::JsonWriter json(out);
+  json.begin_object().field("sample", rule.sample).field("keep_us", rule.keep_us).key("redact").begin_array();
+  for (const std::string& name : rule.redact) json.value(name);
+  json.end_array().end_object();
+  return out;
+}
+
+CaptureRule parse_rule(const std::string& text) {
+  CaptureRule rule;
+  if (text.empty()) return rule;
+  const auto value = base::parse_json(text);
+  const auto* object = value ? value->if_object() : nullptr;
+  if (!object) return rule;
+  if (const auto* sample = object->if_contains("sample"); sample && sample->is_number())
+    rule.sample = sample->to_number<double>();
+  if (const auto* keep = object->if_contains("keep_us"); keep && keep->is_int64()) rule.keep_us = keep->get_int64();
+  if (const auto* redact = object->if_contains("redact"); redact && redact->is_array())
+    for (const auto& name : redact->get_array())
+      if (name.is_string()) rule.redact.emplace_back(name.get_string());
+  return rule;
+}
 
 Endpoint endpoint_of(store::Rows& rows) {
   return {.name = rows.str(0),
@@ -26,7 +53,9 @@ Endpoint endpoint_of(store::Rows& rows) {
           .is_default = rows.boolean(2),
           .live_revision = rows.i64(3),
           .previous_revision = rows.i64(4),
-          .generation = rows.i64(5)};
+          .generation = rows.i64(5),
+          .capture = parse_rule(rows.str(6)),
+          .traffic = plan_of_json(rows.str(7))};
 }
 
 Revision revision_of(store::Rows& rows) {
@@ -41,7 +70,8 @@ Revision revision_of(store::Rows& rows) {
 
 base::Result<void> check_name(std::string_view name) {
   const bool plain = std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   });
   if (name.empty() || name.size() > kMaxNameBytes || !plain || name.front() == '.') {
     return base::invalid("endpoint name '" + std::string(name.substr(0, kMaxNameBytes)) +
@@ -50,7 +80,22 @@ base::Result<void> check_name(std::string_view name) {
   return {};
 }
 
-std::string node_id(std::string_view endpoint, int64_t number) { return std::string(endpoint) + "/" + std::to_string(number); }
+// The rows of the other revisions that the traffic plan names.
+void add_others(store::Tx& tx, Deployment& deployment) {
+  const TrafficPlan& plan = deployment.endpoint.traffic;
+  std::vector<int64_t> numbers;
+  for (const TrafficPart& part : plan.parts) numbers.push_back(part.revision);
+  if (plan.shadow != 0) numbers.push_back(plan.shadow);
+  for (const int64_t number : numbers) {
+    if (number == deployment.live.number) continue;
+    store::Rows rows = tx.query(kSelectRevision, deployment.project, deployment.endpoint.name, number);
+    if (rows.next()) deployment.others.push_back(revision_of(rows));
+  }
+}
+
+std::string node_id(std::string_view endpoint, int64_t number) {
+  return std::string(endpoint) + "/" + std::to_string(number);
+}
 
 // Deleting a run or a data version must not pull the files from under what is deployed.
 base::Result<void> hold_files(store::Tx& tx, const NewRevision& revision, const std::string& owner) {
@@ -83,6 +128,16 @@ base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std
   return get_endpoint(tx, name);
 }
 
+base::Result<void> set_capture_rule(store::Tx& tx, std::string_view endpoint, const CaptureRule& rule) {
+  if (!(rule.sample >= 0 && rule.sample <= 1) || rule.keep_us < 0)
+    return base::invalid("capture's share must be from 0 to 1, and its retention not negative");
+  const std::string text = rule_json(rule);
+  if (tx.exec("UPDATE endpoints SET capture = ? WHERE project = ? AND name = ? AND capture <> ?", text, tx.project(),
+              endpoint, text) > 0)
+    core::emit(tx, "endpoint.changed", "endpoint", endpoint, text.empty() ? "{}" : text);
+  return tx.status();
+}
+
 base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name) {
   tx.lock("endpoints", "default");
   TRY(get_endpoint(tx, name));
@@ -104,8 +159,8 @@ base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name) {
 std::vector<Endpoint> list_endpoints(store::Tx& tx) {
   std::vector<Endpoint> out;
   store::Rows rows = tx.query(
-      "SELECT name, environment, is_default, live_revision, previous_revision, generation FROM endpoints"
-      " WHERE project = ? ORDER BY name",
+      "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
+      "endpoints WHERE project = ? ORDER BY name",
       tx.project());
   while (rows.next()) out.push_back(endpoint_of(rows));
   return out;
@@ -114,32 +169,37 @@ std::vector<Endpoint> list_endpoints(store::Tx& tx) {
 std::vector<Deployment> list_deployments(store::Tx& tx) {
   std::vector<Deployment> out;
   store::Rows rows = tx.query(
-      "SELECT e.name, e.environment, e.is_default, e.live_revision, e.previous_revision, e.generation, e.project,"
-      " r.model_name, r.model_version, r.artifact_root, r.transform_digest, r.created_us"
-      " FROM endpoints e JOIN revisions r ON r.project = e.project AND r.endpoint = e.name AND r.number = e.live_revision"
+      "SELECT e.name, e.environment, e.is_default, e.live_revision, e.previous_revision, e.generation, e.capture, "
+      "e.traffic, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, r.created_us,"
+      " p.name FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON r.project = e.project AND "
+      "r.endpoint = e.name AND r.number = "
+      "e.live_revision"
       " ORDER BY e.project, e.name");
   while (rows.next()) {
-    Deployment deployment{.project = rows.i64(6), .endpoint = endpoint_of(rows)};
+    Deployment deployment{.project = rows.i64(8), .project_name = rows.str(14), .endpoint = endpoint_of(rows)};
     deployment.live = {.endpoint = deployment.endpoint.name,
                        .number = deployment.endpoint.live_revision,
-                       .model_name = rows.str(7),
-                       .model_version = rows.i64(8),
-                       .artifact_root = rows.str(9),
-                       .transform_digest = rows.str(10),
-                       .created_us = rows.i64(11)};
+                       .model_name = rows.str(9),
+                       .model_version = rows.i64(10),
+                       .artifact_root = rows.str(11),
+                       .transform_digest = rows.str(12),
+                       .created_us = rows.i64(13)};
     out.push_back(std::move(deployment));
   }
+  for (Deployment& deployment : out) add_others(tx, deployment);
   return out;
 }
 
 base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision) {
   tx.lock("endpoint", revision.endpoint);
   TRY(get_endpoint(tx, revision.endpoint));
-  const int64_t number =
-      tx.query_i64("SELECT max(number) FROM revisions WHERE project = ? AND endpoint = ?", tx.project(), revision.endpoint)
-          .value_or(0) + 1;
+  const int64_t number = tx.query_i64("SELECT max(number) FROM revisions WHERE project = ? AND endpoint = ?",
+                                      tx.project(), revision.endpoint)
+                             .value_or(0) +
+                         1;
   tx.exec(
-      "INSERT INTO revisions (project, endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us)"
+      "INSERT INTO revisions (project, endpoint, number, model_name, model_version, artifact_root, transform_digest, "
+      "created_us)"
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       tx.project(), revision.endpoint, number, revision.model_name, revision.model_version, revision.artifact_root,
       revision.transform_digest, tx.now_us());
@@ -167,12 +227,64 @@ std::vector<Revision> list_revisions(store::Tx& tx, std::string_view endpoint) {
   return out;
 }
 
-base::Result<Endpoint> set_live(store::Tx& tx, std::string_view endpoint, int64_t number, int64_t expected_live, bool rollback) {
+base::Result<Endpoint> set_traffic(store::Tx& tx, std::string_view endpoint, const TrafficPlan& wanted,
+                                   int64_t expected_generation) {
+  tx.lock("endpoint", endpoint);
+  TRY_SET(const Endpoint before, get_endpoint(tx, endpoint));
+  if (before.live_revision == 0)
+    return base::fail(base::Code::kConflict,
+                      "endpoint '" + std::string(endpoint) + "' serves nothing yet; there is no traffic to divide");
+  if (before.generation != expected_generation)
+    return base::fail(base::Code::kConflict, "endpoint '" + std::string(endpoint) +
+                                                 "' was changed meanwhile (generation " +
+                                                 std::to_string(before.generation) + ", not " +
+                                                 std::to_string(expected_generation) + "): look at it again");
+  TRY_SET(const TrafficPlan plan, checked(wanted, before.live_revision));
+  std::vector<int64_t> numbers;
+  for (const TrafficPart& part : plan.parts) numbers.push_back(part.revision);
+  if (plan.shadow != 0) numbers.push_back(plan.shadow);
+  for (const int64_t number : numbers) {
+    TRY_SET(const Revision revision, get_revision(tx, endpoint, number));
+    if (number == before.live_revision || before.traffic.share_of(number, before.live_revision) > 0) continue;
+    core::add_edge(tx, {"model_version", revision.model_name + "/" + std::to_string(revision.model_version)},
+                   {"revision", node_id(endpoint, number)}, "serves");
+  }
+  tx.exec("UPDATE endpoints SET traffic = ?, generation = generation + 1 WHERE project = ? AND name = ?", to_json(plan),
+          tx.project(), endpoint);
+  std::string body;
+  base::JsonWriter json(body);
+  json.begin_object().field("live", before.live_revision).key("weights").begin_object();
+  if (plan.parts.empty()) json.field(std::to_string(before.live_revision), 100.0);
+  for (const TrafficPart& part : plan.parts) json.field(std::to_string(part.revision), part.share / 100.0);
+  json.end_object().field("shadow", plan.shadow).field("sticky", plan.sticky);
+  json.field("before", describe(before.traffic, before.live_revision)).end_object();
+  core::emit(tx, "endpoint.traffic", "endpoint", endpoint, body);
+  core::audit(tx, "endpoint.traffic", "endpoint", endpoint, body);
+  return get_endpoint(tx, endpoint);
+}
+
+base::Result<void> set_sticky(store::Tx& tx, std::string_view endpoint, std::string_view header) {
+  tx.lock("endpoint", endpoint);
+  TRY_SET(const Endpoint now, get_endpoint(tx, endpoint));
+  TrafficPlan plan = now.traffic;
+  plan.sticky = header;
+  TRY_SET(plan, checked(plan, now.live_revision));
+  if (plan == now.traffic) return {};
+  const std::string text = to_json(plan);
+  tx.exec("UPDATE endpoints SET traffic = ? WHERE project = ? AND name = ?", text, tx.project(), endpoint);
+  core::emit(tx, "endpoint.changed", "endpoint", endpoint, text.empty() ? "{}" : text);
+  return tx.status();
+}
+
+base::Result<Endpoint> set_live(store::Tx& tx, std::string_view endpoint, int64_t number, int64_t expected_live,
+                                bool rollback) {
   tx.lock("endpoint", endpoint);
   TRY_SET(const Revision revision, get_revision(tx, endpoint, number));
-  if (tx.exec("UPDATE endpoints SET live_revision = ?, previous_revision = live_revision, generation = generation + 1"
-              " WHERE project = ? AND name = ? AND live_revision = ?",
-              number, tx.project(), endpoint, expected_live) == 0) {
+  TRY_SET(const Endpoint before, get_endpoint(tx, endpoint));
+  const std::string undivided = to_json({.sticky = before.traffic.sticky});
+  if (tx.exec("UPDATE endpoints SET live_revision = ?, previous_revision = live_revision, traffic = ?, generation = "
+              "generation + 1 WHERE project = ? AND name = ? AND live_revision = ?",
+              number, undivided, tx.project(), endpoint, expected_live) == 0) {
     TRY_SET(const Endpoint now, get_endpoint(tx, endpoint));
     return base::fail(base::Code::kConflict, "endpoint '" + std::string(endpoint) + "' serves revision " +
                                                  std::to_string(now.live_revision) + " by now, not " +

@@ -67,13 +67,15 @@ base::Result<void> fill(Tensor& tensor, const json::value& value, size_t depth) 
   }
   if (list) return base::invalid("tensor '" + tensor.name + "' is ragged: a list beside single values");
   if (!append_element(tensor, value)) {
-    return base::invalid("tensor '" + tensor.name + "': " + base::to_text(value).substr(0, 80) + " is not a value of type " +
-                         std::string(name(tensor.type)));
+    return base::invalid("tensor '" + tensor.name + "': " + base::to_text(value).substr(0, 80) +
+                         " is not a value of type " + std::string(name(tensor.type)));
   }
   return {};
 }
 
-std::string number_text(const json::value& value) { return value.is_string() ? std::string(value.as_string()) : base::to_text(value); }
+std::string number_text(const json::value& value) {
+  return value.is_string() ? std::string(value.as_string()) : base::to_text(value);
+}
 
 // A column of scalars: text if any of them is, else numbers (true and false are 1 and 0, null is missing).
 base::Result<stats::Column> column_of(std::string name, const std::vector<const json::value*>& cells) {
@@ -82,7 +84,8 @@ base::Result<stats::Column> column_of(std::string name, const std::vector<const 
     const json::value* cell = cells[row];
     if (!cell || cell->is_null() || cell->is_bool() || cell->is_number()) continue;
     if (!cell->is_string()) {
-      return base::invalid("column '" + name + "', row " + std::to_string(row) + ": must be a number, text, true, false or null, found " +
+      return base::invalid("column '" + name + "', row " + std::to_string(row) +
+                           ": must be a number, text, true, false or null, found " +
                            std::string(base::kind_name(cell->kind())));
     }
     text = true;
@@ -97,7 +100,9 @@ base::Result<stats::Column> column_of(std::string name, const std::vector<const 
   } else {
     stats::Numbers numbers;
     for (const json::value* cell : cells) {
-      numbers.push_back(!cell || cell->is_null() ? kNaN : cell->is_bool() ? cell->as_bool() : cell->to_number<double>());
+      numbers.push_back(!cell || cell->is_null() ? kNaN
+                        : cell->is_bool()        ? cell->as_bool()
+                                                 : cell->to_number<double>());
     }
     column.values = std::move(numbers);
   }
@@ -111,7 +116,8 @@ base::Result<Tensor> tensor_from_json(const json::value& value, const TensorInfo
   // The first element at each level says how long the lists of that level are.
   for (const json::value* level = &value; level->is_array();) {
     if (tensor.shape.size() == kMaxRank) {
-      return base::invalid("tensor '" + info.name + "' is nested more than " + std::to_string(kMaxRank) + " levels deep");
+      return base::invalid("tensor '" + info.name + "' is nested more than " + std::to_string(kMaxRank) +
+                           " levels deep");
     }
     tensor.shape.push_back(static_cast<int64_t>(level->as_array().size()));
     if (level->as_array().empty()) break;
@@ -126,7 +132,8 @@ base::Result<stats::Table> table_from_split(const json::object& split) {
   TRY_SET(const json::array* data, base::required_array(split, "data"));
   std::vector<std::string> names;
   if (const json::value* columns = split.if_contains("columns"); columns && !columns->is_null()) {
-    if (!columns->is_array()) return base::invalid("'columns' must be a list, found " + std::string(base::kind_name(columns->kind())));
+    if (!columns->is_array())
+      return base::invalid("'columns' must be a list, found " + std::string(base::kind_name(columns->kind())));
     for (const json::value& name : columns->as_array()) names.push_back(number_text(name));
   } else if (!data->empty() && data->front().is_array()) {
     for (size_t i = 0; i < data->front().as_array().size(); ++i) names.push_back(std::to_string(i));
@@ -134,15 +141,17 @@ base::Result<stats::Table> table_from_split(const json::object& split) {
   for (size_t row = 0; row < data->size(); ++row) {
     const json::array* cells = (*data)[row].if_array();
     if (!cells || cells->size() != names.size()) {
-      return base::invalid("'data', row " + std::to_string(row) + ": must be a list of " + std::to_string(names.size()) +
-                           " values (one per column), found " +
-                           (cells ? std::to_string(cells->size()) + " values" : std::string(base::kind_name((*data)[row].kind()))));
+      return base::invalid(
+          "'data', row " + std::to_string(row) + ": must be a list of " + std::to_string(names.size()) +
+          " values (one per column), found " +
+          (cells ? std::to_string(cells->size()) + " values" : std::string(base::kind_name((*data)[row].kind()))));
     }
   }
   stats::Table table;
   std::vector<const json::value*> cells(data->size());
   for (size_t c = 0; c < names.size(); ++c) {
-    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(c), names[c]) != names.begin() + static_cast<std::ptrdiff_t>(c)) {
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(c), names[c]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(c)) {
       return base::invalid("'columns' names '" + names[c] + "' twice");
     }
     for (size_t row = 0; row < data->size(); ++row) cells[row] = &(*data)[row].as_array()[c];
@@ -183,7 +192,9 @@ base::Result<stats::Table> table_from_columns(const json::object& columns) {
   for (const auto& field : columns) {
     const std::string name(field.key());
     const json::array* list = field.value().if_array();
-    if (!list) return base::invalid("column '" + name + "' must be a list, found " + std::string(base::kind_name(field.value().kind())));
+    if (!list)
+      return base::invalid("column '" + name + "' must be a list, found " +
+                           std::string(base::kind_name(field.value().kind())));
     std::vector<const json::value*> cells;
     for (const json::value& cell : *list) {
       // A column of one-element lists is the shape [n, 1] of a tensor.
@@ -191,8 +202,8 @@ base::Result<stats::Table> table_from_columns(const json::object& columns) {
       cells.push_back(one && one->size() == 1 ? &one->front() : &cell);
     }
     if (!table.columns.empty() && cells.size() != table.rows()) {
-      return base::invalid("column '" + name + "' has " + std::to_string(cells.size()) + " rows, '" + table.columns[0].name +
-                           "' has " + std::to_string(table.rows()));
+      return base::invalid("column '" + name + "' has " + std::to_string(cells.size()) + " rows, '" +
+                           table.columns[0].name + "' has " + std::to_string(table.rows()));
     }
     TRY_SET(stats::Column column, column_of(name, cells));
     table.columns.push_back(std::move(column));

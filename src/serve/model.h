@@ -1,41 +1,108 @@
-// The one inference core: a loaded model and how rows go through it. Serving, evaluation and the trial child all use it,
-// so what is measured is what serves. Model files are loaded from a plain folder.
+// The one inference core: a loaded model and how rows go through it. Serving, evaluation and the trial child all use
+// it, so what is measured is what serves. Model files are loaded from a plain folder.
 //
-// Thread: a Model and a Predictor are immutable after load; their const functions may be called from many threads at once.
-// Errors: load fails with a message that names the cure (missing library → package, odd output → option).
+// Thread: a Model and a Predictor are immutable after load; their const functions may be called from many threads at
+// once. Errors: load fails with a message that names the cure (missing library → package, odd output → option).
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fs.h"
 #include "base/result.h"
+#include "serve/explain.h"
 #include "serve/tensor.h"
 #include "stats/table.h"
 #include "stats/transform.h"
 
 namespace serve {
 
+// What a model that waits (for a worker process, for a batch) has to know about the request.
+struct Call {
+  int64_t deadline_mono_us = 0;  // 0: none
+  std::stop_token cancelled;     // the client went away
+  uint32_t priority = 0;         // 0: the model's default; 1 is the highest (Triton's words)
+  std::string params;            // a JSON object: MLflow's inference params; "": none
+  std::string* shown =
+      nullptr;  // out: the answer as JSON, where the outputs do not say all of it (records, nested lists)
+};
+
+// How requests that came while a model was busy are run together (batching.h).
+struct BatchOptions {
+  size_t max_rows = 0;            // of a batch; 0 or 1: no batching
+  std::vector<size_t> preferred;  // row counts that the model likes: the largest that is there is taken
+  int64_t max_delay_us = 0;       // how long a batch that formed in the queue may wait to grow
+  size_t queue = 256;             // requests; past it: kUnavailable
+  uint32_t default_priority = 1;  // of requests that name none; 1 is the highest
+  bool operator==(const BatchOptions&) const = default;
+};
+struct BatchStatistics {
+  uint64_t executions = 0;  // of the model
+  uint64_t requests = 0;
+  uint64_t queue_ns = 0;                           // of all requests together
+  std::vector<std::pair<size_t, uint64_t>> sizes;  // rows in an execution, up to the power of two → executions
+};
+
+// What a model's own library answers to predict: what a client of MLflow's scoring protocol gets. The Open Inference
+// Protocol's clients get every output.
+enum class Answers : uint8_t {
+  kLabels,     // labels, or values
+  kScores,     // the scores of every class (a Booster of several classes)
+  kLastScore,  // the second class' score (a Booster of two)
+};
+
+struct WorkerStatistics {
+  size_t workers = 0;  // ready
+  size_t busy = 0;     // conversations under way
+  size_t waiting = 0;  // requests without a worker
+  uint64_t started = 0;
+  uint64_t crashed = 0;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
-  virtual const std::vector<TensorInfo>& inputs() const = 0;   // of the model file itself
+  virtual const std::vector<TensorInfo>& inputs() const = 0;  // of the model file itself
   virtual const std::vector<TensorInfo>& outputs() const = 0;
-  virtual const std::vector<std::string>& classes() const = 0; // columns of its scores, if the file names them
-  virtual std::string_view platform() const = 0;               // "onnxruntime_onnx"
+  virtual const std::vector<std::string>& classes() const = 0;  // columns of its scores, if the file names them
+  virtual std::string_view platform() const = 0;                // "onnxruntime_onnx"
   // Inputs in any order, each exactly once; outputs in the order of outputs().
   virtual base::Result<std::vector<Tensor>> run(std::span<const Tensor> inputs) const = 0;
+  // Names of the input's columns, if the model's file has them and MLmodel does not.
+  virtual std::vector<std::string> column_names() const { return {}; }
+  virtual Answers answers() const { return Answers::kLabels; }
+  // Its output holds several values a row that are no classes' scores: there is no label among them.
+  virtual bool many_values() const { return false; }
+  // Exact SHAP values from the model's own structure, for models that have such.
+  virtual bool explains() const { return false; }
+  virtual base::Result<Contributions> contributions(std::span<const Tensor>) const {
+    return base::fail(base::Code::kUnsupported, "the model has no explanation of its own");
+  }
+  // Does run() wait for somebody else? Then it is never called on an event loop, and gets the request's own limits.
+  virtual bool waits() const { return false; }
+  virtual base::Result<std::vector<Tensor>> run_for(std::span<const Tensor> inputs, const Call&) const {
+    return run(inputs);
+  }
+  virtual size_t parallel() const { return 1; }       // of a model that waits: calls that it runs at once
+  virtual std::string trouble() const { return {}; }  // of a model that waits: what went wrong last, or ""
+  virtual std::optional<WorkerStatistics> workers() const { return std::nullopt; }  // null: it has none
+  virtual BatchOptions batching() const { return {}; }                              // what the model itself asks for
 };
 
 struct Prediction {
-  std::vector<std::string> labels;          // one per row; numbers as shortest text ("7")
-  std::vector<double> scores;               // row-major probabilities, empty if the model gives none
-  std::vector<std::string> classes;         // columns of scores, if known
-  bool text = false;                        // labels are text, not numbers (or true and false)
+  std::vector<std::string> labels;   // one per row; numbers as shortest text ("7")
+  std::vector<double> scores;        // row-major probabilities, empty if the model gives none
+  std::vector<std::string> classes;  // columns of scores, if known; not filled in by Predictor::read
+  bool text = false;                 // labels are text, not numbers (or true and false)
+  Answers answers = Answers::kLabels;
 };
 
 // One column of a raw row, as clients, capture and monitoring name it.
@@ -54,9 +121,13 @@ struct RawRows {
 // A model with its transform: raw rows in, labels and scores out.
 class Predictor {
  public:
-  // `folder` holds an MLflow model (MLmodel + files) or a bare model.onnx. `transform` is applied unless the model says
-  // that it contains its preparation (MLmodel metadata `lathe.transform: included`).
-  static base::Result<std::unique_ptr<Predictor>> load(const base::Path& folder, stats::Transform transform);
+  // `folder` holds an MLflow model (MLmodel + files) or one bare model file of a known format. `transform` is applied
+  // unless the model says that it contains its preparation (MLmodel metadata `lathe.transform: included`). `wrap`
+  // stands before the model that was found, if it is given.
+  using Wrap = std::function<base::Result<std::unique_ptr<Model>>(std::unique_ptr<Model>)>;
+  static base::Result<std::unique_ptr<Predictor>> load(const base::Path& folder, stats::Transform transform,
+                                                       const Wrap& wrap = {});
+  static base::Result<std::unique_ptr<Predictor>> over(std::unique_ptr<Model> model);  // made of no file of its own
   virtual ~Predictor() = default;
   virtual const Model& model() const = 0;
   virtual const stats::Transform& transform() const = 0;
@@ -64,7 +135,9 @@ class Predictor {
   // What a client sends: the raw features when a transform applies, else the model's own inputs.
   virtual const std::vector<TensorInfo>& inputs() const = 0;
   virtual const std::vector<TensorInfo>& outputs() const = 0;
-  virtual base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs) const = 0;
+  virtual base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs, const Call& call = {}) const = 0;
+  bool waits() const { return model().waits(); }
+  virtual std::optional<BatchStatistics> batch_statistics() const { return std::nullopt; }  // null: not batched
   virtual base::Result<Prediction> predict(const stats::Table& raw) const = 0;  // by column name; extra columns ignored
 
   // Columns of one row over all inputs, in their order; empty if an input has no fixed number of columns.
@@ -73,8 +146,8 @@ class Predictor {
   virtual bool features_named() const = 0;
   // Rows given by column name, as the tensors of inputs(). Errors name the column.
   virtual base::Result<std::vector<Tensor>> tensors_of(const stats::Table& raw) const = 0;
-  // The features inside tensors that infer() accepts.
-  virtual RawRows rows_of(std::span<const Tensor> inputs) const = 0;
+  // The features inside tensors that infer() accepts; what `rows` held before is replaced.
+  virtual void rows_of(std::span<const Tensor> inputs, RawRows& rows) const = 0;
   // Labels and scores inside the outputs of infer(); empty labels if the outputs hold no row-wise answer.
   virtual Prediction read(std::span<const Tensor> outputs) const = 0;
 };

@@ -25,16 +25,23 @@ std::string key_of(const std::vector<blob::Artifact>& files, const std::string& 
 }  // namespace
 
 base::Result<void> ModelFiles::place(const blob::Artifact& artifact, const base::Path& folder) {
-  if (!base::is_safe_relative_path(artifact.path)) return base::invalid("model file '" + artifact.path + "' has an unsafe path");
+  if (!base::is_safe_relative_path(artifact.path))
+    return base::invalid("model file '" + artifact.path + "' has an unsafe path");
   const base::Path target = folder / artifact.path;
   TRY(base::make_dirs(target.parent_path()));
   base::Path source;
+  blob::BlobStore::LocalFile blob;  // held while it is linked or copied
   switch (artifact.location) {
-    case blob::Location::kBlob: source = blobs_.path_of(artifact.digest); break;
+    case blob::Location::kBlob: {
+      TRY_SET(blob, blobs_.local_file(artifact.digest));
+      source = blob.path;
+      break;
+    }
     case blob::Location::kPlainFolder: source = artifact.address; break;
     default:
-      return base::fail(base::Code::kUnsupported, "model file '" + artifact.path + "' lies outside this server's own storage (" +
-                                                      artifact.address + "); only stored files can be served");
+      return base::fail(base::Code::kUnsupported, "model file '" + artifact.path +
+                                                      "' lies outside this server's own storage (" + artifact.address +
+                                                      "); only stored files can be served");
   }
   // Blobs never change, so a link is as good as a copy; a plain file may change under us and is copied.
   if (artifact.location == blob::Location::kBlob && ::link(source.c_str(), target.c_str()) == 0) return {};
@@ -56,7 +63,8 @@ base::Result<ModelFiles::Folder> ModelFiles::materialise(int64_t project, const 
                            " has no files (artifact root '" + revision.artifact_root + "')");
   }
   if (files.size() > kMaxFiles) {
-    return base::invalid("the model has " + std::to_string(files.size()) + " files; at most " + std::to_string(kMaxFiles) + " are allowed");
+    return base::invalid("the model has " + std::to_string(files.size()) + " files; at most " +
+                         std::to_string(kMaxFiles) + " are allowed");
   }
   const std::string key = key_of(files, revision.transform_digest);
   const base::Path folder = dir_ / key;

@@ -17,7 +17,8 @@ namespace serve {
 
 class ModelFiles {
  public:
-  ModelFiles(store::Store& store, blob::BlobStore& blobs, base::Path dir) : store_(store), blobs_(blobs), dir_(std::move(dir)) {}
+  ModelFiles(store::Store& store, blob::BlobStore& blobs, base::Path dir)
+      : store_(store), blobs_(blobs), dir_(std::move(dir)) {}
 
   struct Folder {
     std::string key;

@@ -77,7 +77,7 @@ TEST(Model, AgreesWithScikitLearn) {
   ASSERT_TRUE(outputs) << outputs.error().message;
   const Prediction read = predictor->read(*outputs);
   EXPECT_EQ(read.labels, texts(want.at("labels")));
-  EXPECT_EQ(read.classes, (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(predictor->model().classes(), (std::vector<std::string>{"0", "1", "2"}));
   const auto scores = flat(want.at("scores"));
   ASSERT_EQ(read.scores.size(), scores.size());
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_NEAR(read.scores[i], scores[i], 1e-5);
@@ -85,7 +85,9 @@ TEST(Model, AgreesWithScikitLearn) {
   stats::Table table = iris_table(rows, texts(want.at("names")));
   std::ranges::reverse(table.columns);
   table.columns.push_back({"extra", stats::Numbers(rows.size() / 4, 1.0)});
-  EXPECT_EQ(predictor->predict(table)->labels, read.labels);
+  const auto predicted = predictor->predict(table);
+  EXPECT_EQ(predicted->labels, read.labels);
+  EXPECT_EQ(predicted->classes, predictor->model().classes());
 }
 
 TEST(Model, ZipMapAnswersAsTensor) {
@@ -99,7 +101,7 @@ TEST(Model, ZipMapAnswersAsTensor) {
   EXPECT_EQ((*outputs)[1].shape, (std::vector<int64_t>{15, 3}));
   const Prediction read = predictor->read(*outputs);
   EXPECT_EQ(read.labels, texts(want.at("labels")));
-  EXPECT_EQ(read.classes, (std::vector<std::string>{"setosa", "versicolor", "virginica"}));
+  EXPECT_EQ(predictor->model().classes(), (std::vector<std::string>{"setosa", "versicolor", "virginica"}));
   const auto scores = flat(want.at("scores"));
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_NEAR(read.scores[i], scores[i], 1e-5);
 }
@@ -138,7 +140,8 @@ TEST(Model, OneInputPerColumnWithText) {
   ASSERT_TRUE(prediction) << prediction.error().message;
   EXPECT_EQ(prediction->labels, texts(want.at("labels")));
   const auto tensors = predictor->tensors_of(table);
-  const RawRows rows = predictor->rows_of(*tensors);
+  RawRows rows;
+  predictor->rows_of(*tensors, rows);
   EXPECT_EQ(rows.count, 15u);
   EXPECT_EQ(rows.numbers.size(), 30u);
   EXPECT_EQ(rows.texts, texts(want.at("colour")));
@@ -248,7 +251,9 @@ TEST(Predictor, AppliesTheTransformOnce) {
   auto outputs = with->infer({&input, 1});
   ASSERT_TRUE(outputs) << outputs.error().message;
   EXPECT_EQ(with->read(*outputs).labels[0], through->labels[0]);
-  EXPECT_EQ(with->rows_of({&input, 1}).numbers, (std::vector<double>{rows.begin(), rows.begin() + 4}));
+  RawRows seen;
+  with->rows_of({&input, 1}, seen);
+  EXPECT_EQ(seen.numbers, (std::vector<double>{rows.begin(), rows.begin() + 4}));
   // A missing value is filled.
   Tensor missing{.name = input.name, .type = DataType::kFp64, .shape = {1, 4}};
   for (double value : {std::nan(""), 3.0, 1.4, 0.2}) append_number(missing, value);
@@ -290,7 +295,8 @@ TEST(Predictor, RowErrorsNameTheColumn) {
   EXPECT_THAT(predictor->predict(table).error().message, HasSubstr("column 'sepal_width' is missing"));
   for (const char* name : {"sepal_width", "petal_length"}) table.columns.push_back({name, stats::Numbers{1}});
   table.columns.push_back({"petal_width", stats::Texts{"wide"}});
-  EXPECT_THAT(predictor->predict(table).error().message, HasSubstr("column 'petal_width', row 0: must be a number, found text 'wide'"));
+  EXPECT_THAT(predictor->predict(table).error().message,
+              HasSubstr("column 'petal_width', row 0: must be a number, found text 'wide'"));
   table.columns.back().values = stats::Numbers{1e300};
   EXPECT_THAT(predictor->predict(table).error().message, HasSubstr("does not fit FP32"));
 }

@@ -40,8 +40,8 @@ class Fields {
 
   uint32_t number = 0;
   int wire = 0;
-  uint64_t value = 0;       // wire type 0
-  std::string_view bytes;   // the others
+  uint64_t value = 0;      // wire type 0
+  std::string_view bytes;  // the others
 
   // The next varint of a packed list.
   bool varint(uint64_t& out) {
@@ -228,7 +228,8 @@ base::Result<OnnxFacts> inspect_onnx(const base::Path& file) {
   TRY_SET(const base::Fd fd, base::open_file(file, O_RDONLY));
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return base::errno_error(file.string(), errno);
-  if (!S_ISREG(info.st_mode) || info.st_size == 0) return base::invalid(file.filename().string() + " is empty or not a file");
+  if (!S_ISREG(info.st_mode) || info.st_size == 0)
+    return base::invalid(file.filename().string() + " is empty or not a file");
   const auto size = static_cast<size_t>(info.st_size);
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (mapped == MAP_FAILED) return base::errno_error("mmap of " + file.string(), errno);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/fs.h"
+#include "base/install.h"
 #include "base/log.h"
 
 namespace serve {
@@ -17,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCure = "install it with `pip install onnxruntime`, or set LATHE_ONNXRUNTIME to libonnxruntime.so";
+constexpr const char* kCure =
+    "install it with `pip install onnxruntime`, or set LATHE_ONNXRUNTIME to libonnxruntime.so";
 
 // libonnxruntime.so* in a folder, highest name first.
 void add_libraries(const fs::path& folder, std::vector<std::string>& out) {
@@ -43,14 +45,17 @@ std::vector<std::string> candidates() {
   std::vector<std::string> out;
   std::error_code error;
   const auto self = base::executable_path();
-  if (self) add_libraries(self->parent_path(), out);
+  for (const base::Path& folder : base::library_folders()) add_libraries(folder, out);
+  // In a wheel we are site-packages/lathe/bin/lathe, and the `onnxruntime` that it depends on is a neighbour.
+  if (self) add_libraries(self->parent_path().parent_path().parent_path() / "onnxruntime" / "capi", out);
   out.insert(out.end(), {"libonnxruntime.so", "libonnxruntime.so.1"});  // the loader's path
   if (const char* active = std::getenv("VIRTUAL_ENV"); active && *active) add_wheel(active, out);
   add_wheel(fs::current_path(error) / ".venv", out);
   // build/<preset>/lathe lies two folders below the project; tests a little deeper.
   if (self) {
     fs::path folder = self->parent_path();
-    for (int up = 0; up < 5 && folder.has_relative_path(); ++up, folder = folder.parent_path()) add_wheel(folder / ".venv", out);
+    for (int up = 0; up < 5 && folder.has_relative_path(); ++up, folder = folder.parent_path())
+      add_wheel(folder / ".venv", out);
   }
   return out;
 }
@@ -107,11 +112,12 @@ base::Result<OnnxLibrary> open_library() {
       continue;
     }
     Dl_info info{};
-    library.path = ::dladdr(reinterpret_cast<void*>(library.api->CreateSession), &info) && info.dli_fname ? info.dli_fname : name;
+    library.path =
+        ::dladdr(reinterpret_cast<void*>(library.api->CreateSession), &info) && info.dli_fname ? info.dli_fname : name;
     return library;
   }
-  return base::fail(base::Code::kUnavailable, "ONNX Runtime is needed to run ONNX models and was not found: " +
-                                                  std::string(kCure) + trouble);
+  return base::fail(base::Code::kUnavailable,
+                    "ONNX Runtime is needed to run ONNX models and was not found: " + std::string(kCure) + trouble);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
-// ONNX Runtime's shared library, found and opened at run time through its C API, so that Lathe is tied to no release of it
-// and starts without it. Looked for: LATHE_ONNXRUNTIME (a file), beside this binary, the loader's path, the `onnxruntime`
-// wheel of VIRTUAL_ENV or of a .venv beside the project.
+// ONNX Runtime's shared library, found and opened at run time through its C API, so that Lathe is tied to no release of
+// it and starts without it. Looked for: LATHE_ONNXRUNTIME (a file), beside this binary or in its ../lib/lathe, the
+// `onnxruntime` wheel beside our own, the loader's path, the wheel of VIRTUAL_ENV or of a .venv beside the project.
 //
-// Include in .cc files only. Thread: safe anywhere; the library stays open until the process ends (it cannot be unloaded).
+// Include in .cc files only. Thread: safe anywhere; the library stays open until the process ends (it cannot be
+// unloaded).
 #pragma once
 
 #define ORT_API_MANUAL_INIT

@@ -7,7 +7,6 @@
 
 #include "serve/mlmodel.h"
 #include "serve/model.h"
-#include "serve/onnx_model.h"
 
 namespace serve {
 namespace {
@@ -25,7 +24,8 @@ std::optional<size_t> columns_of(const TensorInfo& info) {
 }
 
 // A dense numeric batch as a tensor of `info`; fails on a value that its type cannot hold.
-base::Result<void> fill_numbers(Tensor& tensor, const TensorInfo& info, const std::string& column, double value, size_t row) {
+base::Result<void> fill_numbers(Tensor& tensor, const TensorInfo& info, const std::string& column, double value,
+                                size_t row) {
   if (append_number(tensor, value)) return {};
   std::string shown;
   Tensor as_double{.type = DataType::kFp64};
@@ -60,7 +60,12 @@ OutputRoles find_roles(const std::vector<TensorInfo>& outputs) {
 class ModelPredictor final : public Predictor {
  public:
   ModelPredictor(std::unique_ptr<Model> model, stats::Transform transform)
-      : model_(std::move(model)), transform_(std::move(transform)), roles_(find_roles(model_->outputs())) {}
+      : model_(std::move(model)),
+        transform_(std::move(transform)),
+        roles_(find_roles(model_->outputs())),
+        answers_(model_->answers()),
+        many_values_(model_->many_values()),
+        waits_(model_->waits()) {}
 
   base::Result<void> plan(const ModelFolder& folder);
 
@@ -72,16 +77,19 @@ class ModelPredictor final : public Predictor {
   const std::vector<Feature>& features() const override { return features_; }
   bool features_named() const override { return named_; }
 
-  base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs) const override;
+  base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs, const Call& call) const override;
   base::Result<Prediction> predict(const stats::Table& raw) const override;
   base::Result<std::vector<Tensor>> tensors_of(const stats::Table& raw) const override;
-  RawRows rows_of(std::span<const Tensor> inputs) const override;
+  void rows_of(std::span<const Tensor> inputs, RawRows& rows) const override;
   Prediction read(std::span<const Tensor> outputs) const override;
 
  private:
   base::Result<void> plan_raw_inputs();
   void name_features(const std::vector<std::string>& names);
-  base::Result<std::vector<Tensor>> run_transformed(std::span<const Tensor> inputs) const;
+  base::Result<std::vector<Tensor>> run_transformed(std::span<const Tensor> inputs, const Call& call) const;
+  base::Result<std::vector<Tensor>> run_model(std::span<const Tensor> inputs, const Call& call) const {
+    return waits_ ? model_->run_for(inputs, call) : model_->run(inputs);
+  }
   base::Result<void> check_raw(std::span<const Tensor> inputs, size_t& rows) const;
   base::Result<std::vector<Tensor>> model_tensors(const stats::Table& table) const;
   const Tensor* find(std::span<const Tensor> tensors, std::string_view name) const;
@@ -89,8 +97,11 @@ class ModelPredictor final : public Predictor {
   std::unique_ptr<Model> model_;
   stats::Transform transform_;
   OutputRoles roles_;
+  Answers answers_ = Answers::kLabels;
+  bool many_values_ = false;
+  bool waits_ = false;
   bool applies_ = false;
-  bool dense_ = false;   // the transform takes one numeric matrix and the model one matrix
+  bool dense_ = false;  // the transform takes one numeric matrix and the model one matrix
   bool named_ = false;
   std::vector<TensorInfo> raw_inputs_;
   std::vector<Feature> features_;
@@ -102,7 +113,10 @@ base::Result<void> ModelPredictor::plan(const ModelFolder& folder) {
     TRY(plan_raw_inputs());
     return {};
   }
-  name_features(!folder.columns.empty() && transform_.input_columns().empty() ? folder.columns : transform_.input_columns());
+  const std::vector<std::string> own = model_->column_names();
+  name_features(!transform_.input_columns().empty() ? transform_.input_columns()
+                : !folder.columns.empty()           ? folder.columns
+                                                    : own);
   return {};
 }
 
@@ -115,9 +129,10 @@ base::Result<void> ModelPredictor::plan_raw_inputs() {
     const TensorInfo& only = model_inputs[0];
     const auto takes = columns_of(only);
     if (only.type == DataType::kBytes || only.shape.size() != 2 || (takes && static_cast<int64_t>(*takes) != outputs)) {
-      return base::invalid("the data's transform gives " + std::to_string(outputs) + " columns, the model's input '" + only.name +
-                           "' takes " + std::string(name(only.type)) + " " + shape_text(only.shape) +
-                           "; if the model contains its preparation, log it with metadata {'lathe.transform': 'included'}");
+      return base::invalid(
+          "the data's transform gives " + std::to_string(outputs) + " columns, the model's input '" + only.name +
+          "' takes " + std::string(name(only.type)) + " " + shape_text(only.shape) +
+          "; if the model contains its preparation, log it with metadata {'lathe.transform': 'included'}");
     }
   } else {
     for (const TensorInfo& info : model_inputs) {
@@ -170,15 +185,16 @@ const Tensor* ModelPredictor::find(std::span<const Tensor> tensors, std::string_
   return nullptr;
 }
 
-base::Result<std::vector<Tensor>> ModelPredictor::infer(std::span<const Tensor> inputs) const {
-  if (!applies_) return model_->run(inputs);
-  return run_transformed(inputs);
+base::Result<std::vector<Tensor>> ModelPredictor::infer(std::span<const Tensor> inputs, const Call& call) const {
+  if (!applies_) return run_model(inputs, call);
+  return run_transformed(inputs, call);
 }
 
 // Raw inputs are looser than a model's: any numeric type is a number, and all inputs have the same number of rows.
 base::Result<void> ModelPredictor::check_raw(std::span<const Tensor> inputs, size_t& rows) const {
   if (inputs.size() != raw_inputs_.size()) {
-    return base::invalid("the model takes " + std::to_string(raw_inputs_.size()) + " input(s), found " + std::to_string(inputs.size()));
+    return base::invalid("the model takes " + std::to_string(raw_inputs_.size()) + " input(s), found " +
+                         std::to_string(inputs.size()));
   }
   for (size_t i = 0; i < raw_inputs_.size(); ++i) {
     const TensorInfo& info = raw_inputs_[i];
@@ -197,7 +213,8 @@ base::Result<void> ModelPredictor::check_raw(std::span<const Tensor> inputs, siz
   return {};
 }
 
-base::Result<std::vector<Tensor>> ModelPredictor::run_transformed(std::span<const Tensor> inputs) const {
+base::Result<std::vector<Tensor>> ModelPredictor::run_transformed(std::span<const Tensor> inputs,
+                                                                  const Call& call) const {
   size_t rows = 0;
   TRY(check_raw(inputs, rows));
   if (dense_) {
@@ -219,9 +236,10 @@ base::Result<std::vector<Tensor>> ModelPredictor::run_transformed(std::span<cons
     ready.resize(rows * width);
     transform_.apply_dense(data, rows, ready);
     tensor.bytes.assign(reinterpret_cast<const char*>(ready.data()), ready.size() * sizeof(float));
-    return model_->run({&tensor, 1});
+    return run_model({&tensor, 1}, call);
   }
-  const RawRows raw = rows_of(inputs);
+  RawRows raw;
+  rows_of(inputs, raw);
   const auto text_columns = static_cast<size_t>(std::ranges::count_if(features_, &Feature::text));
   const size_t number_columns = features_.size() - text_columns;
   stats::Table table;
@@ -246,7 +264,7 @@ base::Result<std::vector<Tensor>> ModelPredictor::run_transformed(std::span<cons
   }
   TRY_SET(const stats::Table ready, transform_.apply(table));
   TRY_SET(const std::vector<Tensor> tensors, model_tensors(ready));
-  return model_->run(tensors);
+  return run_model(tensors, call);
 }
 
 // A transformed table as the model's own inputs.
@@ -255,7 +273,8 @@ base::Result<std::vector<Tensor>> ModelPredictor::model_tensors(const stats::Tab
   const auto rows = static_cast<int64_t>(table.rows());
   const auto& infos = model_->inputs();
   if (infos.size() == 1) {
-    Tensor tensor{.name = infos[0].name, .type = infos[0].type, .shape = {rows, static_cast<int64_t>(table.columns.size())}};
+    Tensor tensor{
+        .name = infos[0].name, .type = infos[0].type, .shape = {rows, static_cast<int64_t>(table.columns.size())}};
     for (size_t row = 0; row < table.rows(); ++row) {
       for (const stats::Column& column : table.columns) {
         if (!column.numeric()) return base::invalid("column '" + column.name + "' is text; the model takes numbers");
@@ -269,7 +288,8 @@ base::Result<std::vector<Tensor>> ModelPredictor::model_tensors(const stats::Tab
     const stats::Column* column = table.find(info.name);
     if (!column) return base::invalid("column '" + info.name + "' is missing");
     if (column->numeric() == (info.type == DataType::kBytes)) {
-      return base::invalid("column '" + info.name + "' must be " + (info.type == DataType::kBytes ? "text" : "numeric"));
+      return base::invalid("column '" + info.name + "' must be " +
+                           (info.type == DataType::kBytes ? "text" : "numeric"));
     }
     Tensor tensor{.name = info.name, .type = info.type, .shape = {rows, 1}};
     if (info.shape.size() == 1) tensor.shape.pop_back();
@@ -296,16 +316,17 @@ base::Result<std::vector<Tensor>> ModelPredictor::tensors_of(const stats::Table&
     if (!column && !named_ && raw.columns.size() == features_.size()) column = &raw.columns[i];
     if (!column) {
       return base::invalid("column '" + feature.name + "' is missing" +
-                           (named_ ? "" : "; the model takes " + std::to_string(features_.size()) + " columns, found " +
-                                              std::to_string(raw.columns.size())));
+                           (named_ ? ""
+                                   : "; the model takes " + std::to_string(features_.size()) + " columns, found " +
+                                         std::to_string(raw.columns.size())));
     }
     // A numeric column may stand for text ("7" was read as 7 from CSV), never the other way round; a text column with
     // nothing in it is a missing number.
     if (!feature.text && !column->numeric()) {
       for (size_t row = 0; row < column->texts().size(); ++row) {
         if (column->texts()[row]) {
-          return base::invalid("column '" + feature.name + "', row " + std::to_string(row) + ": must be a number, found text '" +
-                               column->texts()[row]->substr(0, 80) + "'");
+          return base::invalid("column '" + feature.name + "', row " + std::to_string(row) +
+                               ": must be a number, found text '" + column->texts()[row]->substr(0, 80) + "'");
         }
       }
     }
@@ -316,7 +337,8 @@ base::Result<std::vector<Tensor>> ModelPredictor::tensors_of(const stats::Table&
   for (const TensorInfo& info : inputs()) {
     const size_t width = *columns_of(info);
     Tensor tensor{.name = info.name, .type = info.type, .shape = info.shape};
-    if (tensor.shape.empty()) return base::invalid("input '" + info.name + "' is a scalar; send tensors instead of rows");
+    if (tensor.shape.empty())
+      return base::invalid("input '" + info.name + "' is a scalar; send tensors instead of rows");
     tensor.shape[0] = static_cast<int64_t>(raw.rows());
     for (size_t row = 0; row < raw.rows(); ++row) {
       for (size_t c = first; c < first + width; ++c) {
@@ -343,12 +365,14 @@ base::Result<std::vector<Tensor>> ModelPredictor::tensors_of(const stats::Table&
   return out;
 }
 
-RawRows ModelPredictor::rows_of(std::span<const Tensor> given) const {
-  RawRows rows;
+void ModelPredictor::rows_of(std::span<const Tensor> given, RawRows& rows) const {
+  rows.count = 0;
+  rows.numbers.clear();
+  rows.texts.clear();
   const auto& infos = inputs();
-  if (features_.empty() || infos.empty()) return rows;
+  if (features_.empty() || infos.empty()) return;
   const Tensor* first = find(given, infos[0].name);
-  if (!first || first->shape.empty()) return rows;
+  if (!first || first->shape.empty()) return;
   rows.count = static_cast<size_t>(first->shape[0]);
   if (infos.size() == 1) {  // the usual case: the tensor is the matrix
     if (first->type == DataType::kBytes) {
@@ -358,7 +382,7 @@ RawRows ModelPredictor::rows_of(std::span<const Tensor> given) const {
       rows.numbers.resize(cells);
       for (size_t i = 0; i < cells; ++i) rows.numbers[i] = number_at(*first, i);
     }
-    return rows;
+    return;
   }
   for (size_t row = 0; row < rows.count; ++row) {
     for (const TensorInfo& info : infos) {
@@ -369,23 +393,27 @@ RawRows ModelPredictor::rows_of(std::span<const Tensor> given) const {
         if (info.type == DataType::kBytes) {
           rows.texts.push_back(tensor && at < tensor->strings.size() ? tensor->strings[at] : "");
         } else {
-          const bool there = tensor && tensor->type != DataType::kBytes && (at + 1) * byte_size(tensor->type) <= tensor->bytes.size();
+          const bool there =
+              tensor && tensor->type != DataType::kBytes && (at + 1) * byte_size(tensor->type) <= tensor->bytes.size();
           rows.numbers.push_back(there ? number_at(*tensor, at) : std::numeric_limits<double>::quiet_NaN());
         }
       }
     }
   }
-  return rows;
 }
 
 Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
   Prediction prediction;
+  if (many_values_) return prediction;
+  prediction.answers = answers_;
   const Tensor* label = roles_.label >= 0 ? &outputs[static_cast<size_t>(roles_.label)] : nullptr;
   const Tensor* score = roles_.score >= 0 ? &outputs[static_cast<size_t>(roles_.score)] : nullptr;
   const auto elements = [](const Tensor& tensor) {
     return tensor.type == DataType::kBytes ? tensor.strings.size() : tensor.bytes.size() / byte_size(tensor.type);
   };
-  const auto rows_in = [&](const Tensor& tensor) { return tensor.shape.empty() ? size_t{1} : static_cast<size_t>(tensor.shape[0]); };
+  const auto rows_in = [&](const Tensor& tensor) {
+    return tensor.shape.empty() ? size_t{1} : static_cast<size_t>(tensor.shape[0]);
+  };
   const size_t rows = label ? rows_in(*label) : score ? rows_in(*score) : 0;
   if (rows == 0) return prediction;
   const size_t width = score ? elements(*score) / rows : 0;
@@ -394,7 +422,6 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
   if (score && (label || width > 1)) {
     prediction.scores.reserve(rows * width);
     for (size_t i = 0; i < rows * width; ++i) prediction.scores.push_back(number_at(*score, i));
-    if (model_->classes().size() == width) prediction.classes = model_->classes();
   }
   prediction.labels.reserve(rows);
   if (label && elements(*label) == rows) {
@@ -404,11 +431,13 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
     for (size_t row = 0; row < rows; ++row) prediction.labels.push_back(text_at(*score, row));
     prediction.scores.clear();
   } else if (score && width > 1) {  // scores only: the highest names the class
+    const bool named = model_->classes().size() == width;
+    prediction.text = named;
     for (size_t row = 0; row < rows; ++row) {
       const auto begin = prediction.scores.begin() + static_cast<std::ptrdiff_t>(row * width);
-      const auto best = static_cast<size_t>(std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin);
-      prediction.text = !prediction.classes.empty();
-      prediction.labels.push_back(prediction.classes.empty() ? std::to_string(best) : prediction.classes[best]);
+      const auto best =
+          static_cast<size_t>(std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin);
+      prediction.labels.push_back(named ? model_->classes()[best] : std::to_string(best));
     }
   }
   return prediction;
@@ -432,7 +461,7 @@ base::Result<Prediction> ModelPredictor::predict(const stats::Table& raw) const 
       }
     }
     TRY_SET(const std::vector<Tensor> tensors, tensors_of(part));
-    TRY_SET(const std::vector<Tensor> outputs, infer(tensors));
+    TRY_SET(const std::vector<Tensor> outputs, infer(tensors, {}));
     Prediction some = read(outputs);
     if (some.labels.size() != count) {
       return base::invalid("the model's outputs hold no answer per row: found " + std::to_string(some.labels.size()) +
@@ -440,19 +469,31 @@ base::Result<Prediction> ModelPredictor::predict(const stats::Table& raw) const 
     }
     std::ranges::move(some.labels, std::back_inserter(all.labels));
     all.scores.insert(all.scores.end(), some.scores.begin(), some.scores.end());
-    all.classes = std::move(some.classes);
     all.text = some.text;
+  }
+  if (!all.scores.empty() && model_->classes().size() * all.labels.size() == all.scores.size()) {
+    all.classes = model_->classes();
   }
   return all;
 }
 
 }  // namespace
 
-base::Result<std::unique_ptr<Predictor>> Predictor::load(const base::Path& folder, stats::Transform transform) {
+base::Result<std::unique_ptr<Predictor>> Predictor::load(const base::Path& folder, stats::Transform transform,
+                                                         const Wrap& wrap) {
   TRY_SET(const ModelFolder found, read_model_folder(folder));
-  TRY_SET(std::unique_ptr<Model> model, load_onnx_model(found.model_file));
+  TRY_SET(std::unique_ptr<Model> model, found.format->load(found));
+  if (wrap) {
+    TRY_SET(model, wrap(std::move(model)));
+  }
   auto predictor = std::make_unique<ModelPredictor>(std::move(model), std::move(transform));
   TRY(predictor->plan(found));
+  return std::unique_ptr<Predictor>(std::move(predictor));
+}
+
+base::Result<std::unique_ptr<Predictor>> Predictor::over(std::unique_ptr<Model> model) {
+  auto predictor = std::make_unique<ModelPredictor>(std::move(model), stats::Transform());
+  TRY(predictor->plan({}));
   return std::unique_ptr<Predictor>(std::move(predictor));
 }
 

@@ -1,5 +1,6 @@
 // Rcu<T>: one immutable value, read by many threads without a lock or a shared counter, replaced now and then. A reader
-// announces in its own slot which value it looks at (a hazard pointer); a replaced value is freed once no slot names it.
+// announces in its own slot which value it looks at (a hazard pointer); a replaced value is freed once no slot names
+// it.
 //
 // Thread: read() anywhere; a Guard stays on its thread and must be gone before the thread's coroutine suspends. store()
 // and reclaim() from any thread that may block.
@@ -78,7 +79,8 @@ class Rcu {
     };
     thread_local std::vector<Known> known;
     for (const Known& entry : known) {
-      if (entry.instance == instance_) [[likely]] return entry.slot;
+      if (entry.instance == instance_) [[likely]]
+        return entry.slot;
     }
     std::lock_guard lock(mutex_);
     slots_.push_back(std::make_unique<Slot>());

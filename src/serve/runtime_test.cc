@@ -44,7 +44,8 @@ class RuntimeTest : public testing::Test {
   void start(int64_t bake_us = 60'000'000) {
     runtime_.reset();
     metrics_ = std::make_unique<base::Registry>();
-    auto started = Runtime::start(*store_, *blobs_, {.dir = dir_ / "serve", .self = dir_ / "child", .bake_us = bake_us}, *metrics_);
+    auto started = Runtime::start(*store_, *blobs_, {.dir = dir_ / "serve", .self = dir_ / "child", .bake_us = bake_us},
+                                  *metrics_);
     ASSERT_TRUE(started) << started.error().message;
     runtime_ = std::move(*started);
   }
@@ -57,7 +58,8 @@ class RuntimeTest : public testing::Test {
     for (const auto& entry : fs::directory_iterator(test_models() / model)) {
       const auto info = blobs_->put_file(entry.path()).value();
       EXPECT_TRUE(write([&](store::Tx& tx) {
-        return blob::put_artifact(tx, {.root = root, .path = entry.path().filename().string(), .size = info.size, .digest = info.sha256});
+        return blob::put_artifact(
+            tx, {.root = root, .path = entry.path().filename().string(), .size = info.size, .digest = info.sha256});
       }));
     }
     return root;
@@ -66,7 +68,8 @@ class RuntimeTest : public testing::Test {
     const std::string root = log_model(model);
     auto revision = write([&](store::Tx& tx) -> base::Result<Revision> {
       TRY(ensure_endpoint(tx, endpoint, "production"));
-      return add_revision(tx, {.endpoint = endpoint, .model_name = model, .model_version = version, .artifact_root = root});
+      return add_revision(tx,
+                          {.endpoint = endpoint, .model_name = model, .model_version = version, .artifact_root = root});
     });
     EXPECT_TRUE(revision) << (revision ? "" : revision.error().message);
     return revision ? revision->number : 0;
@@ -159,6 +162,23 @@ TEST_F(RuntimeTest, ATrialThatEndsBadlyIsAnErrorAndNothingElse) {
   EXPECT_TRUE(runtime_->prepare(1, "flowers", 1));
 }
 
+TEST_F(RuntimeTest, APythonModelIsLoadedForWhoMayRunCode) {
+  start();
+  const base::Path folder = dir_ / "plain";
+  ASSERT_TRUE(base::make_dirs(folder));
+  // Of the standard library alone: numpy need not be there, as nothing is predicted before the refusal.
+  ASSERT_TRUE(
+      base::write_file_durably(folder / "model.py", "class Model:\n    def predict(self, data): return data\n"));
+  add("flowers", folder.string(), 1);
+  const auto refused = runtime_->prepare_without_code(1, "flowers", 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kForbidden);
+  EXPECT_THAT(refused.error().message, HasSubstr("right to run code"));
+  add("onnx", "iris", 1);
+  child("exit 0");
+  EXPECT_TRUE(runtime_->prepare_without_code(1, "onnx", 1));
+}
+
 TEST_F(RuntimeTest, AnEndpointThatCannotLoadIsThereWithItsProblem) {
   add("flowers", "iris", 1);
   ASSERT_TRUE(flip("flowers", 1, 0));
@@ -182,7 +202,11 @@ TEST_F(RuntimeTest, BakedRevisionsAreUnloaded) {
   ASSERT_TRUE(runtime_->refresh());
   for (int i = 0; i < 500 && !old.expired(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_TRUE(old.expired());
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "serve/models"), fs::directory_iterator()), 1);
+  const auto folders = [&] {
+    return std::distance(fs::directory_iterator(dir_ / "serve/models"), fs::directory_iterator());
+  };
+  for (int i = 0; i < 500 && folders() > 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(folders(), 1);                   // gone a moment after the model
   ASSERT_TRUE(flip("flowers", 1, 2, true));  // rollback after its bake time loads it again
   ASSERT_TRUE(runtime_->refresh());
   EXPECT_TRUE(runtime_->route(1, "flowers")->predictor);
@@ -239,6 +263,93 @@ TEST(Rcu, ReadersNeverSeeAFreedValue) {
   stop = true;
   for (auto& reader : readers) reader.join();
   EXPECT_EQ(cell.reclaim(), 0u);
+}
+
+TEST_F(RuntimeTest, TrafficIsDividedAndAFlipEndsIt) {
+  start();
+  const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
+  ASSERT_TRUE(flip("flowers", first, 0));
+  ASSERT_TRUE(runtime_->refresh());
+  const auto divide = [&](const TrafficPlan& plan, int64_t generation) {
+    return write([&](store::Tx& tx) { return set_traffic(tx, "flowers", plan, generation); });
+  };
+  EXPECT_EQ(divide({.parts = {{first, 9000}, {9, 1000}}}, 1).error().code, base::Code::kNotFound);
+  EXPECT_EQ(divide({.parts = {{first, 9000}, {second, 1000}}}, 0).error().code, base::Code::kConflict);
+  ASSERT_TRUE(divide({.parts = {{first, 7000}, {second, 3000}}, .sticky = "x-user"}, 1));
+  ASSERT_TRUE(runtime_->refresh());
+  const auto live = runtime_->route(1, "flowers");
+  ASSERT_TRUE(live && live->split);
+  int to_second = 0;
+  std::map<std::string, int64_t> answered;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string key = "u" + std::to_string(i);
+    answered[key] = choose(live, key)->revision.number;
+    to_second += answered[key] == second;
+  }
+  EXPECT_NEAR(to_second, 600, 80);
+  EXPECT_EQ((*find_revision(live, second))->version, "2");
+  EXPECT_EQ((*find_version(live, "2"))->revision.number, second);
+  EXPECT_EQ(find_revision(live, 9), nullptr);
+  EXPECT_EQ(runtime_->loaded().size(), 2u);
+
+  // A canary that grows keeps whom it had.
+  ASSERT_TRUE(divide({.parts = {{first, 4000}, {second, 6000}}, .sticky = "x-user"}, 2));
+  ASSERT_TRUE(runtime_->refresh());
+  const auto grown = runtime_->route(1, "flowers");
+  for (const auto& [key, revision] : answered) {
+    if (revision == second) EXPECT_EQ(choose(grown, key)->revision.number, second);
+  }
+
+  auto promoted = flip("flowers", second, first);
+  ASSERT_TRUE(promoted);
+  EXPECT_TRUE(promoted->traffic.parts.empty());
+  EXPECT_EQ(promoted->traffic.sticky, "x-user");
+  ASSERT_TRUE(runtime_->refresh());
+  EXPECT_FALSE(runtime_->route(1, "flowers")->split);
+}
+
+TEST_F(RuntimeTest, TheShadowAnswersCopiesAndNobodyWaits) {
+  start();
+  const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
+  ASSERT_TRUE(flip("flowers", first, 0));
+  ASSERT_TRUE(write([&](store::Tx& tx) { return set_traffic(tx, "flowers", {.shadow = second}, 1); }));
+  ASSERT_TRUE(runtime_->refresh());
+  const auto live = runtime_->route(1, "flowers");
+  ASSERT_TRUE(live->shadow);
+  const TensorInfo& input = live->predictor->inputs()[0];
+  Tensor tensor{.name = input.name, .type = input.type, .shape = {1, 4}};
+  for (const double x : {5.1, 3.5, 1.4, 0.2}) ASSERT_TRUE(append_number(tensor, x));
+  const auto outputs = live->predictor->infer({&tensor, 1});
+  ASSERT_TRUE(outputs) << outputs.error().message;
+  const Prediction answer = live->predictor->read(*outputs);
+  std::vector<double> scores;
+  top_scores(answer, scores);
+  const base::Uuid id = runtime_->capture().new_id(*live->capture, 1'700'000'000'000'000);
+  for (int i = 0; i < 3; ++i) {
+    runtime_->mirror()->offer(*live, live->shadow->target, {&tensor, 1},
+                              {.id = id, .at_us = 1'700'000'000'000'000, .labels = answer.labels, .scores = scores});
+  }
+  tensor.shape = {1, 3};
+  runtime_->mirror()->offer(*live, live->shadow->target, {&tensor, 1}, {.id = id, .labels = answer.labels});
+  runtime_->mirror()->finish();
+  const auto taken = runtime_->mirror()->take();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].point.requests, 4);
+  EXPECT_EQ(taken[0].point.agreed, 0);  // it names its classes, the other one numbers them
+  EXPECT_EQ(taken[0].point.scored, 3);
+  EXPECT_LT(taken[0].point.most, 0.1);
+  EXPECT_EQ(taken[0].point.failures, 1);
+  EXPECT_EQ(taken[0].point.revision, first);
+  EXPECT_EQ(taken[0].point.shadow, second);
+  EXPECT_TRUE(runtime_->mirror()->take().empty());
+  runtime_->capture().flush();
+  const auto kept = runtime_->capture().read(1, "flowers", {}, 10);
+  ASSERT_TRUE(kept);
+  ASSERT_EQ(kept->requests.size(), 3u);
+  EXPECT_EQ(kept->requests[0].role, "shadow");
+  EXPECT_EQ(kept->requests[0].revision, second);
+  EXPECT_EQ(kept->requests[0].client_id, prediction_id(id));
+  EXPECT_EQ(kept->requests[0].labels, std::vector<std::string>{"setosa"});
 }
 
 }  // namespace

@@ -17,9 +17,20 @@ struct TypeRow {
   std::string_view word;
   size_t bytes;
 };
-constexpr std::array<TypeRow, 14> kTypes = {{{"BOOL", 1},  {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8},
-                                             {"INT8", 1},  {"INT16", 2}, {"INT32", 4},  {"INT64", 8},  {"FP16", 2},
-                                             {"BF16", 2},  {"FP32", 4},  {"FP64", 8},   {"BYTES", 0}}};
+constexpr std::array<TypeRow, 14> kTypes = {{{"BOOL", 1},
+                                             {"UINT8", 1},
+                                             {"UINT16", 2},
+                                             {"UINT32", 4},
+                                             {"UINT64", 8},
+                                             {"INT8", 1},
+                                             {"INT16", 2},
+                                             {"INT32", 4},
+                                             {"INT64", 8},
+                                             {"FP16", 2},
+                                             {"BF16", 2},
+                                             {"FP32", 4},
+                                             {"FP64", 8},
+                                             {"BYTES", 0}}};
 
 template <class T>
 T load(const char* at) {
@@ -79,7 +90,8 @@ base::Result<size_t> element_count(std::string_view tensor, std::span<const int6
   size_t count = 1;
   for (int64_t dim : shape) {
     if (dim < 0) {
-      return base::invalid("tensor '" + std::string(tensor) + "' has a negative dimension in its shape " + shape_text(shape));
+      return base::invalid("tensor '" + std::string(tensor) + "' has a negative dimension in its shape " +
+                           shape_text(shape));
     }
     if (dim == 0) {
       count = 0;
@@ -105,7 +117,8 @@ base::Result<void> check_tensor(const Tensor& tensor, const TensorInfo& info) {
                          shape_text(tensor.shape));
   }
   TRY_SET(const size_t count, element_count(tensor.name, tensor.shape));
-  const size_t have = tensor.type == DataType::kBytes ? tensor.strings.size() : tensor.bytes.size() / byte_size(tensor.type);
+  const size_t have =
+      tensor.type == DataType::kBytes ? tensor.strings.size() : tensor.bytes.size() / byte_size(tensor.type);
   if (have != count || (tensor.type != DataType::kBytes && tensor.bytes.size() % byte_size(tensor.type) != 0)) {
     return base::invalid("input '" + info.name + "' of shape " + shape_text(tensor.shape) + " needs " +
                          std::to_string(count) + " elements, found " + std::to_string(have));
@@ -163,7 +176,8 @@ bool append_number(Tensor& tensor, double value) {
     }
     case DataType::kFp32: {
       // A finite double beyond float's range would silently become an infinity.
-      if (std::isfinite(value) && std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) return false;
+      if (std::isfinite(value) && std::abs(value) > static_cast<double>(std::numeric_limits<float>::max()))
+        return false;
       append_raw(out, static_cast<float>(value));
       return true;
     }
@@ -203,7 +217,8 @@ uint16_t to_half(float value) {
   const uint32_t sign = (bits >> 16) & 0x8000;
   const int32_t exponent = static_cast<int32_t>((bits >> 23) & 0xff) - 127 + 15;
   uint32_t mantissa = bits & 0x7fffff;
-  if (((bits >> 23) & 0xff) == 0xff) return static_cast<uint16_t>(sign | 0x7c00 | (mantissa ? 0x200 | (mantissa >> 13) : 0));
+  if (((bits >> 23) & 0xff) == 0xff)
+    return static_cast<uint16_t>(sign | 0x7c00 | (mantissa ? 0x200 | (mantissa >> 13) : 0));
   if (exponent >= 31) return static_cast<uint16_t>(sign | 0x7c00);
   uint32_t shift = 13;
   uint32_t base_bits = static_cast<uint32_t>(exponent) << 10;

@@ -1,5 +1,5 @@
-// Tensors as they come from a protocol and go into a model: name, type, shape and dense bytes; and the few operations on
-// them that every door needs. Plain values; errors name the tensor and say what was expected.
+// Tensors as they come from a protocol and go into a model: name, type, shape and dense bytes; and the few operations
+// on them that every door needs. Plain values; errors name the tensor and say what was expected.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +14,25 @@
 
 namespace serve {
 
-enum class DataType : uint8_t { kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64,
-                                kFp16, kBf16, kFp32, kFp64, kBytes };
+enum class DataType : uint8_t {
+  kBool,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFp16,
+  kBf16,
+  kFp32,
+  kFp64,
+  kBytes
+};
 std::string_view name(DataType type);  // "FP32": the Open Inference Protocol's words
 std::optional<DataType> parse_data_type(std::string_view word);
-size_t byte_size(DataType type);       // 0 for kBytes
+size_t byte_size(DataType type);  // 0 for kBytes
 bool is_floating(DataType type);
 
 struct TensorInfo {
@@ -47,7 +61,8 @@ base::Result<void> check_tensor(const Tensor& tensor, const TensorInfo& info);
 
 // One element as a number (0 for kBytes); index is not checked.
 double number_at(const Tensor& tensor, size_t index);
-// Appends one element to tensor.bytes, rounded to the tensor's type; false if it does not fit (range, or a fraction for an integer type).
+// Appends one element to tensor.bytes, rounded to the tensor's type; false if it does not fit (range, or a fraction for
+// an integer type).
 bool append_number(Tensor& tensor, double value);
 // One element as shortest text: "7", "0.25", "true", or the string itself.
 std::string text_at(const Tensor& tensor, size_t index);

@@ -12,14 +12,16 @@ namespace {
 
 base::Path project_root() {
   base::Path folder = base::executable_path().value();
-  while (folder.has_relative_path() && !std::filesystem::exists(folder / "tests/models/make_models.py")) folder = folder.parent_path();
+  while (folder.has_relative_path() && !std::filesystem::exists(folder / "tests/models/make_models.py"))
+    folder = folder.parent_path();
   return folder;
 }
 
 base::Path make() {
   const base::Path root = project_root();
   const base::Path script = root / "tests/models/make_models.py";
-  const base::Path out = base::executable_path()->parent_path() / ("models-" + base::md5(base::read_file(script).value()).hex());
+  const base::Path out =
+      base::executable_path()->parent_path() / ("models-" + base::md5(base::read_file(script).value()).hex());
   if (std::filesystem::exists(out)) return out;
   const base::Path made = base::make_temp_dir(out.parent_path(), "models").value();
   base::ChildSpec spec{.argv = {(root / ".venv/bin/python").string(), script.string(), made.string()},
@@ -27,7 +29,8 @@ base::Path make() {
                        .timeout_us = 100'000'000};
   auto child = base::run_child(spec);
   if (!child || !child->ok()) {
-    std::fprintf(stderr, "make_models.py: %s\n", child ? (child->describe() + "\n" + child->err).c_str() : child.error().message.c_str());
+    std::fprintf(stderr, "make_models.py: %s\n",
+                 child ? (child->describe() + "\n" + child->err).c_str() : child.error().message.c_str());
     std::exit(1);
   }
   std::error_code error;  // another test process may have been quicker: then its folder is as good

@@ -20,10 +20,10 @@ namespace {
 
 namespace json = base::json;
 
-constexpr int kRefused = 3;               // exit code: the error is on stdout
+constexpr int kRefused = 3;  // exit code: the error is on stdout
 constexpr int kTooMuchMemory = 4;
 constexpr size_t kMaxExampleBytes = size_t{16} << 20;
-constexpr double kTolerance = 1e-4;       // relative: another build of the library may round differently
+constexpr double kTolerance = 1e-4;  // relative: another build of the library may round differently
 
 // One row of zeros: every open dimension is 1.
 std::vector<Tensor> zeros(const std::vector<TensorInfo>& infos) {
@@ -48,7 +48,8 @@ std::vector<Tensor> zeros(const std::vector<TensorInfo>& infos) {
 base::Result<Tensor> column_tensor(const stats::Column& column, const TensorInfo& info) {
   Tensor tensor{.name = info.name, .type = info.type, .shape = {static_cast<int64_t>(column.size())}};
   for (size_t row = 0; row < column.size(); ++row) {
-    if (column.numeric() != (info.type != DataType::kBytes) || (column.numeric() && !append_number(tensor, column.numbers()[row]))) {
+    if (column.numeric() != (info.type != DataType::kBytes) ||
+        (column.numeric() && !append_number(tensor, column.numbers()[row]))) {
       return base::invalid("column '" + info.name + "' does not fit " + std::string(name(info.type)));
     }
     if (!column.numeric()) tensor.strings.push_back(column.texts()[row].value_or(""));
@@ -64,7 +65,8 @@ base::Result<std::vector<Tensor>> example_tensors(const Model& model, const json
   if (object && object->if_contains("inputs")) return example_tensors(model, object->at("inputs"));
   std::vector<Tensor> out;
   if (!object) {
-    if (infos.size() != 1) return base::invalid("a list, but the model has " + std::to_string(infos.size()) + " inputs");
+    if (infos.size() != 1)
+      return base::invalid("a list, but the model has " + std::to_string(infos.size()) + " inputs");
     TRY_SET(Tensor tensor, tensor_from_json(example, infos[0]));
     out.push_back(std::move(tensor));
     return out;
@@ -111,8 +113,9 @@ base::Result<void> compare(const Predictor& predictor, const std::vector<Tensor>
   }
   for (size_t row = 0; row < want->size(); ++row) {
     if (!same_answer(got.labels[row], (*want)[row])) {
-      return base::invalid("the model does not give the answers stored with its own example: row " + std::to_string(row) + " is " +
-                           got.labels[row] + ", stored is " + base::to_text((*want)[row]));
+      return base::invalid("the model does not give the answers stored with its own example: row " +
+                           std::to_string(row) + " is " + got.labels[row] + ", stored is " +
+                           base::to_text((*want)[row]));
     }
   }
   return {};
@@ -143,15 +146,14 @@ void volunteer_for_oom() {
   }
 }
 
-void say(const std::string& text) {
-  (void)base::write_all(STDOUT_FILENO, text + "\n");
-}
+void say(const std::string& text) { (void)base::write_all(STDOUT_FILENO, text + "\n"); }
 
 // Ends the process when it has become too large; runs until it ends.
 void watch_memory(size_t limit) {
   while (limit > 0) {
     if (resident_bytes() > limit) {
-      say(std::string(base::name(base::Code::kInvalid)) + ": the model took more than " + std::to_string(limit >> 20) + " MiB of memory");
+      say(std::string(base::name(base::Code::kInvalid)) + ": the model took more than " + std::to_string(limit >> 20) +
+          " MiB of memory");
       ::_exit(kTooMuchMemory);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -186,7 +188,8 @@ base::Result<void> warm_up(const Predictor& predictor, const base::Path& folder)
   if (found.input_example.empty()) {
     const std::vector<Tensor> inputs = zeros(predictor.inputs());
     auto ran = predictor.infer(inputs);
-    if (ran) return {};
+    // A Python model may refuse zeros with good reason; that it is there to do so is what counts.
+    if (ran || (predictor.waits() && ran.error().code == base::Code::kInvalid)) return {};
     return std::unexpected(std::move(ran).error().within(
         "the model does not run on one row of zeros (log it with input_example= to be tried on that)"));
   }
@@ -194,15 +197,22 @@ base::Result<void> warm_up(const Predictor& predictor, const base::Path& folder)
   auto example = base::parse_json(text);
   if (!example) return std::unexpected(std::move(example).error().within("the model's input example"));
   auto inputs = example_tensors(predictor.model(), *example);
+  // Python models take more than tensors say (records, texts, whole conversations): those are for clients to try.
+  if (!inputs && predictor.waits()) return {};
   if (!inputs) return std::unexpected(std::move(inputs).error().within("the model's input example"));
   auto outputs = predictor.model().run(*inputs);
-  if (!outputs) return std::unexpected(std::move(outputs).error().within("the model does not run on its own input example"));
+  if (!outputs)
+    return std::unexpected(std::move(outputs).error().within("the model does not run on its own input example"));
   return found.output_example.empty() ? base::Result<void>() : compare(predictor, *outputs, found.output_example);
 }
 
-int run_trial(const base::Path& folder, const base::Path& transform_file, size_t memory_bytes) {
+void guard_child(size_t memory_bytes) {
   volunteer_for_oom();
   std::thread(watch_memory, memory_bytes ? memory_bytes : available_bytes() / 2).detach();
+}
+
+int run_trial(const base::Path& folder, const base::Path& transform_file, size_t memory_bytes) {
+  guard_child(memory_bytes);
   const auto tried = trial(folder, transform_file);
   if (!tried) say(std::string(base::name(tried.error().code)) + ": " + tried.error().message);
   ::_exit(tried ? 0 : kRefused);  // without the library's own exit handlers: what they do is not the model's fault

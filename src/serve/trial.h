@@ -31,6 +31,10 @@ int run_trial(const base::Path& folder, const base::Path& transform_file, size_t
 base::Result<void> try_in_child(const base::Path& self, const base::Path& folder, const base::Path& transform_file,
                                 const TrialLimits& limits = {});
 
+// A child that runs a model for somebody else: the kernel chooses it first when memory runs out, and it ends when it
+// has taken more than `memory_bytes` (0: half of what the machine has free).
+void guard_child(size_t memory_bytes);
+
 base::Result<stats::Transform> load_transform(const base::Path& file);  // "" is the identity
 
 }  // namespace serve

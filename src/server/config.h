@@ -11,6 +11,10 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "hooks/courier.h"
+#include "net/address.h"
+#include "server/listeners.h"
+#include "server/trace_export.h"
 
 namespace server {
 
@@ -20,6 +24,8 @@ struct SettingSpec {
   std::string_view fallback;
   std::string_view help;
   bool in_file = true;
+  std::string_view also = {};  // variables that other programs call the same thing by, first to last; ours wins
+  bool repeats = false;        // the flag may be given again: its values are joined by ','
   std::string flag() const;
   std::string variable() const;
 };
@@ -31,20 +37,49 @@ struct Setting {
   std::string source;  // "--listen", "LATHE_LISTEN", ".lathe/config.yaml:3", "default"
 };
 
+// How a bucket is reached; its keys come from AWS's own variables and files (s3/credentials.h), never from here.
+struct S3Settings {
+  std::string endpoint;
+  std::string region;
+  std::string addressing;  // "auto", "path", "virtual"
+  std::string profile;
+  bool metadata = false;
+  base::Path ca_file;
+  int64_t cache_bytes = 0;
+};
+
 struct Config {
   base::Path dir;
-  std::string address;  // to listen on
-  uint16_t port = 0;
+  std::vector<Listener> listeners;  // at least one, and one that serves whatever runs here
+  base::Path tls_cert;              // both or neither
+  base::Path tls_key;
+  std::vector<net::AddressRange> proxies;  // behind_proxy
+  std::string url;                         // as others reach this server; "": made from the listener
   std::string store_url;
+  std::string blobs;  // "folder" or "s3://bucket/prefix"
+  S3Settings s3;
   size_t threads = 1;
   base::log::Level log_level = base::log::Level::kInfo;
   bool log_json = false;
-  bool mlflow_strict_source = true;  // see api/mlflow/mlflow.h
+  std::vector<std::string> allowed_hosts;  // names under which a browser may reach the server
+  bool require_login = false;
+  TraceOptions traces;
+  bool mlflow_strict_source = true;   // see api/mlflow/mlflow.h
+  std::string default_artifact_root;  // new experiments' files lie below it
+  std::string artifacts_destination;  // proxied files lie there as plain files, too; "": they do not
+  std::string mlflow_source_regex;
+  std::vector<std::string> mlflow_host_schemes;
+  int64_t purge_deleted_us = 0;    // how long what was deleted is kept; 0: until somebody removes it
+  int64_t lost_after_us = 0;       // a run that is RUNNING and silent for so long is marked; 0: never
+  int64_t capture_archive_us = 0;  // 0: never
+  hooks::Policy webhooks;
+  std::string webhook_key;        // text that the secrets' key is made of; "": a key file of our own
   std::vector<Setting> settings;  // all of them, in the order of setting_specs()
 };
 
 using Variables = std::map<std::string, std::string>;  // flags by key; environment by name
-Variables environment();                               // LATHE_… of this process
+Variables environment();                               // LATHE_… of this process, and what a setting is also called by
+base::Result<std::string> read_blob_place(std::string_view text);  // "folder", or a bucket and prefix in one spelling
 
 base::Result<Config> load_config(const Variables& flags, const Variables& env);
 

@@ -1,88 +1,71 @@
 #include "server/run.h"
 
-#include <malloc.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <condition_variable>
+#include <algorithm>
 #include <cstdio>
-#include <mutex>
-#include <stop_token>
 #include <thread>
 
 #include "base/limits.h"
 #include "flow/warden.h"
 #include "server/house.h"
+#include "server/lifetime.h"
 #include "server/version.h"
 
 namespace server {
 namespace {
 
-constexpr int64_t kModulesUs = 2'000'000;  // of kDrainUs: for the rooms' threads, once the requests have ended
-
-// The last word on how long going down may take. What a room still does past it is lost as in a power cut, which the
-// store withstands.
-void end_in_time(const std::stop_token& in_time) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
-  wake.wait_for(lock, in_time, std::chrono::microseconds(base::limits::kDrainUs), [] { return false; });
-  if (in_time.stop_requested()) return;
-  base::log::error("the server did not stop in time", {{"limit_us", base::limits::kDrainUs}});
-  std::fflush(nullptr);
-  _exit(1);
-}
-
-// Signals are taken by sigwait on this thread; every thread started later inherits the mask.
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  return set;
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-int give_up(const base::Error& error) {
-  base::log::error("the server cannot start", {{"why", error.message}});
-  return 1;
-}
-
-std::string address_of(const House& house) {
-  const std::string& host = house.config.address;
-  return "http://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
-         std::to_string(house.net->port());
-}
-
 base::Result<void> announce(const House& house) {
-  const std::string address = address_of(house);
+  const std::string address = local_url(house);
   TRY(base::write_file_durably(house.config.dir / "address", address + "\n"));
-  std::printf("lathe %s serves %s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(),
+  std::string others;  // with the ports that the kernel chose
+  if (house.net->all().size() > 1) {
+    for (const Listener& l : house.net->all()) others += ", " + shown(l);
+  }
+  std::printf("lathe %s serves %s%s (state in %s)\n", std::string(kVersion).c_str(), address.c_str(), others.c_str(),
               house.config.dir.c_str());
   std::fflush(stdout);
   return {};
 }
 
+// A server that others reach and nobody can log in to would belong to the first who asks.
+base::Result<void> check_users(const House& house) {
+  const auto reached =
+      std::ranges::find_if(house.config.listeners, [](const Listener& l) { return !net::is_loopback(l.address); });
+  if (reached == house.config.listeners.end() || house.gatekeeper->has_users()) return {};
+  return base::invalid("other machines reach " + reached->address +
+                       ", but there is no user yet who could log in; add the first, an administrator, with "
+                       "'lathe user add NAME --dir " +
+                       house.config.dir.string() + "', then start again");
+}
+
 base::Result<void> open(House& house) {
   net::ServerOptions options;
-  options.address = house.config.address;
-  options.port = house.config.port;
   options.threads = house.config.threads;
-  TRY_SET(house.net, net::Server::listen(options, house.clock, house.metrics));
+  options.proxies = house.config.proxies;
+  if (!house.config.tls_cert.empty()) {
+    TRY_SET(house.tls, net::TlsIdentity::load({house.config.tls_cert, house.config.tls_key}));
+    options.tls = house.tls.get();
+    house.tls->on_change([&house] {
+      if (auto kept = keep_authority(house); !kept)
+        base::log::warn("clients are not told the new certificate's authority", {{"why", kept.error().message}});
+    });
+  }
+  TRY(keep_authority(house));
+  if (!house.config.traces.endpoint.empty())
+    house.tracer = std::make_unique<TraceExporter>(house.config.traces, house.metrics);
+  options.tracer = house.tracer.get();
+  TRY_SET(house.net, Listeners::open(house.config.listeners, options, house.clock, house.metrics));
   TRY(open_store(house));
   TRY(start_modules(house));
+  TRY(check_users(house));
+  TRY(start_webhooks(house));
+  house.proxy = std::make_unique<net::Proxy>(house.metrics);
+  TRY(start_lab(house));
   open_doors(house);
-  TRY(start_engine(house, address_of(house)));
-  house.net->start(house.routes, house.errors, house.access);
+  TRY(start_engine(house));
+  house.net->start(house.routes, house.errors, *house.gatekeeper, policy_of(house.config));
   return announce(house);
 }
 
@@ -90,8 +73,7 @@ base::Result<void> open(House& house) {
 
 int run(const Config& config) {
   base::log::configure(config.log_level, config.log_json);
-  mallopt(M_ARENA_MAX, 4);  // an arena per thread is memory that an idle server only holds
-  raise_descriptor_limit();
+  prepare_process();
   const sigset_t signals = block_signals();
   if (auto made = base::make_dirs(config.dir, 0700); !made) return give_up(made.error());
   auto lock = base::FileLock::acquire(config.dir / "server.lock",
@@ -110,9 +92,11 @@ int run(const Config& config) {
     if (auto opened = open(house); !opened) return give_up(opened.error());
     int signal = 0;
     while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+      if (signal == SIGHUP && house.tls) house.tls->refresh(true);
     }
     base::log::info("draining", {{"signal", signal}, {"connections", house.net->connections()}});
     last_word = std::jthread(end_in_time);
+    house.blobs->no_more_retries();
     std::error_code ignored;
     std::filesystem::remove(config.dir / "address", ignored);
     if (!house.net->drain(base::limits::kDrainUs - kModulesUs)) {

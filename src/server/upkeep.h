@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "blob/blob.h"
 #include "blob/gc.h"
+#include "blob/plain_folder.h"
 #include "store/store.h"
 
 namespace server {
@@ -23,6 +24,8 @@ class Upkeep {
     int64_t every_us = 3'600'000'000;
     int64_t keep_events_us = 7 * int64_t{24} * 3'600'000'000;  // what SSE clients and consumers can go back to
     int64_t grace_us = blob::kGraceUs;
+    int64_t purge_deleted_us = 0;  // deleted runs, models and experiments go for good after so long; 0: never
+    std::shared_ptr<const blob::PlainFolder> destination;  // plain files of what is purged go too; null: there are none
   };
 
   Upkeep(store::Store& store, blob::BlobStore& blobs, const base::Clock& clock, const Options& options);

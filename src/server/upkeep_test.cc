@@ -19,7 +19,7 @@ namespace {
 using base::Result;
 using store::Tx;
 
-constexpr Upkeep::Options kEager{.first_us = 0, .every_us = 1'000, .keep_events_us = 0, .grace_us = 0};
+const Upkeep::Options kEager{.first_us = 0, .every_us = 1'000, .keep_events_us = 0, .grace_us = 0};
 
 class UpkeepTest : public store::testing::EngineTest {
  protected:

@@ -4,6 +4,7 @@
 #include <boost/math/special_functions/beta.hpp>
 #include <boost/math/special_functions/gamma.hpp>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "base/assert.h"
@@ -66,6 +67,20 @@ PairedBootstrap paired_bootstrap_mean(std::span<const double> champion, std::spa
       options);
 }
 
+base::Result<PairedBootstrap> paired_bootstrap(RegressionMetric metric, std::span<const double> truth,
+                                               std::span<const double> champion, std::span<const double> challenger,
+                                               const BootstrapOptions& options) {
+  TRY(same_rows(truth.size(), champion.size(), challenger.size()));
+  const double sign = higher_is_better(metric) ? 1 : -1;
+  return paired_bootstrap(
+      truth.size(),
+      [&](std::span<const uint32_t> rows) {
+        return sign *
+               (regression_metric(metric, truth, challenger, rows) - regression_metric(metric, truth, champion, rows));
+      },
+      options);
+}
+
 base::Result<PairedBootstrap> paired_bootstrap(ClassificationMetric metric, std::span<const std::string> truth,
                                                std::span<const std::string> champion,
                                                std::span<const std::string> challenger,
@@ -118,6 +133,26 @@ base::Result<McNemar> mcnemar(std::span<const std::string> truth, std::span<cons
     challenger_only += after && !before;
   }
   return mcnemar(champion_only, challenger_only);
+}
+
+TwoProportions two_proportions(const Share& champion, const Share& challenger, double confidence) {
+  TwoProportions out{.interval = {-1, 1}};
+  if (champion.trials <= 0 || challenger.trials <= 0) return out;
+  const auto n1 = static_cast<double>(champion.trials), n2 = static_cast<double>(challenger.trials);
+  const double p1 = static_cast<double>(champion.successes) / n1, p2 = static_cast<double>(challenger.successes) / n2;
+  out.difference = p2 - p1;
+  const Interval w1 = wilson_interval(champion.successes, champion.trials, confidence);
+  const Interval w2 = wilson_interval(challenger.successes, challenger.trials, confidence);
+  out.interval = {out.difference - std::hypot(p2 - w2.low, w1.high - p1),
+                  out.difference + std::hypot(w2.high - p2, p1 - w1.low)};
+  const double pooled = static_cast<double>(champion.successes + challenger.successes) / (n1 + n2);
+  const double variance = pooled * (1 - pooled) * (1 / n1 + 1 / n2);
+  if (variance <= 0) return out;  // all right, or all wrong, on both sides
+  out.z = out.difference / std::sqrt(variance);
+  out.p_greater = 0.5 * std::erfc(out.z / std::numbers::sqrt2);
+  out.p_less = 0.5 * std::erfc(-out.z / std::numbers::sqrt2);
+  out.p_two_sided = std::min(1.0, 2 * std::min(out.p_greater, out.p_less));
+  return out;
 }
 
 }  // namespace stats

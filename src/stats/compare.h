@@ -34,6 +34,11 @@ base::Result<PairedBootstrap> paired_bootstrap(ClassificationMetric metric, std:
                                                std::span<const std::string> challenger,
                                                const BootstrapOptions& options);
 
+// Of a regression: the gain, so that a positive difference is better whichever way the metric points.
+base::Result<PairedBootstrap> paired_bootstrap(RegressionMetric metric, std::span<const double> truth,
+                                               std::span<const double> champion, std::span<const double> challenger,
+                                               const BootstrapOptions& options);
+
 // Any difference of rows.
 PairedBootstrap paired_bootstrap(size_t rows, const RowsMetric& difference, const BootstrapOptions& options);
 
@@ -49,5 +54,20 @@ struct McNemar {
 McNemar mcnemar(int64_t champion_only, int64_t challenger_only);
 base::Result<McNemar> mcnemar(std::span<const std::string> truth, std::span<const std::string> champion,
                               std::span<const std::string> challenger);
+
+// Two shares of independent rows: the z test with the pooled variance (statsmodels' proportions_ztest), and Newcombe's
+// interval of the difference (confint_proportions_2indep(method="newcomb")). A side without trials: p = 1.
+struct Share {
+  int64_t successes = 0, trials = 0;
+};
+struct TwoProportions {
+  double difference = 0;  // challenger - champion
+  Interval interval;
+  double z = 0;
+  double p_two_sided = 1;
+  double p_greater = 1;  // one-sided: the challenger's share is greater
+  double p_less = 1;
+};
+TwoProportions two_proportions(const Share& champion, const Share& challenger, double confidence = 0.95);
 
 }  // namespace stats

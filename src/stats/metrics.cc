@@ -157,29 +157,19 @@ double classification_metric(ClassificationMetric metric, const ConfusionMatrix&
     rows += static_cast<double>(counts.support);
     const double found = static_cast<double>(counts.hits);
     switch (metric) {
-      case ClassificationMetric::kAccuracy:
-        break;
-      case ClassificationMetric::kMacroPrecision:
-        sum += ratio(found, static_cast<double>(counts.predicted));
-        break;
-      case ClassificationMetric::kMacroRecall:
-        sum += ratio(found, static_cast<double>(counts.support));
-        break;
-      case ClassificationMetric::kMacroF1:
-        sum += harmonic(counts.hits, counts.predicted, counts.support);
-        break;
+      case ClassificationMetric::kAccuracy: break;
+      case ClassificationMetric::kMacroPrecision: sum += ratio(found, static_cast<double>(counts.predicted)); break;
+      case ClassificationMetric::kMacroRecall: sum += ratio(found, static_cast<double>(counts.support)); break;
+      case ClassificationMetric::kMacroF1: sum += harmonic(counts.hits, counts.predicted, counts.support); break;
       case ClassificationMetric::kWeightedF1:
         sum += harmonic(counts.hits, counts.predicted, counts.support) * static_cast<double>(counts.support);
         break;
     }
   }
   switch (metric) {
-    case ClassificationMetric::kAccuracy:
-      return ratio(hits, rows);
-    case ClassificationMetric::kWeightedF1:
-      return ratio(sum, rows);
-    default:
-      return ratio(sum, kinds);
+    case ClassificationMetric::kAccuracy: return ratio(hits, rows);
+    case ClassificationMetric::kWeightedF1: return ratio(sum, rows);
+    default: return ratio(sum, kinds);
   }
 }
 
@@ -259,6 +249,36 @@ Regression regression(std::span<const double> truth, std::span<const double> pre
   result.mae = absolute / n;
   result.r2 = truth.size() < 2 ? kNan : spread > 0 ? 1 - squares / spread : squares > 0 ? 0 : 1;
   return result;
+}
+
+base::Result<RegressionMetric> parse_regression_metric(std::string_view name) {
+  if (name == "rmse") return RegressionMetric::kRmse;
+  if (name == "mae") return RegressionMetric::kMae;
+  if (name == "r2") return RegressionMetric::kR2;
+  return base::invalid("metric '" + std::string(name) + "' is not one of a regression; allowed: rmse, mae, r2");
+}
+
+bool higher_is_better(RegressionMetric metric) { return metric == RegressionMetric::kR2; }
+
+double regression_metric(RegressionMetric metric, std::span<const double> truth, std::span<const double> predicted,
+                         std::span<const uint32_t> rows) {
+  const double n = static_cast<double>(rows.size());
+  if (rows.empty()) return kNan;
+  double squares = 0, absolute = 0, mean = 0, spread = 0;
+  for (const uint32_t row : rows) {
+    const double miss = truth[row] - predicted[row];
+    squares += miss * miss;
+    absolute += std::abs(miss);
+    mean += truth[row];
+  }
+  switch (metric) {
+    case RegressionMetric::kRmse: return std::sqrt(squares / n);
+    case RegressionMetric::kMae: return absolute / n;
+    case RegressionMetric::kR2: break;
+  }
+  mean /= n;
+  for (const uint32_t row : rows) spread += (truth[row] - mean) * (truth[row] - mean);
+  return rows.size() < 2 ? kNan : spread > 0 ? 1 - squares / spread : squares > 0 ? 0 : 1;
 }
 
 }  // namespace stats

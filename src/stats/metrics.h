@@ -83,4 +83,11 @@ struct Regression {
 };
 Regression regression(std::span<const double> truth, std::span<const double> predicted);
 
+enum class RegressionMetric : uint8_t { kRmse, kMae, kR2 };
+base::Result<RegressionMetric> parse_regression_metric(std::string_view name);  // "rmse", "mae", "r2"
+bool higher_is_better(RegressionMetric metric);
+// Of the rows named, with repetitions.
+double regression_metric(RegressionMetric metric, std::span<const double> truth, std::span<const double> predicted,
+                         std::span<const uint32_t> rows);
+
 }  // namespace stats

@@ -254,8 +254,10 @@ base::Result<Table> parse_csv(std::string_view text, const CsvOptions& options) 
     for (size_t c = 0; c < names.size(); ++c) {
       if (!is_text[c]) continue;
       Texts& texts = table.columns[c].texts();
-      if (fields[c].empty()) texts.emplace_back();
-      else texts.emplace_back(std::string(fields[c]));
+      if (fields[c].empty())
+        texts.emplace_back();
+      else
+        texts.emplace_back(std::string(fields[c]));
     }
   }
   return table;
@@ -264,7 +266,8 @@ base::Result<Table> parse_csv(std::string_view text, const CsvOptions& options) 
 // --- writing --------------------------------------------------------------------------------------------------------
 
 void append_csv_field(std::string& out, std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
+  // What begins with a byte-order mark would lose it as the first field of a file.
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos && !text.starts_with("\xEF\xBB\xBF")) {
     out += text;
     return;
   }
@@ -289,8 +292,10 @@ std::string to_csv(const Table& table) {
     for (size_t c = 0; c < table.columns.size(); ++c) {
       if (c != 0) out += ',';
       const Column& column = table.columns[c];
-      if (column.numeric()) append_number(out, column.numbers()[r]);
-      else if (column.texts()[r]) append_csv_field(out, *column.texts()[r]);
+      if (column.numeric())
+        append_number(out, column.numbers()[r]);
+      else if (column.texts()[r])
+        append_csv_field(out, *column.texts()[r]);
     }
     if (out.size() == begin) out += "\"\"";  // one column, missing: a blank line would not be a row
     out += '\n';

@@ -57,8 +57,8 @@ class CsvReader {
   // Skips blank lines; false at the end. Fails on malformed quoting, NUL, invalid UTF-8 or a limit; may then be called
   // again: it goes on after the line at which the bad record began (so that one bad row costs one row).
   base::Result<bool> next(std::vector<std::string_view>& fields);
-  size_t line() const { return record_line_; }          // 1-based line on which the newest record began
-  std::string_view record() const { return record_; }   // its bytes as they stand in the text, without the line end
+  size_t line() const { return record_line_; }         // 1-based line on which the newest record began
+  std::string_view record() const { return record_; }  // its bytes as they stand in the text, without the line end
   bool quoted(size_t field) const { return quoted_[field] != 0; }
 
  private:
@@ -76,7 +76,7 @@ class CsvReader {
 };
 
 std::optional<double> parse_number(std::string_view text);  // the whole text is one finite decimal number
-void append_number(std::string& out, double number);         // shortest round trip; NaN: nothing
+void append_number(std::string& out, double number);        // shortest round trip; NaN: nothing
 std::string number_text(double number);
 void append_csv_field(std::string& out, std::string_view text);  // quoted where it must be
 

@@ -23,7 +23,8 @@ TEST(Csv, ReadsNumbersTextAndMissing) {
 TEST(Csv, RoundTripsExactly) {
   Table table;
   table.columns.push_back({"x", Numbers{0.1, -0.0, 5e-324, 1.7976931348623157e308, std::nan(""), 1.0 / 3}});
-  table.columns.push_back({"t", Texts{"plain", "comma, quote \" and\nline\r\n", std::nullopt, "Größe", " spaced ", "'"}});
+  table.columns.push_back(
+      {"t", Texts{"plain", "comma, quote \" and\nline\r\n", std::nullopt, "Größe", " spaced ", "'"}});
   const std::string csv = to_csv(table);
   const auto back = parse_csv(csv);
   ASSERT_TRUE(back) << back.error().message;
@@ -34,6 +35,19 @@ TEST(Csv, RoundTripsExactly) {
   }
   EXPECT_EQ(back->columns[1].texts(), table.columns[1].texts());
   EXPECT_EQ(to_csv(*back), csv);
+}
+
+TEST(Csv, AFirstNameMayBeginWithAByteOrderMark) {
+  const auto table = parse_csv(
+      "\xEF\xBB\xBF\xEF\xBB\xBF"
+      "a,b\n1,2\n");
+  ASSERT_TRUE(table);
+  EXPECT_EQ(table->columns[0].name,
+            "\xEF\xBB\xBF"
+            "a");
+  const auto again = parse_csv(to_csv(*table));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->columns[0].name, table->columns[0].name);
 }
 
 TEST(Csv, OneMissingColumnIsStillARow) {
@@ -52,7 +66,8 @@ TEST(Csv, AcceptsByteOrderMarkCrlfBlankLinesAndNoFinalNewline) {
 }
 
 TEST(Csv, WhatIsANumber) {
-  for (const char* good : {"1", "-1.5", "+2", "1e3", ".5", "1.", "1e-400", "007"}) EXPECT_TRUE(parse_number(good)) << good;
+  for (const char* good : {"1", "-1.5", "+2", "1e3", ".5", "1.", "1e-400", "007"})
+    EXPECT_TRUE(parse_number(good)) << good;
   for (const char* bad : {"", "x", "inf", "-inf", "nan", "1e999", "0x10", "1 ", " 1", "1,5", "+-1", "++1", "+"}) {
     EXPECT_FALSE(parse_number(bad)) << bad;
   }

@@ -86,8 +86,8 @@ T mode_of(std::vector<T> values) {
   return best;
 }
 
-// Mean and deviation over n values (ddof 0). What scikit-learn takes for a constant column is one here too: its variance
-// is no larger than the rounding error of computing it.
+// Mean and deviation over n values (ddof 0). What scikit-learn takes for a constant column is one here too: its
+// variance is no larger than the rounding error of computing it.
 std::pair<double, double> standard_scale(const Numbers& values) {
   const auto n = static_cast<double>(values.size());
   const double mean = mean_of(values);
@@ -121,17 +121,19 @@ const Entry* declared_for(const std::vector<Entry>& entries, std::string_view co
 base::Result<void> check_names(const TransformSpec& spec, const std::vector<std::string>& features) {
   auto known = [&](std::string_view what, const std::string& column) -> base::Result<void> {
     if (column == "*" || std::ranges::find(features, column) != features.end()) return {};
-    return base::invalid(fmt::format("{}: '{}' is not a feature; the features are {}", what, column,
-                                     fmt::join(features, ", ")));
+    return base::invalid(
+        fmt::format("{}: '{}' is not a feature; the features are {}", what, column, fmt::join(features, ", ")));
   };
   std::set<std::string> filled, scaled, hot;
   for (const auto& fill : spec.fill) {
     TRY(known("missing", fill.column));
-    if (!filled.insert(fill.column).second) return base::invalid(fmt::format("missing: '{}' stands twice", fill.column));
+    if (!filled.insert(fill.column).second)
+      return base::invalid(fmt::format("missing: '{}' stands twice", fill.column));
   }
   for (const auto& scale : spec.scale) {
     TRY(known("scale", scale.column));
-    if (!scaled.insert(scale.column).second) return base::invalid(fmt::format("scale: '{}' stands twice", scale.column));
+    if (!scaled.insert(scale.column).second)
+      return base::invalid(fmt::format("scale: '{}' stands twice", scale.column));
   }
   for (const auto& column : spec.one_hot) {
     if (column == "*") return base::invalid("one_hot: '*' is not allowed; name the columns");
@@ -225,9 +227,12 @@ base::Result<void> Transform::fit_column(const TransformSpec& spec, const Column
     if (!plan.one_hot) return {};
     std::set<std::string> categories;
     for (const auto& value : values) {
-      if (value) categories.insert(*value);
-      else if (plan.fill) categories.insert(plan.fill_text);
-      else plan.missing_category = true;
+      if (value)
+        categories.insert(*value);
+      else if (plan.fill)
+        categories.insert(plan.fill_text);
+      else
+        plan.missing_category = true;
     }
     plan.text_categories.assign(categories.begin(), categories.end());
   } else {
@@ -280,7 +285,8 @@ base::Result<void> Transform::finish() {
   std::unordered_set<std::string_view> seen;
   for (const std::string& output : outputs_) {
     if (!seen.insert(output).second) {
-      return base::invalid(fmt::format("one_hot makes a second column '{}'; rename the column or the category", output));
+      return base::invalid(
+          fmt::format("one_hot makes a second column '{}'; rename the column or the category", output));
     }
   }
   return {};
@@ -312,8 +318,10 @@ Texts Transform::texts_of(const Column& column) const {
   Texts out;
   out.reserve(column.size());
   for (const double x : column.numbers()) {
-    if (std::isnan(x)) out.emplace_back();
-    else out.emplace_back(number_text(x));
+    if (std::isnan(x))
+      out.emplace_back();
+    else
+      out.emplace_back(number_text(x));
   }
   return out;
 }
@@ -336,8 +344,10 @@ base::Result<Table> Transform::apply(const Table& raw) const {
     if (plan.numeric) {
       TRY_SET(Numbers values, numbers_of(*column));
       for (double& x : values) x = ((std::isnan(x) ? dense_fill_[i] : x) - plan.offset) * plan.factor;
-      if (plan.one_hot) add_one_hot(plan.width(), rows, [&](size_t r) { return category_of(plan, values[r]); });
-      else out.columns.push_back({inputs_[i], std::move(values)});
+      if (plan.one_hot)
+        add_one_hot(plan.width(), rows, [&](size_t r) { return category_of(plan, values[r]); });
+      else
+        out.columns.push_back({inputs_[i], std::move(values)});
       continue;
     }
     Texts values = texts_of(*column);
@@ -376,8 +386,10 @@ void Transform::apply_dense(const double* rows, size_t row_count, std::span<floa
     for (size_t i = 0; i < width_in; ++i) {
       const double x = ((rows[i] != rows[i] ? dense_fill_[i] : rows[i]) - dense_offset_[i]) * dense_factor_[i];
       const size_t width = columns_[i].width();
-      if (!columns_[i].one_hot) *to = static_cast<float>(x);
-      else if (const size_t k = category_of(columns_[i], x); k < width) to[k] = 1.0F;
+      if (!columns_[i].one_hot)
+        *to = static_cast<float>(x);
+      else if (const size_t k = category_of(columns_[i], x); k < width)
+        to[k] = 1.0F;
       to += width;
     }
   }
@@ -386,7 +398,8 @@ void Transform::apply_dense(const double* rows, size_t row_count, std::span<floa
 base::Result<std::vector<float>> Transform::apply_dense(const double* rows, size_t row_count) const {
   if (!all_inputs_numeric()) {
     const auto at = std::ranges::find_if(columns_, [](const ColumnPlan& plan) { return !plan.numeric; });
-    return base::invalid(fmt::format("column '{}' is text; send the rows by column name", inputs_[at - columns_.begin()]));
+    return base::invalid(
+        fmt::format("column '{}' is text; send the rows by column name", inputs_[at - columns_.begin()]));
   }
   std::vector<float> out(row_count * outputs_.size());
   apply_dense(rows, row_count, out);
@@ -404,8 +417,10 @@ std::string Transform::to_json() const {
     json.begin_object().field("name", inputs_[i]).field("type", plan.numeric ? "number" : "text");
     if (plan.fill) {
       json.key("fill").begin_object().field("kind", name(*plan.fill)).key("value");
-      if (plan.numeric) json.value(plan.fill_number);
-      else json.value(plan.fill_text);
+      if (plan.numeric)
+        json.value(plan.fill_number);
+      else
+        json.value(plan.fill_text);
       json.end_object();
     }
     if (plan.scale) {

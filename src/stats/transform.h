@@ -24,8 +24,15 @@ enum class ScaleKind : uint8_t { kStandard, kMinMax };
 // As declared; applied in this order: fill, scale, one-hot. Column "*" means every numeric feature (for scale: that is
 // not one-hot), and what names a column wins over it.
 struct TransformSpec {
-  struct Fill { std::string column; FillKind kind; std::string constant; };
-  struct Scale { std::string column; ScaleKind kind; };
+  struct Fill {
+    std::string column;
+    FillKind kind;
+    std::string constant;
+  };
+  struct Scale {
+    std::string column;
+    ScaleKind kind;
+  };
   std::vector<Fill> fill;
   std::vector<Scale> scale;
   std::vector<std::string> one_hot;
@@ -36,24 +43,25 @@ class Transform {
  public:
   Transform() = default;  // the identity over no columns
 
-  // `features` are the raw feature columns, in order; every other column of the table is left out. A column that no step
-  // names needs only its type: its values may be left out.
-  static base::Result<Transform> fit(const TransformSpec& spec, const Table& train, const std::vector<std::string>& features);
+  // `features` are the raw feature columns, in order; every other column of the table is left out. A column that no
+  // step names needs only its type: its values may be left out.
+  static base::Result<Transform> fit(const TransformSpec& spec, const Table& train,
+                                     const std::vector<std::string>& features);
   static base::Result<Transform> parse(std::string_view json);
   std::string to_json() const;  // canonical: the same transform gives the same bytes
 
   const std::vector<std::string>& input_columns() const { return inputs_; }
   // A one-hot column stands as "<column>_<category>" in its column's place.
   const std::vector<std::string>& output_columns() const { return outputs_; }
-  bool all_inputs_numeric() const;   // apply_dense is possible
+  bool all_inputs_numeric() const;  // apply_dense is possible
   bool input_numeric(size_t input) const { return columns_[input].numeric; }
-  bool identity() const;             // no step changes a value
+  bool identity() const;  // no step changes a value
 
   // Raw rows → model rows. Errors name the column (missing, or of the wrong type). A numeric column where text is
   // expected is read as its shortest text (a file whose categories all look like numbers).
   base::Result<Table> apply(const Table& raw) const;
-  // The same for a dense row-major numeric batch in the order of input_columns(); needs all_inputs_numeric(). Values are
-  // computed as apply() computes them, in double, and rounded to float once.
+  // The same for a dense row-major numeric batch in the order of input_columns(); needs all_inputs_numeric(). Values
+  // are computed as apply() computes them, in double, and rounded to float once.
   base::Result<std::vector<float>> apply_dense(const double* rows, size_t row_count) const;
   // Into the caller's memory (row_count × output_columns().size()); allocates nothing. Same precondition, asserted.
   void apply_dense(const double* rows, size_t row_count, std::span<float> out) const;
@@ -66,7 +74,7 @@ class Transform {
     double fill_number = 0;
     std::string fill_text;
     std::optional<ScaleKind> scale;
-    double offset = 0, factor = 1;             // (x - offset) * factor
+    double offset = 0, factor = 1;  // (x - offset) * factor
     bool one_hot = false;
     std::vector<double> number_categories;     // ascending
     std::vector<std::string> text_categories;  // in byte order

@@ -89,8 +89,10 @@ base::Result<Transform> Transform::parse(std::string_view text) {
         if (plan.numeric ? !category.is_number() : !category.is_string()) {
           return base::invalid(fmt::format("a category must be {}", plan.numeric ? "a number" : "a string"));
         }
-        if (plan.numeric) plan.number_categories.push_back(category.to_number<double>());
-        else plan.text_categories.emplace_back(category.get_string());
+        if (plan.numeric)
+          plan.number_categories.push_back(category.to_number<double>());
+        else
+          plan.text_categories.emplace_back(category.get_string());
       }
       if (!strictly_ascending(plan.number_categories) || !strictly_ascending(plan.text_categories)) {
         return base::invalid("categories must ascend, each once");

@@ -34,8 +34,8 @@ const std::vector<std::string> kFeatures = {"a", "b", "c", "city"};
 TEST(Transform, FitsAsScikitLearnDoes) {
   const auto transform = Transform::fit(full_spec(), train_rows(), kFeatures);
   ASSERT_TRUE(transform) << transform.error().message;
-  EXPECT_EQ(transform->output_columns(),
-            (std::vector<std::string>{"a", "b", "c_1", "c_2", "c_3", "city_Bern", "city_Oslo", "city_Rome", "city_nowhere"}));
+  EXPECT_EQ(transform->output_columns(), (std::vector<std::string>{"a", "b", "c_1", "c_2", "c_3", "city_Bern",
+                                                                   "city_Oslo", "city_Rome", "city_nowhere"}));
   const auto out = transform->apply(train_rows());
   ASSERT_TRUE(out) << out.error().message;
   // SimpleImputer(mean) then StandardScaler: mean 4, deviation sqrt(38/5).
@@ -86,7 +86,8 @@ TEST(Transform, DenseAgreesWithTableBitForBit) {
     for (int r = 0; r < 200; ++r) {
       values.push_back((r * 7 + c) % 11 == 0 && c != 5 ? kNaN : std::sin(r * 1.7 + c) * std::pow(10, c - 2) + 0.1 * c);
     }
-    if (c == 4) for (double& x : values) x = std::isnan(x) ? x : std::round(std::fmod(std::abs(x), 4));
+    if (c == 4)
+      for (double& x : values) x = std::isnan(x) ? x : std::round(std::fmod(std::abs(x), 4));
     train.columns.push_back({"x" + std::to_string(c), std::move(values)});
   }
   std::vector<std::string> features;
@@ -171,17 +172,22 @@ TEST(Transform, ErrorsNameTheColumn) {
 }
 
 TEST(Transform, ParseTrustsNothing) {
-  for (const char* bad : {
-           "", "[]", "{}", R"({"format":"lathe.transform.v9","columns":[]})", R"({"format":"lathe.transform.v1"})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a"}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"date"}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number"},{"name":"a","type":"number"}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","fill":{"kind":"max","value":1}}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","fill":{"kind":"mean","value":"x"}}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"text","scale":{"kind":"minmax","offset":0,"factor":1}}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","one_hot":{"categories":[2,1],"missing":false}}]})",
-           R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","one_hot":{"categories":["x"],"missing":false}}]})",
-       }) {
+  for (
+      const char* bad : {
+          "",
+          "[]",
+          "{}",
+          R"({"format":"lathe.transform.v9","columns":[]})",
+          R"({"format":"lathe.transform.v1"})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a"}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"date"}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number"},{"name":"a","type":"number"}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","fill":{"kind":"max","value":1}}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","fill":{"kind":"mean","value":"x"}}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"text","scale":{"kind":"minmax","offset":0,"factor":1}}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","one_hot":{"categories":[2,1],"missing":false}}]})",
+          R"({"format":"lathe.transform.v1","columns":[{"name":"a","type":"number","one_hot":{"categories":["x"],"missing":false}}]})",
+      }) {
     EXPECT_FALSE(Transform::parse(bad).has_value()) << bad;
   }
   EXPECT_TRUE(Transform::parse(Transform().to_json()).has_value());

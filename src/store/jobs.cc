@@ -3,14 +3,18 @@
 #include <exception>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace store::detail {
 
 void JobQueue::push(Job* job) {
+  if (job->ctx.trace) job->submitted_us = base::system_clock().wall_us();
   base::Error refusal;
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (!closed_ && jobs_.size() < limit_) {
-      jobs_.push_back(job);
+      jobs_.push_back({job, base::system_clock().mono_us()});
+      lock.unlock();  // whoever is woken wants it
       ready_.notify_one();
       return;
     }
@@ -21,12 +25,14 @@ void JobQueue::push(Job* job) {
   answer(job);
 }
 
-bool JobQueue::pop(size_t most, std::vector<Job*>& out) {
+bool JobQueue::pop(size_t most, std::vector<Job*>& out, int64_t* waited_us) {
   std::unique_lock lock(mutex_);
   ready_.wait(lock, [&] { return closed_ || !jobs_.empty(); });
   if (jobs_.empty()) return false;
   const auto end = jobs_.begin() + static_cast<ptrdiff_t>(std::min(most, jobs_.size()));
-  out.assign(jobs_.begin(), end);
+  if (waited_us) *waited_us = base::system_clock().mono_us() - jobs_.front().since_us;
+  out.clear();
+  for (auto it = jobs_.begin(); it != end; ++it) out.push_back(it->job);
   jobs_.erase(jobs_.begin(), end);
   return true;
 }
@@ -53,6 +59,20 @@ base::Result<void> run_guarded(Job& job, Tx& tx) {
   if (!tx.failed()) return result;
   job.fail(tx.status().error());
   return tx.status();
+}
+
+void trace_job(const Job& job, std::string_view what, size_t jobs_in_commit) {
+  const base::TraceContext& trace = job.ctx.trace;
+  if (!trace) return;
+  base::SpanData span;
+  span.name = what;
+  span.trace = trace.trace;
+  span.parent = trace.span;
+  span.span = base::new_span_id();
+  span.end_us = base::system_clock().wall_us();
+  span.start_us = job.submitted_us > 0 ? job.submitted_us : span.end_us;
+  if (jobs_in_commit > 0) span.attributes = {{"lathe.store.group_jobs", static_cast<int64_t>(jobs_in_commit)}};
+  trace.tracer->record(std::move(span));
 }
 
 bool gave_up(Job& job, int64_t mono_us) {

@@ -4,10 +4,10 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -22,8 +22,9 @@ class JobQueue {
 
   // Answers the job at once when the queue is full (kTooMany) or closed (kUnavailable).
   void push(Job* job);
-  // Waits for work; up to `most` jobs into `out`. False when the queue was closed and is empty.
-  bool pop(size_t most, std::vector<Job*>& out);
+  // Waits for work; up to `most` jobs into `out`. False when the queue was closed and is empty. `waited_us`: how long
+  // the first of them has waited.
+  bool pop(size_t most, std::vector<Job*>& out, int64_t* waited_us = nullptr);
   void close();
   size_t size();
 
@@ -32,13 +33,20 @@ class JobQueue {
   const std::string_view what_;
   std::mutex mutex_;
   std::condition_variable ready_;
-  std::deque<Job*> jobs_;
+  struct Waiting {
+    Job* job;
+    int64_t since_us;  // monotonic
+  };
+  std::deque<Waiting> jobs_;
   bool closed_ = false;
 };
 
 // Runs a job's function: an exception that leaves it is an internal error. The function's own error, or the Tx's sticky
 // one where a statement failed.
 base::Result<void> run_guarded(Job& job, Tx& tx);
+
+// The span of a traced job, from its submission to now, in the trace of whoever asked.
+void trace_job(const Job& job, std::string_view what, size_t jobs_in_commit);
 
 // True (and answered by fail()) when the job's deadline has passed or its caller has gone: it is not worth running.
 bool gave_up(Job& job, int64_t mono_us);

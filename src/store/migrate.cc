@@ -46,10 +46,10 @@ base::Result<void> refuse_newer(const Applied& applied, std::span<const ModuleMi
       if (module.module == name) known = static_cast<int64_t>(module.migrations.size());
     }
     if (number <= known) continue;
-    return base::fail(base::Code::kConflict,
-                      "this store was written by a newer Lathe (" + name + " is at migration " + std::to_string(number) +
-                          ", this version knows " + std::to_string(known) +
-                          "); start that version, or restore a backup made by this one");
+    return base::fail(base::Code::kConflict, "this store was written by a newer Lathe (" + name + " is at migration " +
+                                                 std::to_string(number) + ", this version knows " +
+                                                 std::to_string(known) +
+                                                 "); start that version, or restore a backup made by this one");
   }
   return {};
 }
@@ -71,8 +71,8 @@ base::Result<void> migrate(const Transact& transact, std::span<const ModuleMigra
       }
       auto ran = transact([&](Tx& tx) -> base::Result<void> {
         TRY(run_ddl(tx, migration.sql));
-        tx.exec("INSERT INTO schema_migrations (module, number, checksum, applied_us) VALUES (?, ?, ?, ?)", module.module,
-                migration.number, checksum, tx.now_us());
+        tx.exec("INSERT INTO schema_migrations (module, number, checksum, applied_us) VALUES (?, ?, ?, ?)",
+                module.module, migration.number, checksum, tx.now_us());
         return tx.status();
       });
       if (!ran) return std::unexpected(std::move(ran).error().within(where));

@@ -7,9 +7,9 @@
 //   $blob    bytes                                               (BLOB | BYTEA)
 //   $without_rowid  at the end of CREATE TABLE                   (WITHOUT ROWID | nothing)
 //   $txid    default value: the transaction that inserts         (0 | pg_current_xact_id())
-// A statement that begins with $sqlite or $postgres runs there only. SQLite's tables are made STRICT, so that a value of
-// the wrong type is refused on both.
-// Every table of a domain has `project $int NOT NULL`, first in its unique keys and indices.
+// A statement that begins with $sqlite or $postgres runs there only. SQLite's tables are made STRICT, so that a value
+// of the wrong type is refused on both. Every table of a domain has `project $int NOT NULL`, first in its unique keys
+// and indices.
 #pragma once
 
 #include <span>

@@ -29,10 +29,14 @@ std::string trimmed(const char* text) {
 
 base::Error to_error(std::string_view state, const std::string& message, std::string_view sql) {
   using base::Code;
-  const auto make = [&](Code code, std::string_view what) { return base::Error{code, std::string(what) + " (" + message + ")"}; };
+  const auto make = [&](Code code, std::string_view what) {
+    return base::Error{code, std::string(what) + " (" + message + ")"};
+  };
   if (state == "23505") return make(Code::kAlreadyExists, "it already exists");
-  if (state == "23503") return make(Code::kConflict, "something that it refers to, or that refers to it, does not allow this");
+  if (state == "23503")
+    return make(Code::kConflict, "something that it refers to, or that refers to it, does not allow this");
   if (state == "23514") return make(Code::kInvalid, "a value is not allowed");
+  if (state == "2201B") return make(Code::kInvalid, "the regular expression is not valid");
   if (state == "22003") return make(Code::kInvalid, "a number is out of range");
   if (state == "57014") return make(Code::kDeadline, "the statement took too long");
   if (state == "53100") return make(Code::kUnavailable, "the database's disk is full; nothing was stored");
@@ -65,9 +69,7 @@ struct Bound {
         case 0: break;
         case kInt8: set_number(i, static_cast<uint64_t>(p.i)); break;
         case kFloat8: set_number(i, std::bit_cast<uint64_t>(p.d)); break;
-        default:
-          values[i] = p.text.data() ? p.text.data() : "";
-          lengths[i] = static_cast<int>(p.text.size());
+        default: values[i] = p.text.data() ? p.text.data() : ""; lengths[i] = static_cast<int>(p.text.size());
       }
     }
   }
@@ -87,7 +89,8 @@ static_assert(std::endian::native == std::endian::little);
 void PgResultFree::operator()(pg_result* result) const { PQclear(result); }
 
 base::Result<std::unique_ptr<PgConn>> PgConn::open(const Settings& settings) {
-  const char* keys[] = {"dbname", "application_name", "connect_timeout", "client_encoding", "tcp_user_timeout", nullptr};
+  const char* keys[] = {"dbname",          "application_name", "connect_timeout",
+                        "client_encoding", "tcp_user_timeout", nullptr};
   const char* values[] = {settings.url.c_str(), settings.application.c_str(), "5", "UTF8", "10000", nullptr};
   std::unique_ptr<PgConn> conn(new PgConn(PQconnectdbParams(keys, values, /*expand_dbname=*/1)));
   if (PQstatus(conn->conn_) != CONNECTION_OK) {
@@ -151,8 +154,9 @@ std::expected<std::string, PgError> PgConn::statement_name(std::string_view sql,
   const std::string name = "s" + std::to_string(++uses_);
   std::vector<Oid> types;
   for (const Param& p : params) types.push_back(type_of(p));
-  auto done = checked(PQprepare(conn_, name.c_str(), number_parameters(sql).c_str(), static_cast<int>(types.size()),
-                                types.data()), sql);
+  auto done = checked(
+      PQprepare(conn_, name.c_str(), number_parameters(sql).c_str(), static_cast<int>(types.size()), types.data()),
+      sql);
   if (!done) return std::unexpected(std::move(done).error());
   statements_.emplace(key_, Prepared{name, uses_});
   return name;
@@ -163,7 +167,8 @@ std::expected<PgResult, PgError> PgConn::prepared(std::string_view sql, std::spa
   if (!name) return std::unexpected(std::move(name).error());
   const Bound bound(params);
   return checked(PQexecPrepared(conn_, name->c_str(), static_cast<int>(params.size()), bound.values.data(),
-                                bound.lengths.data(), bound.formats.data(), /*resultFormat=*/0), sql);
+                                bound.lengths.data(), bound.formats.data(), /*resultFormat=*/0),
+                 sql);
 }
 
 // --- Tx -------------------------------------------------------------------------------------------------------------
@@ -197,7 +202,8 @@ class PgCursor final : public Rows::Cursor {
     std::string& out = bytes_[static_cast<size_t>(c)];
     out.resize(hex.size() / 2);
     const auto nibble = [](char h) { return h <= '9' ? h - '0' : h - 'a' + 10; };
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<char>(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<char>(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
     return out;
   }
 
@@ -241,7 +247,8 @@ int64_t PgTx::run(std::string_view sql, std::span<const Param> params) {
   std::from_chars(count.data(), count.data() + count.size(), changed);
   changed_ += changed;
   if (row_limit_ != 0 && changed_ > row_limit_) {
-    set_error({base::Code::kTooLarge, "one change touches more than " + std::to_string(row_limit_) + " rows; do it in steps"});
+    set_error({base::Code::kTooLarge,
+               "one change touches more than " + std::to_string(row_limit_) + " rows; do it in steps"});
   }
   return changed;
 }
@@ -256,7 +263,8 @@ void PgTx::lock(std::string_view kind, std::string_view id) {
   std::string name(kind);
   name += '\0';
   name += id;
-  query("SELECT pg_advisory_xact_lock(?)", static_cast<int64_t>(base::stable_hash64(static_cast<uint64_t>(project()), name)));
+  query("SELECT pg_advisory_xact_lock(?)",
+        static_cast<int64_t>(base::stable_hash64(static_cast<uint64_t>(project()), name)));
 }
 
 }  // namespace store::detail

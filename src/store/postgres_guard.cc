@@ -15,7 +15,7 @@ namespace store::detail {
 namespace {
 
 constexpr int kIdleMs = 1'000;
-constexpr int kLockTries = 20;       // a server that was killed leaves the lock as soon as PostgreSQL sees it gone
+constexpr int kLockTries = 20;  // a server that was killed leaves the lock as soon as PostgreSQL sees it gone
 constexpr auto kLockWait = std::chrono::milliseconds(100);
 
 int64_t lock_key(std::string_view schema) {
@@ -29,7 +29,8 @@ std::string holder_of(PgConn& conn, int64_t key) {
       " date_trunc('second', a.backend_start)::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
       " WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted"
       " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-      " AND (l.classid::bigint << 32 | l.objid::bigint) = " + std::to_string(key);
+      " AND (l.classid::bigint << 32 | l.objid::bigint) = " +
+      std::to_string(key);
   auto result = conn.simple(sql);
   if (!result || PQntuples(result->get()) == 0 || PQgetisnull(result->get(), 0, 0)) return "another server";
   return PQgetvalue(result->get(), 0, 0);
@@ -37,7 +38,8 @@ std::string holder_of(PgConn& conn, int64_t key) {
 
 }  // namespace
 
-base::Result<std::unique_ptr<PgGuard>> PgGuard::start(const PgConn::Settings& settings, std::function<void()> on_notify) {
+base::Result<std::unique_ptr<PgGuard>> PgGuard::start(const PgConn::Settings& settings,
+                                                      std::function<void()> on_notify) {
   std::unique_ptr<PgGuard> guard(new PgGuard(settings, std::move(on_notify)));
   guard->wake_ = base::Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!guard->wake_) return base::errno_error("eventfd", errno);
@@ -83,7 +85,8 @@ void PgGuard::run() {
       continue;
     }
     if (auto connected = connect(); !connected) {
-      base::log::warn("PostgreSQL: the server's lock is not held; nothing is written", {{"error", connected.error().message}});
+      base::log::warn("PostgreSQL: the server's lock is not held; nothing is written",
+                      {{"error", connected.error().message}});
       pollfd wait{wake_.get(), POLLIN, 0};
       ::poll(&wait, 1, kIdleMs);
     } else {

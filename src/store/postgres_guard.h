@@ -1,6 +1,6 @@
-// The connection that makes this server the only one on its PostgreSQL database: it holds a session's advisory lock, and
-// carries the wake-ups of events between processes (LISTEN/NOTIFY). When it breaks, it is made anew; until the lock is
-// held again, nothing is written.
+// The connection that makes this server the only one on its PostgreSQL database: it holds a session's advisory lock,
+// and carries the wake-ups of events between processes (LISTEN/NOTIFY). When it breaks, it is made anew; until the lock
+// is held again, nothing is written.
 //
 // NOTIFY goes out after the commits, many at once and outside of their transactions: inside, PostgreSQL would commit
 // every transaction that notifies one after the other, fsync and all.
@@ -21,7 +21,8 @@ namespace store::detail {
 class PgGuard {
  public:
   // kConflict, with who holds it, when another server has the lock.
-  static base::Result<std::unique_ptr<PgGuard>> start(const PgConn::Settings& settings, std::function<void()> on_notify);
+  static base::Result<std::unique_ptr<PgGuard>> start(const PgConn::Settings& settings,
+                                                      std::function<void()> on_notify);
   ~PgGuard();
 
   bool held() const { return held_.load(); }

@@ -2,8 +2,8 @@
 // named locks (Tx::lock); it is run again after a deadlock, a serialisation failure or a lost connection.
 //
 // A COMMIT whose answer was lost is settled by the job's request key, which the same transaction inserts into
-// store_commits: inserting it once more waits for the old transaction to end, fails if it was committed, and if not makes
-// sure that it never can be.
+// store_commits: inserting it once more waits for the old transaction to end, fails if it was committed, and if not
+// makes sure that it never can be.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -23,13 +23,13 @@
 namespace store::detail {
 namespace {
 
-constexpr int kTries = 6;                              // of one job, the first included
-constexpr int64_t kBackoffUs = 5'000;                  // doubled per try, with jitter
-constexpr int64_t kReconnectUs = 10'000'000;           // how long one job waits for PostgreSQL to come back
-constexpr int64_t kSettleUs = 30'000'000;              // how long the fate of a COMMIT is asked for
-constexpr int64_t kKeepKeysUs = 3'600'000'000;         // request keys are kept for an hour
-constexpr uint64_t kTrimEvery = 1'000;                 // writes between two trims of the keys
-constexpr size_t kApplicationName = 63;                // PostgreSQL cuts it there
+constexpr int kTries = 6;                       // of one job, the first included
+constexpr int64_t kBackoffUs = 5'000;           // doubled per try, with jitter
+constexpr int64_t kReconnectUs = 10'000'000;    // how long one job waits for PostgreSQL to come back
+constexpr int64_t kSettleUs = 30'000'000;       // how long the fate of a COMMIT is asked for
+constexpr int64_t kKeepKeysUs = 3'600'000'000;  // request keys are kept for an hour
+constexpr uint64_t kTrimEvery = 1'000;          // writes between two trims of the keys
+constexpr size_t kApplicationName = 63;         // PostgreSQL cuts it there
 
 constexpr Migration kMigrations[] = {
     {1, R"(
@@ -49,6 +49,47 @@ std::string begin_text(std::string_view mode, int64_t deadline_mono_us) {
   const int64_t left_ms = std::max<int64_t>((deadline_mono_us - mono_us()) / 1000, 1);
   return "BEGIN " + std::string(mode) + "; SET LOCAL statement_timeout = " + std::to_string(left_ms);
 }
+
+// What /metrics says of one of the two pools; without a registry nothing is counted.
+struct PoolMetrics {
+  base::Gauge* connections = nullptr;
+  base::Gauge* busy = nullptr;
+  base::Counter* jobs = nullptr;
+  base::Counter* repeats = nullptr;
+  base::Histogram* wait_seconds = nullptr;
+  base::Histogram* job_seconds = nullptr;
+
+  PoolMetrics(base::Registry* registry, const char* pool) {
+    if (registry == nullptr) return;
+    static constexpr double kSeconds[] = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10};
+    const base::Registry::Labels labels = {{"pool", pool}};
+    connections = &registry->gauge("lathe_store_pool_connections", "Connections to PostgreSQL of the pool", labels);
+    busy = &registry->gauge("lathe_store_pool_busy", "Connections of the pool that run a job now", labels);
+    jobs = &registry->counter("lathe_store_pool_jobs_total", "Jobs answered", labels);
+    repeats =
+        &registry->counter("lathe_store_pool_repeats_total",
+                           "Runs of jobs that had to be made again: deadlocks, conflicts, lost connections", labels);
+    wait_seconds =
+        &registry->histogram("lathe_store_pool_wait_seconds", "Time a job waited for a connection", kSeconds, labels);
+    job_seconds = &registry->histogram("lathe_store_pool_job_seconds",
+                                       "Time a job took, its repeats and COMMIT included", kSeconds, labels);
+  }
+
+  void begin(int64_t waited_us) const {
+    if (busy == nullptr) return;
+    busy->add(1);
+    wait_seconds->observe(static_cast<double>(waited_us) / 1e6);
+  }
+  void end(int64_t took_us) const {
+    if (busy == nullptr) return;
+    busy->add(-1);
+    jobs->add();
+    job_seconds->observe(static_cast<double>(took_us) / 1e6);
+  }
+  void repeat() const {
+    if (repeats != nullptr) repeats->add();
+  }
+};
 
 // A connection that is made anew when it is lost. Thread: its owner's.
 class Link {
@@ -78,16 +119,18 @@ class Link {
 
 class PostgresStore final : public Store {
  public:
-  static base::Result<std::unique_ptr<Store>> open(const Options& options, std::span<const ModuleMigrations> modules) {
-    std::unique_ptr<PostgresStore> store(new PostgresStore(options));
+  static base::Result<std::unique_ptr<Store>> open(const Options& options, std::span<const ModuleMigrations> modules,
+                                                   base::Registry* metrics) {
+    std::unique_ptr<PostgresStore> store(new PostgresStore(options, metrics));
     if (!options.read_only) {
       TRY_SET(store->guard_, PgGuard::start(store->settings_, [raw = store.get()] { raw->listeners_.call(); }));
       TRY(store->migrate_all(modules));
     }
     TRY_SET(auto probe, PgConn::open(store->settings_));
-    for (size_t i = 0; i < options.readers; ++i) store->start(store->reads_, &PostgresStore::run_read);
+    for (size_t i = 0; i < options.readers; ++i)
+      store->start(store->reads_, store->read_metrics_, &PostgresStore::run_read);
     for (size_t i = 0; !options.read_only && i < options.postgres_writers; ++i) {
-      store->start(store->writes_, &PostgresStore::run_write);
+      store->start(store->writes_, store->write_metrics_, &PostgresStore::run_write);
     }
     return store;
   }
@@ -105,8 +148,9 @@ class PostgresStore final : public Store {
   void remove_event_listener(uint64_t key) override { listeners_.remove(key); }
 
   base::Result<void> backup_database(const std::string& path) override {
-    return base::fail(base::Code::kUnsupported, "PostgreSQL is backed up with its own tools: pg_dump --format=custom --file=" +
-                                                    path + ".dump URL; then `lathe backup` is for SQLite stores only");
+    return base::fail(base::Code::kUnsupported,
+                      "PostgreSQL is backed up with its own tools: pg_dump --format=custom --file=" + path +
+                          ".dump URL; then `lathe backup` is for SQLite stores only");
   }
   base::Result<std::vector<std::string>> check_database() override { return std::vector<std::string>{}; }
 
@@ -120,10 +164,13 @@ class PostgresStore final : public Store {
   bool run_point_here(Job*) override { return false; }
 
  private:
-  explicit PostgresStore(const Options& options)
+  PostgresStore(const Options& options, base::Registry* metrics)
       : options_(options),
         settings_{options.url, options.postgres_schema, ("lathe " + options.holder).substr(0, kApplicationName)},
-        writes_(base::limits::kWriteQueue, "writes"), reads_(base::limits::kReadQueue, "reads"),
+        writes_(base::limits::kWriteQueue, "writes"),
+        reads_(base::limits::kReadQueue, "reads"),
+        write_metrics_(metrics, "write"),
+        read_metrics_(metrics, "read"),
         key_prefix_(base::random_hex(base::system_random(), 8) + "-") {}
 
   base::Result<void> migrate_all(std::span<const ModuleMigrations> modules) {
@@ -143,12 +190,18 @@ class PostgresStore final : public Store {
     return migrate(transact, all);
   }
 
-  void start(JobQueue& queue, void (PostgresStore::*run)(Link&, Job&)) {
-    threads_.emplace_back([this, &queue, run] {
+  void start(JobQueue& queue, const PoolMetrics& metrics, void (PostgresStore::*run)(Link&, Job&)) {
+    if (metrics.connections != nullptr) metrics.connections->add(1);
+    threads_.emplace_back([this, &queue, &metrics, run] {
       Link link(settings_);
       std::vector<Job*> jobs;
-      while (queue.pop(1, jobs)) {
+      int64_t waited_us = 0;
+      while (queue.pop(1, jobs, &waited_us)) {
+        const int64_t began = mono_us();
+        metrics.begin(waited_us);
         (this->*run)(link, *jobs[0]);
+        metrics.end(mono_us() - began);
+        trace_job(*jobs[0], &queue == &writes_ ? "store write" : "store read", 0);
         answer(jobs[0]);
       }
     });
@@ -157,8 +210,8 @@ class PostgresStore final : public Store {
   enum class End : uint8_t { kDone, kAgain, kUnknown };
   struct Attempt {
     End end = End::kDone;
-    base::Error error;   // kAgain, kUnknown: why
-    bool wake = false;   // kDone, kUnknown: it appended events
+    base::Error error;  // kAgain, kUnknown: why
+    bool wake = false;  // kDone, kUnknown: it appended events
   };
 
   void run_write(Link& link, Job& job) {
@@ -169,15 +222,18 @@ class PostgresStore final : public Store {
       if (attempt.end == End::kUnknown) attempt = settle(link, std::move(attempt), key);
       if (attempt.end == End::kDone) return committed(link, attempt.wake, key);
       if (attempt.end == End::kUnknown || tries == kTries || stopping_) return job.fail(std::move(attempt.error));
+      write_metrics_.repeat();
       const int64_t backoff_us = kBackoffUs << tries;
-      sleep_us(backoff_us / 2 + static_cast<int64_t>(base::system_random().next_u64() % static_cast<uint64_t>(backoff_us)));
+      sleep_us(backoff_us / 2 +
+               static_cast<int64_t>(base::system_random().next_u64() % static_cast<uint64_t>(backoff_us)));
     }
   }
 
   Attempt try_write(Link& link, Job& job, const std::string& key) {
     const int64_t now = mono_us();
     if (!wait_for_lock(now + kReconnectUs)) {
-      return {End::kAgain, {base::Code::kUnavailable, "the connection that holds this server's lock on PostgreSQL is lost"}};
+      return {End::kAgain,
+              {base::Code::kUnavailable, "the connection that holds this server's lock on PostgreSQL is lost"}};
     }
     auto conn = link.get(now + kReconnectUs, stopping_);
     if (!conn) return {End::kAgain, std::move(conn).error()};
@@ -218,8 +274,9 @@ class PostgresStore final : public Store {
       if (was_committed) return {.wake = unknown.wake};
       return {End::kAgain, std::move(unknown.error)};
     }
-    unknown.error = {base::Code::kUnavailable,
-                     "PostgreSQL went away during the commit and did not come back: whether it was stored is not known"};
+    unknown.error = {
+        base::Code::kUnavailable,
+        "PostgreSQL went away during the commit and did not come back: whether it was stored is not known"};
     return unknown;
   }
 
@@ -245,7 +302,8 @@ class PostgresStore final : public Store {
     explicit InFlight(PostgresStore& s) : store(s) { ++store.in_flight_; }
     ~InFlight() {
       const bool last = --store.in_flight_ == 0;
-      if (last ? store.events_behind_others_.exchange(false) : store.events_behind_others_.load()) store.listeners_.call();
+      if (last ? store.events_behind_others_.exchange(false) : store.events_behind_others_.load())
+        store.listeners_.call();
     }
     PostgresStore& store;
   };
@@ -275,6 +333,7 @@ class PostgresStore final : public Store {
         error = std::move(begun).error().error;
       }
       if (tries == kTries || stopping_) return job.fail(std::move(error));
+      read_metrics_.repeat();
     }
   }
 
@@ -283,6 +342,7 @@ class PostgresStore final : public Store {
   EventListeners listeners_;
   JobQueue writes_;
   JobQueue reads_;
+  const PoolMetrics write_metrics_, read_metrics_;
   const std::string key_prefix_;
   std::atomic<uint64_t> next_key_{1};
   std::atomic<uint64_t> writes_done_{0};
@@ -296,8 +356,8 @@ class PostgresStore final : public Store {
 }  // namespace
 
 base::Result<std::unique_ptr<Store>> open_postgres(const Options& options, std::span<const ModuleMigrations> modules,
-                                                   base::Registry*) {
-  return PostgresStore::open(options, modules);
+                                                   base::Registry* metrics) {
+  return PostgresStore::open(options, modules, metrics);
 }
 
 }  // namespace store::detail

@@ -21,15 +21,17 @@ namespace {
 using base::Code;
 using base::Result;
 
-constexpr Migration kThings[] = {
-    {1, "CREATE TABLE things (project $int NOT NULL, name $text NOT NULL, runs $int NOT NULL, PRIMARY KEY (project, name));"}};
+constexpr Migration kThings[] = {{1,
+                                  "CREATE TABLE things (project $int NOT NULL, name $text NOT NULL, runs $int NOT "
+                                  "NULL, PRIMARY KEY (project, name));"}};
 
 // Between the store and PostgreSQL: on demand it cuts the connection around a COMMIT.
 class Proxy {
  public:
   enum class Cut { kNone, kBeforeCommit, kAfterCommit };
 
-  explicit Proxy(int server_port) : server_port_(server_port), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Proxy(int server_port)
+      : server_port_(server_port), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof address;
     EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
@@ -51,12 +53,15 @@ class Proxy {
   void accept_all() {
     while (!stopping_) {
       pollfd wait{listener_.get(), POLLIN, 0};
-      if (::poll(&wait, 1, 50) == 1) pumps_.emplace_back([this, client = ::accept(listener_.get(), nullptr, nullptr)] { pump(base::Fd(client)); });
+      if (::poll(&wait, 1, 50) == 1)
+        pumps_.emplace_back([this, client = ::accept(listener_.get(), nullptr, nullptr)] { pump(base::Fd(client)); });
     }
   }
   void pump(base::Fd client) {
     base::Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(server_port_)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    sockaddr_in address{.sin_family = AF_INET,
+                        .sin_port = htons(static_cast<uint16_t>(server_port_)),
+                        .sin_addr = {htonl(INADDR_LOOPBACK)}};
     if (::connect(server.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return;
     bool cut_after_answer = false;
     std::string buffer(65536, '\0');
@@ -98,8 +103,9 @@ class PostgresTest : public testing::EngineTest {
   auto count_up(std::atomic<int>& ran) {
     return write([&](Tx& tx) -> Result<int> {
       ++ran;
-      tx.exec("INSERT INTO things (project, name, runs) VALUES (1, 'a', 1)"
-              " ON CONFLICT (project, name) DO UPDATE SET runs = things.runs + 1");
+      tx.exec(
+          "INSERT INTO things (project, name, runs) VALUES (1, 'a', 1)"
+          " ON CONFLICT (project, name) DO UPDATE SET runs = things.runs + 1");
       return 1;
     });
   }
@@ -124,13 +130,15 @@ TEST_P(PostgresTest, ASerialisationFailureRunsTheFunctionAgain) {
     int ran = 0;
     auto done = write([&](Tx& tx) -> Result<int> {
       tx.exec("INSERT INTO things (project, name, runs) VALUES (1, ?, 1)", state);
-      if (++ran < 3) tx.exec("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '" + std::string(state) + "'; END $$");
+      if (++ran < 3)
+        tx.exec("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '" + std::string(state) + "'; END $$");
       return ran;
     });
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_EQ(*done, 3);
   }
-  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM things").value_or(-1); }), 2);
+  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM things").value_or(-1); }),
+            2);
 }
 
 TEST_P(PostgresTest, ARealDeadlockIsSettled) {
@@ -150,7 +158,8 @@ TEST_P(PostgresTest, ARealDeadlockIsSettled) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT sum(runs) FROM things").value_or(-1); }), 4);
+  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT sum(runs) FROM things").value_or(-1); }),
+            4);
 }
 
 TEST_P(PostgresTest, AFailureThatDoesNotEndIsReported) {
@@ -214,9 +223,12 @@ TEST_P(PostgresTest, ACommitWhoseAnswerWasLostIsNotDoneTwice) {
 // The guard's session ends: the lock is gone until it is taken again, and writes wait for that.
 TEST_P(PostgresTest, TheServersLockIsTakenAgain) {
   auto killed = write([&](Tx& tx) -> Result<int64_t> {
-    return tx.query_i64("SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-                        " WHERE l.locktype = 'advisory' AND l.granted AND a.query LIKE '%lathe_events%'"
-                        " AND a.application_name = 'lathe a test' AND a.datname = current_database()").value_or(-1);
+    return tx
+        .query_i64(
+            "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.locktype = 'advisory' AND l.granted AND a.query LIKE '%lathe_events%'"
+            " AND a.application_name = 'lathe a test' AND a.datname = current_database()")
+        .value_or(-1);
   });
   ASSERT_TRUE(killed) << killed.error().message;
   std::atomic<int> ran{0};

@@ -7,12 +7,13 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "store/packed_text.h"
 #include "store/sql_text.h"
 
 namespace store::detail {
 namespace {
 
-constexpr int kProgressOps = 10'000;        // virtual machine steps between two looks at the clock: about 0.2 ms
+constexpr int kProgressOps = 10'000;  // virtual machine steps between two looks at the clock: about 0.2 ms
 constexpr int64_t kJournalKeepBytes = 64 << 20;
 
 std::string_view shorten(std::string_view sql) { return sql.substr(0, 200); }
@@ -27,38 +28,27 @@ base::Error sqlite_error(int code, std::string_view message) {
   switch (code) {
     case SQLITE_CONSTRAINT_UNIQUE:
     case SQLITE_CONSTRAINT_PRIMARYKEY:
-    case SQLITE_CONSTRAINT_ROWID:
-      return make(Code::kAlreadyExists, "it already exists");
+    case SQLITE_CONSTRAINT_ROWID: return make(Code::kAlreadyExists, "it already exists");
     case SQLITE_CONSTRAINT_FOREIGNKEY:
       return make(Code::kConflict, "something that it refers to, or that refers to it, does not allow this");
-    case SQLITE_CONSTRAINT_CHECK:
-      return make(Code::kInvalid, "a value is not allowed");
-    default:
-      break;
+    case SQLITE_CONSTRAINT_CHECK: return make(Code::kInvalid, "a value is not allowed");
+    default: break;
   }
   switch (code & 0xff) {
-    case SQLITE_FULL:
-      return make(Code::kUnavailable, "the disk is full; nothing was stored");
-    case SQLITE_IOERR:
-      return make(Code::kUnavailable, "the disk failed; nothing was stored");
-    case SQLITE_NOMEM:
-      return make(Code::kUnavailable, "out of memory; nothing was stored");
+    case SQLITE_FULL: return make(Code::kUnavailable, "the disk is full; nothing was stored");
+    case SQLITE_IOERR: return make(Code::kUnavailable, "the disk failed; nothing was stored");
+    case SQLITE_NOMEM: return make(Code::kUnavailable, "out of memory; nothing was stored");
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return make(Code::kUnavailable, "another program holds the database");
+    case SQLITE_LOCKED: return make(Code::kUnavailable, "another program holds the database");
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-    case SQLITE_PERM:
-      return make(Code::kUnavailable, "the database cannot be written");
-    case SQLITE_INTERRUPT:
-      return make(Code::kDeadline, "the statement took too long");
-    case SQLITE_TOOBIG:
-      return make(Code::kTooLarge, "a value is too large");
+    case SQLITE_PERM: return make(Code::kUnavailable, "the database cannot be written");
+    case SQLITE_INTERRUPT: return make(Code::kDeadline, "the statement took too long");
+    case SQLITE_TOOBIG: return make(Code::kTooLarge, "a value is too large");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return make(Code::kInternal, "the database file is damaged; run `lathe fsck` and restore a backup");
-    default:
-      return make(Code::kInternal, "the database refused a statement");
+    default: return make(Code::kInternal, "the database refused a statement");
   }
 }
 
@@ -71,20 +61,22 @@ bool ends_transaction(int code) {
     case SQLITE_NOTADB:
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-    case SQLITE_PROTOCOL:
-      return true;
-    default:
-      return false;
+    case SQLITE_PROTOCOL: return true;
+    default: return false;
   }
 }
 
 SqliteConn::Statement::~Statement() { sqlite3_finalize(handle); }
 
 base::Result<std::unique_ptr<SqliteConn>> SqliteConn::open(const Settings& settings) {
+  // Nobody asks how much memory SQLite holds, and counting it takes a lock at each allocation. Before its first use.
+  [[maybe_unused]] static const int quiet = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   sqlite3* db = nullptr;
-  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-                    (settings.access == Access::kWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
-  const int code = sqlite3_open_v2(settings.path.c_str(), &db, flags, settings.vfs.empty() ? nullptr : settings.vfs.c_str());
+  const int flags =
+      SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+      (settings.access == Access::kWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+  const int code =
+      sqlite3_open_v2(settings.path.c_str(), &db, flags, settings.vfs.empty() ? nullptr : settings.vfs.c_str());
   std::unique_ptr<SqliteConn> conn(new SqliteConn(db));  // also after an error there is a handle to close
   if (code != SQLITE_OK) {
     return std::unexpected(sqlite_error(code, db ? sqlite3_errmsg(db) : sqlite3_errstr(code)).within(settings.path));
@@ -107,6 +99,7 @@ base::Result<void> SqliteConn::configure(const Settings& settings) {
     sql += "PRAGMA query_only=ON;";
   }
   if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return std::unexpected(last_error());
+  if (register_text_functions(db_) != SQLITE_OK) return std::unexpected(last_error());
   return {};
 }
 
@@ -131,11 +124,18 @@ int64_t SqliteConn::total_changes() const { return sqlite3_total_changes64(db_);
 int SqliteConn::last_code() const { return prepare_code_ ? prepare_code_ : sqlite3_extended_errcode(db_); }
 base::Error SqliteConn::last_error() const { return sqlite_error(last_code(), sqlite3_errmsg(db_)); }
 
+// RETURNING makes SQLite build a table of its answer, and copy every page it changes in case the statement fails half
+// way: for a row's id, which the connection knows anyway, that doubles the price of an INSERT. So it is left out, and
+// the cursor answers what it would have said.
 std::unique_ptr<SqliteConn::Statement> SqliteConn::prepare(std::string_view sql) {
+  constexpr std::string_view kReturning = " RETURNING id";
   auto statement = std::make_unique<Statement>();
   statement->text = sql;
-  prepare_code_ = sqlite3_prepare_v3(db_, statement->text.data(), static_cast<int>(statement->text.size()) + 1,
-                                     SQLITE_PREPARE_PERSISTENT, &statement->handle, nullptr);
+  statement->answers_id = sql.starts_with("INSERT ") && sql.ends_with(kReturning) && sql.find("VALUES (") != sql.npos &&
+                          sql.find("DO UPDATE") == sql.npos;
+  if (statement->answers_id) sql.remove_suffix(kReturning.size());
+  prepare_code_ = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                     &statement->handle, nullptr);
   if (prepare_code_ != SQLITE_OK) return nullptr;
   return statement;
 }
@@ -203,7 +203,10 @@ bool SqliteConn::control(std::string_view sql) {
 // --- Tx -------------------------------------------------------------------------------------------------------------
 
 SqliteTx::SqliteTx(SqliteConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit)
-    : Tx(&ctx), conn_(conn), deadline_mono_us_(deadline_mono_us), row_limit_(row_limit),
+    : Tx(&ctx),
+      conn_(conn),
+      deadline_mono_us_(deadline_mono_us),
+      row_limit_(row_limit),
       changes_at_start_(row_limit ? conn.total_changes() : 0) {}
 
 void SqliteTx::fail_statement(std::string_view sql) {
@@ -237,7 +240,8 @@ bool SqliteTx::bind(SqliteConn::Statement& statement, std::span<const Param> par
           set_error({base::Code::kInvalid, "a text is not valid UTF-8, or contains a NUL character"});
           return false;
         }
-        code = sqlite3_bind_text64(handle, at, p.text.data() ? p.text.data() : "", p.text.size(), lifetime, SQLITE_UTF8);
+        code =
+            sqlite3_bind_text64(handle, at, p.text.data() ? p.text.data() : "", p.text.size(), lifetime, SQLITE_UTF8);
         break;
       case Param::Type::kBlob:
         code = sqlite3_bind_blob64(handle, at, p.text.data() ? p.text.data() : "", p.text.size(), lifetime);
@@ -256,7 +260,8 @@ void SqliteTx::check_bounds() {
   if (deadline_mono_us_ != 0 && base::system_clock().mono_us() > deadline_mono_us_) {
     set_error({base::Code::kDeadline, "the work on the database took too long"});
   } else if (row_limit_ != 0 && conn_.total_changes() - changes_at_start_ > row_limit_) {
-    set_error({base::Code::kTooLarge, "one change touches more than " + std::to_string(row_limit_) + " rows; do it in steps"});
+    set_error({base::Code::kTooLarge,
+               "one change touches more than " + std::to_string(row_limit_) + " rows; do it in steps"});
   }
 }
 
@@ -272,6 +277,7 @@ SqliteConn::Statement* SqliteTx::start(std::string_view sql, std::span<const Par
     conn_.release(statement);
     return nullptr;
   }
+  wrote_ = wrote_ || !sqlite3_stmt_readonly(statement->handle);
   return statement;
 }
 
@@ -301,10 +307,15 @@ class SqliteCursor final : public Rows::Cursor {
     if (code == SQLITE_ROW) return true;
     ended_ = true;
     if (code != SQLITE_DONE) tx_.fail_statement(statement_->text);
-    return false;
+    return code == SQLITE_DONE && statement_->answers_id && sqlite3_changes64(tx_.conn_.handle()) == 1;
   }
-  bool is_null(int c) override { return sqlite3_column_type(statement_->handle, c) == SQLITE_NULL; }
-  int64_t i64(int c) override { return sqlite3_column_int64(statement_->handle, c); }
+  bool is_null(int c) override {
+    return !statement_->answers_id && sqlite3_column_type(statement_->handle, c) == SQLITE_NULL;
+  }
+  int64_t i64(int c) override {
+    return statement_->answers_id ? sqlite3_last_insert_rowid(tx_.conn_.handle())
+                                  : sqlite3_column_int64(statement_->handle, c);
+  }
   double f64(int c) override { return sqlite3_column_double(statement_->handle, c); }
   std::string_view text(int c) override {
     const void* bytes = sqlite3_column_type(statement_->handle, c) == SQLITE_BLOB

@@ -27,7 +27,7 @@ class SqliteConn {
  public:
   struct Settings {
     std::string path;
-    std::string vfs;             // empty: the default
+    std::string vfs;  // empty: the default
     Access access = Access::kRead;
     bool sync_full = true;
     size_t cache_bytes = 0;
@@ -36,9 +36,10 @@ class SqliteConn {
   struct Statement {
     std::string text;
     sqlite3_stmt* handle = nullptr;
-    uint64_t used = 0;    // for eviction: the connection's use count at the last use
-    bool busy = false;    // its rows are being read: the same text needs a second handle
+    uint64_t used = 0;  // for eviction: the connection's use count at the last use
+    bool busy = false;  // its rows are being read: the same text needs a second handle
     bool cached = false;
+    bool answers_id = false;  // ends in RETURNING id, which was taken off: see prepare()
     ~Statement();
   };
 
@@ -55,7 +56,7 @@ class SqliteConn {
 
   bool in_transaction() const;
   int64_t total_changes() const;
-  int last_code() const;              // extended result code of the last call
+  int last_code() const;  // extended result code of the last call
   base::Error last_error() const;
   sqlite3* handle() const { return db_; }
 
@@ -103,7 +104,8 @@ class SqliteTx final : public Tx {
   void lock(std::string_view, std::string_view) override {}  // one writer
 
   bool wakes_event_listeners() const { return wake_; }
-  int code() const { return code_; }  // extended result code of the first failed statement, else 0
+  bool wrote() const { return wrote_; }  // ran a statement that may have changed the database
+  int code() const { return code_; }     // extended result code of the first failed statement, else 0
   const base::Error& error() const { return *error_; }
 
  private:
@@ -119,6 +121,7 @@ class SqliteTx final : public Tx {
   int64_t row_limit_;
   int64_t changes_at_start_;
   int code_ = 0;
+  bool wrote_ = false;
 };
 
 }  // namespace store::detail

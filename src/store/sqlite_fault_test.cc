@@ -58,10 +58,10 @@ int on_shm_lock(sqlite3_file* file, int offset, int n, int flags) {
   return as_fault(file)->real()->pMethods->xShmLock(as_fault(file)->real(), offset, n, flags);
 }
 
-#define FORWARD(name, params, args)                                        \
-  int on_##name params {                                                   \
-    sqlite3_file* real = as_fault(file)->real();                           \
-    return real->pMethods->name args;                                      \
+#define FORWARD(name, params, args)              \
+  int on_##name params {                         \
+    sqlite3_file* real = as_fault(file)->real(); \
+    return real->pMethods->name args;            \
   }
 FORWARD(xClose, (sqlite3_file * file), (real))
 FORWARD(xRead, (sqlite3_file * file, void* p, int n, sqlite3_int64 at), (real, p, n, at))
@@ -73,7 +73,8 @@ FORWARD(xCheckReservedLock, (sqlite3_file * file, int* out), (real, out))
 FORWARD(xFileControl, (sqlite3_file * file, int op, void* arg), (real, op, arg))
 FORWARD(xSectorSize, (sqlite3_file * file), (real))
 FORWARD(xDeviceCharacteristics, (sqlite3_file * file), (real))
-FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile** out), (real, page, size, extend, out))
+FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile** out),
+        (real, page, size, extend, out))
 FORWARD(xShmUnmap, (sqlite3_file * file, int remove), (real, remove))
 FORWARD(xFetch, (sqlite3_file * file, sqlite3_int64 at, int n, void** out), (real, at, n, out))
 FORWARD(xUnfetch, (sqlite3_file * file, sqlite3_int64 at, void* p), (real, at, p))
@@ -87,9 +88,25 @@ int on_open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* 
   const int code = real_vfs()->xOpen(real_vfs(), name, fault->real(), flags, out_flags);
   fault->base.pMethods = nullptr;
   if (fault->real()->pMethods == nullptr) return code;
-  fault->methods = {3, on_xClose, on_xRead, on_write, on_xTruncate, on_sync, on_xFileSize, on_xLock, on_xUnlock,
-                    on_xCheckReservedLock, on_xFileControl, on_xSectorSize, on_xDeviceCharacteristics, on_xShmMap,
-                    on_shm_lock, on_xShmBarrier, on_xShmUnmap, on_xFetch, on_xUnfetch};
+  fault->methods = {3,
+                    on_xClose,
+                    on_xRead,
+                    on_write,
+                    on_xTruncate,
+                    on_sync,
+                    on_xFileSize,
+                    on_xLock,
+                    on_xUnlock,
+                    on_xCheckReservedLock,
+                    on_xFileControl,
+                    on_xSectorSize,
+                    on_xDeviceCharacteristics,
+                    on_xShmMap,
+                    on_shm_lock,
+                    on_xShmBarrier,
+                    on_xShmUnmap,
+                    on_xFetch,
+                    on_xUnfetch};
   fault->base.pMethods = &fault->methods;
   return code;
 }
@@ -108,7 +125,8 @@ void register_fault_vfs() {
 
 // --- the suite ------------------------------------------------------------------------------------------------------
 
-constexpr Migration kThings[] = {{1, "CREATE TABLE things (project $int, name $text NOT NULL PRIMARY KEY, body $blob);"}};
+constexpr Migration kThings[] = {
+    {1, "CREATE TABLE things (project $int, name $text NOT NULL PRIMARY KEY, body $blob);"}};
 const ModuleMigrations kModules[] = {{"things", kThings}};
 
 class Gate {
@@ -165,8 +183,9 @@ class SqliteFaultTest : public ::testing::Test {
   }
 
   // Runs all in one group, in this order: a first job holds the writer while the others queue up behind it.
-  std::vector<Result<int>> run_group(std::vector<F> functions, const std::function<void()>& before_they_run = [] {},
-                                     std::vector<base::Context> contexts = {}) {
+  std::vector<Result<int>> run_group(
+      std::vector<F> functions, const std::function<void()>& before_they_run = [] {},
+      std::vector<base::Context> contexts = {}) {
     Gate first_runs, go;
     std::thread first([&] {
       (void)store_->write_blocking(ctx(), [&](Tx&) -> Result<int> {
@@ -195,9 +214,8 @@ class SqliteFaultTest : public ::testing::Test {
   }
 
   int64_t count() {
-    auto n = store_->read_blocking(ctx(), [](Tx& tx) -> Result<int64_t> {
-      return tx.query_i64("SELECT count(*) FROM things").value_or(-1);
-    });
+    auto n = store_->read_blocking(
+        ctx(), [](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM things").value_or(-1); });
     return n.value_or(-2);
   }
 
@@ -281,12 +299,14 @@ TEST_F(SqliteFaultTest, AJobsOwnErrorLeavesTheOthersAlone) {
 TEST_F(SqliteFaultTest, AJobPastItsDeadlineFailsAlone) {
   std::atomic<int> first_ran{0};
   const F endless = [](Tx& tx) -> Result<int> {
-    return static_cast<int>(tx.exec("INSERT INTO things (project, name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-                                    " SELECT 1, 'endless' || i FROM n"));
+    return static_cast<int>(
+        tx.exec("INSERT INTO things (project, name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+                " SELECT 1, 'endless' || i FROM n"));
   };
   std::vector<base::Context> contexts(3, ctx());
   contexts[1].deadline_mono_us = base::system_clock().mono_us() + 300'000;
-  const auto results = run_group({[&](Tx& tx) { return ++first_ran, put("a")(tx); }, endless, put("b")}, [] {}, contexts);
+  const auto results =
+      run_group({[&](Tx& tx) { return ++first_ran, put("a")(tx); }, endless, put("b")}, [] {}, contexts);
   EXPECT_TRUE(results[0]);
   ASSERT_FALSE(results[1]);
   EXPECT_EQ(results[1].error().code, Code::kDeadline);

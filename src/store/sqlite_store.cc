@@ -18,8 +18,8 @@ namespace {
 
 using base::limits::kSqlCacheBytes;
 
-constexpr int kCheckpointPages = 1000;          // WAL pages after which the writer copies them into the database
-constexpr int kCheckpointPressPages = 16'000;   // … and after which it waits for readers, so that the WAL can restart
+constexpr int kCheckpointPages = 1000;         // WAL pages after which the writer copies them into the database
+constexpr int kCheckpointPressPages = 16'000;  // … and after which it waits for readers, so that the WAL can restart
 constexpr int kCheckpointPressMs = 200;
 
 // Shares of the one budget for page caches.
@@ -58,16 +58,19 @@ class GroupWriter {
     sqlite3_wal_hook(conn_->handle(), &GroupWriter::on_wal, this);
   }
 
-  // Runs and answers every job of the group.
+  // Runs and answers every job of the group. Hardly a job fails after it has changed something, so a group runs without
+  // savepoints first (each copies every page that its job changes); when one does, all run again, fenced.
   void run(std::vector<Job*>& group) {
     std::vector<Job*> waiting = group;
-    bool wake = false;
+    bool fenced = false, wake = false;
     while (!waiting.empty()) {
       Job* offender = nullptr;
-      if (try_group(waiting, offender, wake)) break;
-      if (offender == nullptr) break;  // all have failed
-      std::erase(waiting, offender);   // it alone has failed and took the transaction along: the others run again
+      const GroupEnd end = try_group(waiting, fenced, offender, wake);
+      if (end == GroupEnd::kCommitted || end == GroupEnd::kFailed) break;
+      if (end == GroupEnd::kSpoiled) fenced = true;
+      if (end == GroupEnd::kLost) std::erase(waiting, offender);  // the others run again
     }
+    for (const Job* job : group) trace_job(*job, "store write", group.size());
     answer(group);
     if (wake) listeners_.call();
     checkpoint();
@@ -88,23 +91,33 @@ class GroupWriter {
   }
 
  private:
-  enum class JobEnd : uint8_t { kOpen, kLost, kInterrupted };  // what became of the transaction (kLost: why is in lost_)
+  enum class JobEnd : uint8_t {  // what became of the transaction
+    kOpen,
+    kLost,  // why is in lost_
+    kInterrupted,
+    kSpoiled  // holds changes of a failed job
+  };
+  enum class GroupEnd : uint8_t {
+    kCommitted,
+    kFailed,  // every job has the error
+    kLost,    // `offender` has its error; the others were rolled back with it through no fault of their own
+    kSpoiled  // rolled back; each needs a savepoint of its own
+  };
 
-  // True when the group was committed. False with `offender`: that job has its error, the others were rolled back with
-  // it through no fault of their own. False without: every job has the error.
-  bool try_group(const std::vector<Job*>& group, Job*& offender, bool& wake) {
+  GroupEnd try_group(const std::vector<Job*>& group, bool fenced, Job*& offender, bool& wake) {
     wake = false;
     if (conn_->in_transaction()) conn_->control("ROLLBACK");  // a ROLLBACK that failed before
     if (!conn_->control("BEGIN IMMEDIATE")) return fail_all(group, conn_->last_error());
     for (Job* job : group) {
       if (gave_up(*job, mono_us())) continue;
-      switch (run_in_savepoint(*job, wake)) {
+      switch (run_job(*job, fenced, wake)) {
         case JobEnd::kOpen: break;
         case JobEnd::kLost: return fail_all(group, std::move(lost_));
         case JobEnd::kInterrupted:
           if (conn_->in_transaction()) conn_->control("ROLLBACK");
           offender = job;
-          return false;
+          return GroupEnd::kLost;
+        case JobEnd::kSpoiled: conn_->control("ROLLBACK"); return GroupEnd::kSpoiled;
       }
     }
     const int64_t begun = mono_us();
@@ -115,18 +128,18 @@ class GroupWriter {
       instruments_.group->observe(static_cast<double>(group.size()));
       instruments_.commit_seconds->observe(static_cast<double>(mono_us() - begun) / 1e6);
     }
-    return true;
+    return GroupEnd::kCommitted;
   }
 
-  JobEnd run_in_savepoint(Job& job, bool& wake) {
+  JobEnd run_job(Job& job, bool fenced, bool& wake) {
     const auto lost = [this](base::Error error) {
       lost_ = std::move(error);
       return JobEnd::kLost;
     };
-    if (!conn_->control("SAVEPOINT job")) return lost(conn_->last_error());
+    if (fenced && !conn_->control("SAVEPOINT job")) return lost(conn_->last_error());
     const int64_t deadline = earlier(mono_us() + base::limits::kJobUs, job.ctx.deadline_mono_us);
     conn_->set_bound(deadline);
-    bool ok = false, wants_wake = false;
+    bool ok = false, wrote = false, wants_wake = false;
     int code = 0;
     base::Error error;
     {
@@ -134,6 +147,7 @@ class GroupWriter {
       ok = run_guarded(job, tx).has_value();
       code = tx.code();
       if (tx.failed()) error = tx.error();
+      wrote = tx.wrote();
       wants_wake = tx.wakes_event_listeners();
     }
     conn_->clear_bound();
@@ -142,19 +156,20 @@ class GroupWriter {
     if (!conn_->in_transaction()) {
       return (code & 0xff) == SQLITE_INTERRUPT ? JobEnd::kInterrupted : lost(std::move(error));
     }
-    if (!ok && !conn_->control("ROLLBACK TO job")) return lost(conn_->last_error());
-    if (!conn_->control("RELEASE job")) return lost(conn_->last_error());
+    if (!fenced && !ok && wrote) return JobEnd::kSpoiled;
+    if (fenced && !ok && !conn_->control("ROLLBACK TO job")) return lost(conn_->last_error());
+    if (fenced && !conn_->control("RELEASE job")) return lost(conn_->last_error());
     if (!conn_->in_transaction()) return lost({base::Code::kInternal, "the transaction ended before its time"});
     wake = wake || (ok && wants_wake);
     return JobEnd::kOpen;
   }
 
-  bool fail_all(const std::vector<Job*>& group, base::Error error) {
+  GroupEnd fail_all(const std::vector<Job*>& group, base::Error error) {
     if (conn_->in_transaction()) conn_->control("ROLLBACK");
     base::log::error("a write transaction failed", {{"jobs", group.size()}, {"error", error.message}});
     if (instruments_.failed_groups) instruments_.failed_groups->add();
     for (Job* job : group) job->fail(error);
-    return false;
+    return GroupEnd::kFailed;
   }
 
   static int on_wal(void* self, sqlite3*, const char*, int pages) {
@@ -168,8 +183,8 @@ class GroupWriter {
     const bool press = wal_pages_ >= kCheckpointPressPages;
     if (press) sqlite3_busy_timeout(conn_->handle(), kCheckpointPressMs);
     int left = 0, done = 0;
-    const int code = sqlite3_wal_checkpoint_v2(conn_->handle(), nullptr,
-                                               press ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &left, &done);
+    const int code = sqlite3_wal_checkpoint_v2(
+        conn_->handle(), nullptr, press ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &left, &done);
     if (press) sqlite3_busy_timeout(conn_->handle(), kBusyTimeoutMs);
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
       base::log::warn("checkpoint failed; it is tried again", {{"error", sqlite3_errmsg(conn_->handle())}});
@@ -269,16 +284,21 @@ class SqliteStore final : public Store {
 
  private:
   SqliteStore(const Options& options, std::string path)
-      : options_(options), path_(std::move(path)),
-        writes_(base::limits::kWriteQueue, "writes"), reads_(base::limits::kReadQueue, "reads") {}
+      : options_(options),
+        path_(std::move(path)),
+        writes_(base::limits::kWriteQueue, "writes"),
+        reads_(base::limits::kReadQueue, "reads") {}
 
   SqliteConn::Settings reader_settings(size_t cache_bytes) const {
     return {.path = path_, .vfs = options_.sqlite_vfs, .access = Access::kRead, .cache_bytes = cache_bytes};
   }
 
   base::Result<void> start_writer(std::span<const ModuleMigrations> modules, base::Registry* metrics) {
-    TRY_SET(auto conn, SqliteConn::open({.path = path_, .vfs = options_.sqlite_vfs, .access = Access::kWrite,
-                                         .sync_full = options_.sync_full, .cache_bytes = kWriterCache}));
+    TRY_SET(auto conn, SqliteConn::open({.path = path_,
+                                         .vfs = options_.sqlite_vfs,
+                                         .access = Access::kWrite,
+                                         .sync_full = options_.sync_full,
+                                         .cache_bytes = kWriterCache}));
     writer_.emplace(std::move(conn), listeners_, Instruments(metrics));
     const auto ctx = base::Context::system(base::system_clock(), "system:migrations");
     TRY(migrate([&](const auto& f) { return writer_->transact(f, ctx); }, modules));
@@ -296,6 +316,7 @@ class SqliteStore final : public Store {
         std::vector<Job*> jobs;
         while (reads_.pop(1, jobs)) {
           run_read(*conn, *jobs[0]);
+          trace_job(*jobs[0], "store read", 0);
           answer(jobs[0]);
         }
       });
@@ -305,7 +326,10 @@ class SqliteStore final : public Store {
 
   // The calling thread's own connection, opened at its first use; null when all kPointConnections are taken.
   SqliteConn* point_connection() {
-    thread_local struct { uint64_t store = 0; SqliteConn* conn = nullptr; } mine;
+    thread_local struct {
+      uint64_t store = 0;
+      SqliteConn* conn = nullptr;
+    } mine;
     if (mine.store == serial_) return mine.conn;
     std::lock_guard lock(points_mutex_);
     SqliteConn*& conn = points_by_thread_[std::this_thread::get_id()];

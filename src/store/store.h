@@ -7,11 +7,12 @@
 // savepoint, each answered only after the commit), and a pool of readers. PostgreSQL: a pool of connections, each with
 // its own thread; READ COMMITTED plus named locks (Tx::lock) where a function reads what it then writes.
 //
-// SQL is one subset for both (docs/design/sql.md): `?` parameters, literals only (the text is the statement cache's key).
+// SQL is one subset for both (docs/design/sql.md): `?` parameters, literals only (the text is the statement cache's
+// key).
 //
 // Errors are sticky: a failed statement marks its Tx, further statements do nothing, and the job ends with that error
-// whatever the function returned. So domain code reads rows without checking each step; where a unique key may be taken,
-// it says ON CONFLICT DO NOTHING and looks at the number of changed rows.
+// whatever the function returned. So domain code reads rows without checking each step; where a unique key may be
+// taken, it says ON CONFLICT DO NOTHING and looks at the number of changed rows.
 //
 // Thread: Store is safe anywhere. A Tx belongs to the call that received it.
 #pragma once
@@ -37,14 +38,14 @@
 namespace store {
 
 struct Options {
-  std::string url;               // "sqlite:PATH" or "postgresql://…"
-  bool sync_full = true;         // SQLite: synchronous=FULL. Off only for tests that do not test durability
-  size_t readers = 2;            // threads and connections for read()
-  size_t postgres_writers = 6;   // PostgreSQL: threads and connections for write()
-  std::string postgres_schema;   // PostgreSQL: where the tables are, made if absent; empty: the user's default
-  std::string holder;            // who we are, shown to a second server that is refused
-  bool read_only = false;        // for tools beside a running server: no lock, no migrations, writes refused
-  std::string sqlite_vfs;        // name of a registered sqlite3_vfs; empty: the default. Tests inject faults with it
+  std::string url;              // "sqlite:PATH" or "postgresql://…"
+  bool sync_full = true;        // SQLite: synchronous=FULL. Off only for tests that do not test durability
+  size_t readers = 2;           // threads and connections for read()
+  size_t postgres_writers = 6;  // PostgreSQL: threads and connections for write()
+  std::string postgres_schema;  // PostgreSQL: where the tables are, made if absent; empty: the user's default
+  std::string holder;           // who we are, shown to a second server that is refused
+  bool read_only = false;       // for tools beside a running server: no lock, no migrations, writes refused
+  std::string sqlite_vfs;       // name of a registered sqlite3_vfs; empty: the default. Tests inject faults with it
 };
 
 class Store;
@@ -52,7 +53,8 @@ class Store;
 namespace detail {
 
 // One submitted job. Lives in the awaiting coroutine's frame (or on a blocked caller's stack) until it was answered:
-// a coroutine by resuming `handle` on `loop` (the store hands many to a loop at one wake-up), a blocked caller by done().
+// a coroutine by resuming `handle` on `loop` (the store hands many to a loop at one wake-up), a blocked caller by
+// done().
 class Job {
  public:
   virtual ~Job() = default;
@@ -63,6 +65,7 @@ class Job {
   base::Context ctx;
   base::Loop* loop = nullptr;
   std::coroutine_handle<> handle;
+  int64_t submitted_us = 0;  // wall time; only of a job that is traced
 };
 
 template <class F>
@@ -105,7 +108,8 @@ class Store {
   auto read(base::Context ctx, F f) {  // searches: the reader pool
     return Awaitable<F>(*this, Kind::kRead, std::move(ctx), std::move(f));
   }
-  // Short reads by key, on the calling thread's own read-only connection where the engine has one (SQLite); else as read().
+  // Short reads by key, on the calling thread's own read-only connection where the engine has one (SQLite); else as
+  // read().
   template <class F>
   auto read_point(base::Context ctx, F f) {
     return Awaitable<F>(*this, Kind::kPoint, std::move(ctx), std::move(f));

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -52,7 +53,8 @@ TEST_P(StoreTest, ValuesComeBackAsTheyWent) {
   const std::string text = "häß \xF0\x9F\x90\x98 'quoted' \\x00 ?", bytes("\0\x01\xFF'\\", 5);
   const double tiny = 5e-324, infinity = std::numeric_limits<double>::infinity();
   auto done = write([&](Tx& tx) -> Result<int> {
-    constexpr std::string_view kInsert = "INSERT INTO things (project, name, amount, ratio, bytes) VALUES (?, ?, ?, ?, ?)";
+    constexpr std::string_view kInsert =
+        "INSERT INTO things (project, name, amount, ratio, bytes) VALUES (?, ?, ?, ?, ?)";
     tx.exec(kInsert, 1, text, std::numeric_limits<int64_t>::min(), 0.1, Blob{bytes});
     tx.exec(kInsert, 1, "", std::numeric_limits<int64_t>::max(), tiny, Blob{""});
     tx.exec(kInsert, 1, "inf", true, -infinity, nullptr);
@@ -102,7 +104,8 @@ TEST_P(StoreTest, ChangedRowsAreCounted) {
   auto counts = write([](Tx& tx) -> Result<std::vector<int64_t>> {
     constexpr std::string_view kQuiet =
         "INSERT INTO things (project, name, amount) VALUES (1, ?, 2) ON CONFLICT (project, name) DO NOTHING";
-    std::vector<int64_t> out{tx.exec(kQuiet, "a"), tx.exec(kQuiet, "b"), tx.exec("UPDATE things SET amount = amount + 1"),
+    std::vector<int64_t> out{tx.exec(kQuiet, "a"), tx.exec(kQuiet, "b"),
+                             tx.exec("UPDATE things SET amount = amount + 1"),
                              tx.exec("DELETE FROM things WHERE name = 'c'")};
     out.push_back(tx.query_i64("INSERT INTO lines (project, words) VALUES (1, 'x') RETURNING id").value_or(-1));
     out.push_back(tx.query_i64("INSERT INTO lines (project, words) VALUES (1, 'y') RETURNING id").value_or(-1));
@@ -135,9 +138,8 @@ TEST_P(StoreTest, StatementErrorsAreStickyAndHaveACode) {
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().code, Code::kAlreadyExists);
   EXPECT_EQ(amount_of("b"), -1);
-  auto checked = write([](Tx& tx) -> Result<int64_t> {
-    return tx.exec("INSERT INTO lines (project, words) VALUES (1, 'forbidden')");
-  });
+  auto checked = write(
+      [](Tx& tx) -> Result<int64_t> { return tx.exec("INSERT INTO lines (project, words) VALUES (1, 'forbidden')"); });
   EXPECT_EQ(checked.error().code, Code::kInvalid);
   auto wrong = write([](Tx& tx) -> Result<int64_t> { return tx.exec("INSERT INTO nowhere VALUES (1)"); });
   EXPECT_EQ(wrong.error().code, Code::kInternal);
@@ -145,7 +147,8 @@ TEST_P(StoreTest, StatementErrorsAreStickyAndHaveACode) {
 }
 
 TEST_P(StoreTest, TextThatCannotBeStoredIsRefused) {
-  for (const std::string& bad : {std::string("a\0b", 3), std::string("\xFF"), std::string("\xED\xA0\x80"), std::string("12345678\xC3")}) {
+  for (const std::string& bad :
+       {std::string("a\0b", 3), std::string("\xFF"), std::string("\xED\xA0\x80"), std::string("12345678\xC3")}) {
     auto refused = put(bad, 1);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Code::kInvalid);
@@ -200,7 +203,8 @@ TEST_P(StoreTest, AJobThatTakesTooLongFailsAlone) {
   const auto slow = [](Tx& tx) -> Result<int64_t> {
     tx.exec("INSERT INTO things (project, name, amount) VALUES (1, 'slow', 1)");
     return tx.exec(
-        "INSERT INTO lines (project, words) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000)"
+        "INSERT INTO lines (project, words) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+        "2000000000)"
         " SELECT 1, 'x' FROM n WHERE i < 0");
   };
   auto limited = ctx();
@@ -224,13 +228,16 @@ TEST_P(StoreTest, AJobThatTakesTooLongFailsAlone) {
 
 TEST_P(StoreTest, AJobIsBoundedInRows) {
   auto refused = write([](Tx& tx) -> Result<int64_t> {
-    tx.exec("INSERT INTO lines (project, words) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100001)"
-            " SELECT 1, 'x' FROM n");
+    tx.exec(
+        "INSERT INTO lines (project, words) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+        "100001)"
+        " SELECT 1, 'x' FROM n");
     return tx.exec("DELETE FROM things");
   });
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kTooLarge);
-  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM lines").value_or(-1); }), 0);
+  EXPECT_EQ(*read([](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM lines").value_or(-1); }),
+            0);
 }
 
 TEST_P(StoreTest, WhoGaveUpIsNotServed) {
@@ -254,18 +261,63 @@ TEST_P(StoreTest, CoroutinesAreAnsweredOnTheirLoop) {
       CO_TRY(wrote);
       EXPECT_EQ(base::Loop::current(), mine);
       // One's own write is seen at once, by the loop's own connection too.
-      auto seen = co_await store.read_point(ctx, [](Tx& tx) -> Result<int64_t> {
-        return tx.query_i64("SELECT count(*) FROM things").value_or(-1);
-      });
+      auto seen = co_await store.read_point(
+          ctx, [](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT count(*) FROM things").value_or(-1); });
       EXPECT_EQ(seen.value_or(-2), i + 1);
     }
-    co_return co_await store.read(ctx, [](Tx& tx) -> Result<int64_t> {
-      return tx.query_i64("SELECT sum(amount) FROM things").value_or(-1);
-    });
+    co_return co_await store.read(
+        ctx, [](Tx& tx) -> Result<int64_t> { return tx.query_i64("SELECT sum(amount) FROM things").value_or(-1); });
   };
   auto sum = base::run_blocking(task(*store_, ctx()));
   ASSERT_TRUE(sum) << sum.error().message;
   EXPECT_EQ(*sum, 190);
+}
+
+// They wait together, so that on SQLite they share a transaction: one that fails after it has written takes no other
+// along, and its own writes are gone.
+TEST_P(StoreTest, OfWritesThatWaitTogetherOnlyTheFailedAreUndone) {
+  constexpr int kJobs = 30;
+  std::vector<Result<int64_t>> ends;
+  auto one = [&ends](Store& store, base::Context ctx, int i) -> base::Task<void> {
+    auto end = co_await store.write(ctx, [i](Tx& tx) -> Result<int64_t> {
+      tx.exec("INSERT INTO things (project, name, amount) VALUES (1, ?, ?)", "n" + std::to_string(i), i);
+      if (i % 7 == 3) return base::not_found("no");
+      if (i % 7 == 5) tx.exec("INSERT INTO lines (project, words) VALUES (1, 'forbidden')");
+      return i;
+    });
+    ends.push_back(std::move(end));
+  };
+  auto all = [&](Store& store, base::Context ctx) -> base::Task<void> {
+    base::TaskScope scope;
+    for (int i = 0; i < kJobs; ++i) scope.spawn(one(store, ctx, i));
+    co_await scope.join();
+  };
+  base::run_blocking(all(*store_, ctx()));
+  ASSERT_EQ(ends.size(), static_cast<size_t>(kJobs));
+  const auto good = std::ranges::count_if(ends, [](const auto& end) { return end.has_value(); });
+  EXPECT_EQ(good, kJobs - 4 - 4);
+  for (int i = 0; i < kJobs; ++i) {
+    const bool failed = i % 7 == 3 || i % 7 == 5;
+    EXPECT_EQ(amount_of("n" + std::to_string(i)), failed ? -1 : i);
+  }
+}
+
+TEST_P(StoreTest, AnInsertAnswersItsRow) {
+  auto ids = write([](Tx& tx) -> Result<std::vector<int64_t>> {
+    std::vector<int64_t> made;
+    made.push_back(tx.query_i64("INSERT INTO lines (project, words) VALUES (1, ?) RETURNING id", "a").value_or(-1));
+    made.push_back(
+        tx.query_i64("INSERT INTO lines (id, project, words) VALUES (?, 1, 'b') RETURNING id", 70).value_or(-1));
+    made.push_back(
+        tx.query_i64("INSERT INTO lines (id, project, words) VALUES (70, 1, 'c') ON CONFLICT DO NOTHING RETURNING id")
+            .value_or(-1));
+    made.push_back(tx.query_i64("SELECT id FROM lines WHERE words = 'a'").value_or(-2));
+    return made;
+  });
+  ASSERT_TRUE(ids) << ids.error().message;
+  EXPECT_EQ((*ids)[0], (*ids)[3]);
+  EXPECT_EQ((*ids)[1], 70);
+  EXPECT_EQ((*ids)[2], -1);
 }
 
 TEST_P(StoreTest, NamedLocksSerialiseReadThenWrite) {
@@ -293,8 +345,10 @@ TEST_P(StoreTest, OfManyThatClaimANameOneWins) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       auto claimed = write([t](Tx& tx) -> Result<bool> {
-        return tx.exec("INSERT INTO things (project, name, amount) VALUES (1, 'champion', ?)"
-                       " ON CONFLICT (project, name) DO NOTHING", t) == 1;
+        return tx.exec(
+                   "INSERT INTO things (project, name, amount) VALUES (1, 'champion', ?)"
+                   " ON CONFLICT (project, name) DO NOTHING",
+                   t) == 1;
       });
       ASSERT_TRUE(claimed) << claimed.error().message;
       ++(*claimed ? won : lost);

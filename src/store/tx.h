@@ -1,8 +1,8 @@
 // Tx: one transaction as a domain function sees it. See store.h for how it is run and why errors are sticky.
 //
-// Types: integers and booleans are int64 (booleans 0/1), times int64 microseconds; doubles keep infinities but NaN needs
-// a flag column of its own (SQLite would store NULL); text is UTF-8 without NUL; blobs are bytes.
-// Thread: a Tx and its Rows belong to the running job.
+// Types: integers and booleans are int64 (booleans 0/1), times int64 microseconds; doubles keep infinities but NaN
+// needs a flag column of its own (SQLite would store NULL); text is UTF-8 without NUL; blobs are bytes. Thread: a Tx
+// and its Rows belong to the running job.
 #pragma once
 
 #include <concepts>
@@ -97,7 +97,8 @@ class Tx {
     const Param params[] = {Param(args)..., Param(nullptr)};
     return open(sql, {params, sizeof...(A)});
   }
-  // First column of the first row as int64; nullopt when there is none or it is NULL. For INSERT … RETURNING id, counts.
+  // First column of the first row as int64; nullopt when there is none or it is NULL. For INSERT … RETURNING id,
+  // counts.
   template <class... A>
   std::optional<int64_t> query_i64(std::string_view sql, const A&... args) {
     Rows rows = query(sql, args...);

@@ -19,6 +19,11 @@ ArtifactPlace artifact_place(std::string_view path) {
   return {.root = "mlflow", .path = std::string(path)};
 }
 
+std::string path_of_artifact(const blob::Artifact& file) {
+  constexpr std::string_view kTop = "mlflow/";
+  return file.root.starts_with(kTop) ? file.root.substr(kTop.size()) + "/" + file.path : file.path;
+}
+
 std::optional<std::string> proxied_path(std::string_view uri) {
   constexpr std::string_view kScheme = "mlflow-artifacts:";
   constexpr std::string_view kRoute = "/api/2.0/mlflow-artifacts/artifacts/";

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "blob/blob.h"
 #include "store/tx.h"
 
 namespace track {
@@ -19,6 +20,8 @@ struct ArtifactPlace {
 };
 
 ArtifactPlace artifact_place(std::string_view proxied_path);  // a safe relative path, or ""
+
+std::string path_of_artifact(const blob::Artifact& file);  // the way back
 
 // The proxied path of a URI that points into our own store (mlflow-artifacts:/a/b, mlflow-artifacts://host/a/b,
 // http://…/api/2.0/mlflow-artifacts/artifacts/a/b); nullopt for any other URI and for an unsafe path.

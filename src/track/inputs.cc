@@ -1,7 +1,10 @@
 #include "track/inputs.h"
 
+#include <algorithm>
+
 #include "core/event.h"
 #include "core/lineage.h"
+#include "track/experiments.h"
 #include "track/models.h"
 #include "track/validate.h"
 
@@ -32,8 +35,9 @@ int64_t dataset_row(store::Tx& tx, int64_t exp, const Dataset& dataset) {
       tx.project(), exp, dataset.name, dataset.digest, dataset.source_type, dataset.source, dataset.schema,
       dataset.profile);
   if (made) return *made;
-  return tx.query_i64("SELECT id FROM track_datasets WHERE project = ? AND exp = ? AND name = ? AND digest = ?",
-                      tx.project(), exp, dataset.name, dataset.digest)
+  return tx
+      .query_i64("SELECT id FROM track_datasets WHERE project = ? AND exp = ? AND name = ? AND digest = ?",
+                 tx.project(), exp, dataset.name, dataset.digest)
       .value_or(0);
 }
 
@@ -56,8 +60,10 @@ Result<void> log_inputs(store::Tx& tx, const RunInputs& inputs) {
     }
   }
   for (const std::string& model : inputs.models) {
-    tx.exec("INSERT INTO track_run_models (project, run, is_output, model_id, step) VALUES (?, ?, 0, ?, 0) "
-            "ON CONFLICT DO NOTHING", tx.project(), run.row, model);
+    tx.exec(
+        "INSERT INTO track_run_models (project, run, is_output, model_id, step) VALUES (?, ?, 0, ?, 0) "
+        "ON CONFLICT DO NOTHING",
+        tx.project(), run.row, model);
     core::add_edge(tx, {"logged_model", model}, {"run", run.run_id}, "input");
   }
   core::emit(tx, "run.inputs_logged", "run", run.run_id);
@@ -67,8 +73,15 @@ Result<void> log_inputs(store::Tx& tx, const RunInputs& inputs) {
 Result<void> log_outputs(store::Tx& tx, const RunOutputs& outputs) {
   TRY_SET(const RunInfo run, active_run(tx, outputs.run_id));
   for (const ModelOutput& model : outputs.models) {
-    tx.exec("INSERT INTO track_run_models (project, run, is_output, model_id, step) VALUES (?, ?, 1, ?, ?) "
-            "ON CONFLICT DO NOTHING", tx.project(), run.row, model.model_id, model.step);
+    // A model is an output once; its first step stays.
+    if (tx.query_i64("SELECT 1 FROM track_run_models WHERE project = ? AND run = ? AND is_output = 1 AND model_id = ?",
+                     tx.project(), run.row, model.model_id)) {
+      continue;
+    }
+    tx.exec(
+        "INSERT INTO track_run_models (project, run, is_output, model_id, step) VALUES (?, ?, 1, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        tx.project(), run.row, model.model_id, model.step);
     core::add_edge(tx, {"run", run.run_id}, {"logged_model", model.model_id}, "produced");
   }
   core::emit(tx, "run.outputs_logged", "run", run.run_id);
@@ -114,8 +127,11 @@ void load_run_inputs(store::Tx& tx, Run& run) {
 Result<std::vector<DatasetSummary>> search_datasets(store::Tx& tx, const std::vector<std::string>& experiment_ids) {
   constexpr size_t kMaxSummaries = 1000;
   std::vector<DatasetSummary> out;
+  std::vector<int64_t> seen;
   for (const std::string& text : experiment_ids) {
-    TRY_SET(const int64_t exp, parse_experiment_id(text));
+    TRY_SET(const int64_t exp, experiment_row(tx, text));
+    if (std::ranges::find(seen, exp) != seen.end()) continue;
+    seen.push_back(exp);
     auto rows = tx.query(
         "SELECT DISTINCT d.name, d.digest, COALESCE(t.value, '') FROM track_datasets d "
         "JOIN track_inputs i ON i.project = d.project AND i.dataset = d.id "

@@ -9,7 +9,7 @@
 
 namespace track {
 
-int64_t key_id(store::Tx& tx, std::string_view name);                    // made if absent
-std::optional<int64_t> find_key(store::Tx& tx, std::string_view name);   // nullopt: no run ever used it
+int64_t key_id(store::Tx& tx, std::string_view name);                   // made if absent
+std::optional<int64_t> find_key(store::Tx& tx, std::string_view name);  // nullopt: no run ever used it
 
 }  // namespace track

@@ -22,13 +22,13 @@ struct Metric {
   double value = 0;
   int64_t at_ms = 0;
   int64_t step = 0;
-  std::string model_id;        // also a metric of this logged model
+  std::string model_id;  // also a metric of this logged model
   std::string dataset_name;
   std::string dataset_digest;
-  std::string run_id;          // filled in when read as a logged model's metric or from many runs
+  std::string run_id;  // filled in when read as a logged model's metric or from many runs
 };
 
-struct RunKey {                // where a run's rows lie
+struct RunKey {  // where a run's rows lie
   int64_t row = 0;
   int64_t exp = 0;
   std::string_view run_id;
@@ -37,6 +37,8 @@ struct RunKey {                // where a run's rows lie
 // Used by runs.h within one transaction; the run was found active.
 base::Result<void> check_metric(const Metric& metric, std::string_view path);
 base::Result<void> add_metrics(store::Tx& tx, const RunKey& run, std::span<const Metric> metrics);
+
+void drop_metrics(store::Tx& tx, int64_t run_row);  // all of a run that goes for good
 
 struct HistoryQuery {
   std::string run_id;
@@ -61,7 +63,7 @@ struct IntervalQuery {
   std::string key;
   std::optional<int64_t> start_step;
   std::optional<int64_t> end_step;
-  int64_t max_points = 2500;           // per run, evenly over the steps; first and last are always in
+  int64_t max_points = 2500;  // per run, evenly over the steps; first and last are always in
 };
 base::Result<std::vector<Metric>> metric_history_sampled(store::Tx& tx, const IntervalQuery& query);
 

@@ -254,6 +254,93 @@ INSERT INTO track_counters (project, name, last) VALUES (0, 'experiment', 0);
 INSERT INTO track_experiments (id, project, name, artifact_location, deleted, created_ms, updated_ms)
   VALUES (0, 1, 'Default', 'mlflow-artifacts:/0', 0, 0, 0);
 )sql"},
+    // The least and greatest value a metric ever had, so that "best" needs no history. NULL: never a number.
+    {2, R"sql(
+ALTER TABLE track_latest_metrics ADD COLUMN min_value $double;
+ALTER TABLE track_latest_metrics ADD COLUMN max_value $double;
+CREATE INDEX track_models_by_run ON track_models (project, source_run_id, id);
+UPDATE track_latest_metrics SET
+  min_value = (SELECT MIN(p.value) FROM track_metric_points p WHERE p.project = track_latest_metrics.project
+    AND p.run = track_latest_metrics.run AND p.key_id = track_latest_metrics.key_id AND p.is_nan = 0),
+  max_value = (SELECT MAX(p.value) FROM track_metric_points p WHERE p.project = track_latest_metrics.project
+    AND p.run = track_latest_metrics.run AND p.key_id = track_latest_metrics.key_id AND p.is_nan = 0);
+)sql"},
+    {3, R"sql(
+CREATE TABLE track_uploads (
+  project $int NOT NULL,
+  id $text NOT NULL,
+  path $text NOT NULL,
+  parts $int NOT NULL,
+  created_us $int NOT NULL,
+  PRIMARY KEY (project, id)
+) $without_rowid;
+CREATE INDEX track_uploads_by_age ON track_uploads (project, created_us);
+)sql"},
+    // Metric points in tails and chunks (points.h). Rows of track_metric_points are taken over when the server starts.
+    {4, R"sql(
+CREATE TABLE track_metric_chunks (
+  id $id,
+  project $int NOT NULL,
+  run $int NOT NULL,
+  key_id $int NOT NULL,
+  first_ms $int NOT NULL,
+  first_step $int NOT NULL,
+  first_value $double NOT NULL,
+  first_nan $int NOT NULL,
+  last_ms $int NOT NULL,
+  min_step $int NOT NULL,
+  max_step $int NOT NULL,
+  points $int NOT NULL,
+  nans $int NOT NULL,
+  in_step_order $int NOT NULL,
+  least $double,
+  least_ms $int,
+  least_step $int,
+  greatest $double,
+  greatest_ms $int,
+  greatest_step $int,
+  data $blob NOT NULL
+);
+CREATE UNIQUE INDEX track_metric_chunks_in_order
+  ON track_metric_chunks (project, run, key_id, first_ms, first_step, first_value, first_nan);
+ALTER TABLE track_latest_metrics ADD COLUMN tail $blob;
+ALTER TABLE track_latest_metrics ADD COLUMN chunked_ms $int;
+ALTER TABLE track_latest_metrics ADD COLUMN chunked_step $int;
+)sql"},
+    // Runs that run, failed or were killed are few among a million, and asked for. The finished ones are not in it.
+    {5, R"sql(
+CREATE INDEX track_runs_unfinished ON track_runs (project, exp, status, start_ms DESC) WHERE status <> 3;
+)sql"},
+    // Rules on metrics and the alerts they raised (metric_rules.h): one for a run and rule.
+    {6, R"sql(
+CREATE TABLE track_metric_rules (
+  id $id,
+  project $int NOT NULL,
+  rule_id $text NOT NULL,
+  exp $int NOT NULL,
+  name $text NOT NULL,
+  kind $int NOT NULL,
+  metric $text NOT NULL,
+  threshold $double NOT NULL,
+  silent_ms $int NOT NULL,
+  filter $text NOT NULL,
+  created_ms $int NOT NULL,
+  created_by $text NOT NULL,
+  UNIQUE (project, rule_id),
+  UNIQUE (project, exp, name)
+);
+CREATE TABLE track_metric_alerts (
+  project $int NOT NULL,
+  rule $int NOT NULL,
+  run_id $text NOT NULL,
+  exp $int NOT NULL,
+  at_ms $int NOT NULL,
+  numbers $text NOT NULL,
+  PRIMARY KEY (project, rule, run_id)
+) $without_rowid;
+CREATE INDEX track_metric_alerts_in_time ON track_metric_alerts (project, exp, at_ms);
+CREATE INDEX track_metric_alerts_by_run ON track_metric_alerts (project, run_id);
+)sql"},
 };
 
 }  // namespace

@@ -41,15 +41,18 @@ void put_tag(store::Tx& tx, int64_t model, const Tag& tag) {
       tx.project(), model, tag.key, tag.value);
 }
 
-void put_param(store::Tx& tx, int64_t model, const Tag& param) {
-  tx.exec(
-      "INSERT INTO track_model_params (project, model, key, value) VALUES (?, ?, ?, ?) "
-      "ON CONFLICT (project, model, key) DO UPDATE SET value = excluded.value",
-      tx.project(), model, param.key, param.value);
-}
-
-void touch(store::Tx& tx, int64_t model) {
-  tx.exec("UPDATE track_models SET updated_ms = ? WHERE project = ? AND id = ?", now_ms(tx), tx.project(), model);
+// A parameter is logged once; the same value again, from a client that tries again, changes nothing.
+Result<void> add_param(store::Tx& tx, int64_t model, std::string_view model_id, const Tag& param) {
+  const int64_t added =
+      tx.exec("INSERT INTO track_model_params (project, model, key, value) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+              tx.project(), model, param.key, param.value);
+  if (added == 1 || tx.failed()) return {};
+  auto rows = tx.query("SELECT value FROM track_model_params WHERE project = ? AND model = ? AND key = ?", tx.project(),
+                       model, param.key);
+  if (!rows.next() || rows.text(0) == param.value) return {};
+  return base::invalid("Changing param values is not allowed. Param with key='" + param.key +
+                       "' was already logged with value='" + rows.str(0) + "' for model ID='" + std::string(model_id) +
+                       "'. Attempted logging new value '" + param.value + "'.");
 }
 
 }  // namespace
@@ -137,12 +140,13 @@ Result<Model> create_model(store::Tx& tx, const NewModel& given) {
   info.created_ms = info.updated_ms = now_ms(tx);
   info.attempt = tx.ctx().actor.attempt;
   const auto row = tx.query_i64(
-      "INSERT INTO track_models (project, model_id, exp, name, model_type, source_run_id, artifact_uri, status, deleted, "
+      "INSERT INTO track_models (project, model_id, exp, name, model_type, source_run_id, artifact_uri, status, "
+      "deleted, "
       "created_ms, updated_ms, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id",
       tx.project(), info.model_id, info.experiment, info.name, info.model_type, info.source_run_id, info.artifact_uri,
       static_cast<int64_t>(info.status), info.created_ms, info.updated_ms, info.attempt);
   info.row = row.value_or(0);
-  for (const Tag& param : given.params) put_param(tx, info.row, param);
+  for (const Tag& param : given.params) TRY(add_param(tx, info.row, info.model_id, param));
   for (const Tag& tag : given.tags) put_tag(tx, info.row, tag);
   if (!info.attempt.empty()) core::add_edge(tx, {"attempt", info.attempt}, {"logged_model", info.model_id}, "produced");
   if (!info.source_run_id.empty()) {
@@ -181,26 +185,24 @@ Result<void> delete_model(store::Tx& tx, std::string_view model_id) {
 Result<void> set_model_tags(store::Tx& tx, std::string_view model_id, const Tags& tags) {
   TRY_SET(const int64_t row, model_row(tx, model_id));
   for (const Tag& tag : tags) put_tag(tx, row, tag);
-  touch(tx, row);
   core::emit(tx, "logged_model.tagged", "logged_model", model_id);
   return {};
 }
 
 Result<void> delete_model_tag(store::Tx& tx, std::string_view model_id, std::string_view key) {
   TRY_SET(const int64_t row, model_row(tx, model_id));
-  const int64_t gone = tx.exec("DELETE FROM track_model_tags WHERE project = ? AND model = ? AND key = ?",
-                               tx.project(), row, key);
+  const int64_t gone =
+      tx.exec("DELETE FROM track_model_tags WHERE project = ? AND model = ? AND key = ?", tx.project(), row, key);
   if (gone == 0 && !tx.failed()) {
     return not_found("No tag with key " + python_repr(key) + " found for model with ID " + python_repr(model_id) + ".");
   }
-  touch(tx, row);
   core::emit(tx, "logged_model.untagged", "logged_model", model_id);
   return {};
 }
 
 Result<void> log_model_params(store::Tx& tx, std::string_view model_id, const Tags& params) {
   TRY_SET(const int64_t row, model_row(tx, model_id));
-  for (const Tag& param : params) put_param(tx, row, param);
+  for (const Tag& param : params) TRY(add_param(tx, row, model_id, param));
   core::emit(tx, "logged_model.params_logged", "logged_model", model_id);
   return {};
 }

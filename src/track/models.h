@@ -21,7 +21,7 @@ std::optional<ModelStatus> model_status(int64_t number);
 
 struct ModelInfo {
   int64_t row = 0;
-  std::string model_id;      // "m-<32 hex>"
+  std::string model_id;  // "m-<32 hex>"
   int64_t experiment = 0;
   std::string name;
   std::string model_type;
@@ -43,7 +43,7 @@ struct Model {
 
 struct NewModel {
   std::string experiment_id;
-  std::string name;           // "": a random one
+  std::string name;  // "": a random one
   std::string model_type;
   std::string source_run_id;
   Tags params;

@@ -38,8 +38,8 @@ struct Value {
 };
 
 struct PageToken {
-  int64_t offset = 0;          // upstream's form; then `after` is empty
-  std::vector<Value> after;    // empty: from the start (or from offset)
+  int64_t offset = 0;        // upstream's form; then `after` is empty
+  std::vector<Value> after;  // empty: from the start (or from offset)
 };
 
 // `search` is whatever text makes a search this search (filter, order, ids); its hash goes into the token.

@@ -6,6 +6,8 @@
 #include "base/json_writer.h"
 #include "core/audit.h"
 #include "core/event.h"
+#include "track/registry_event.h"
+#include "track/search_lexer.h"
 #include "track/validate.h"
 
 namespace track {
@@ -91,9 +93,9 @@ RegisteredModel read_registered(store::Rows& rows) {
 
 void load_registered(store::Tx& tx, RegisteredModel& model) {
   {
-    auto rows = tx.query(
-        "SELECT key, value FROM track_registered_tags WHERE project = ? AND registered = ? ORDER BY key", tx.project(),
-        model.row);
+    auto rows =
+        tx.query("SELECT key, value FROM track_registered_tags WHERE project = ? AND registered = ? ORDER BY key",
+                 tx.project(), model.row);
     while (rows.next()) model.tags.push_back({rows.str(0), rows.str(1)});
   }
   {
@@ -133,7 +135,7 @@ Result<RegisteredModel> create_registered_model(store::Tx& tx, std::string_view 
   TRY(tx.status());
   if (!row) return name_taken(tx, name, tags);
   for (const Tag& tag : tags) put_tag(tx, *row, tag);
-  record(tx, "registered_model.created", "registered_model", name);
+  record(tx, "registered_model.created", "registered_model", name, registry_event_body(tx, *row, {}));
   return get_registered_model(tx, name);
 }
 
@@ -159,11 +161,13 @@ Result<RegisteredModel> rename_registered_model(store::Tx& tx, std::string_view 
   const auto taken =
       tx.query_i64("SELECT id FROM track_registered WHERE project = ? AND name = ?", tx.project(), new_name);
   if (taken && *taken != row) {
-    return base::fail(base::Code::kAlreadyExists, "Registered Model (name=" + std::string(new_name) + ") already exists.");
+    return base::fail(base::Code::kAlreadyExists,
+                      "Registered Model (name=" + std::string(new_name) + ") already exists.");
   }
   tx.exec("UPDATE track_registered SET name = ?, updated_ms = ? WHERE project = ? AND id = ?", new_name, now_ms(tx),
           tx.project(), row);
-  tx.exec("UPDATE track_versions SET updated_ms = ? WHERE project = ? AND registered = ?", now_ms(tx), tx.project(), row);
+  tx.exec("UPDATE track_versions SET updated_ms = ? WHERE project = ? AND registered = ?", now_ms(tx), tx.project(),
+          row);
   std::string body = "{\"new_name\":";
   base::append_json_string(body, new_name);
   record(tx, "registered_model.renamed", "registered_model", name, body + "}");
@@ -181,8 +185,10 @@ Result<RegisteredModel> describe_registered_model(store::Tx& tx, std::string_vie
 
 Result<void> delete_registered_model(store::Tx& tx, std::string_view name) {
   TRY_SET(const int64_t row, registered_row(tx, name));
-  tx.exec("DELETE FROM track_version_tags WHERE project = ? AND version_row IN "
-          "(SELECT id FROM track_versions WHERE project = ? AND registered = ?)", tx.project(), tx.project(), row);
+  tx.exec(
+      "DELETE FROM track_version_tags WHERE project = ? AND version_row IN "
+      "(SELECT id FROM track_versions WHERE project = ? AND registered = ?)",
+      tx.project(), tx.project(), row);
   tx.exec("DELETE FROM track_versions WHERE project = ? AND registered = ?", tx.project(), row);
   tx.exec("DELETE FROM track_aliases WHERE project = ? AND registered = ?", tx.project(), row);
   tx.exec("DELETE FROM track_registered_tags WHERE project = ? AND registered = ?", tx.project(), row);
@@ -196,7 +202,8 @@ Result<void> set_registered_tag(store::Tx& tx, std::string_view name, const Tag&
   TRY(check_registered_tag(tag));
   TRY_SET(const int64_t row, registered_row(tx, name));
   put_tag(tx, row, tag);
-  record(tx, "registered_model.tagged", "registered_model", name);
+  record(tx, "registered_model.tagged", "registered_model", name,
+         registry_event_body(tx, row, {{"key", tag.key}, {"value", tag.value}}));
   return {};
 }
 
@@ -204,8 +211,9 @@ Result<void> delete_registered_tag(store::Tx& tx, std::string_view name, std::st
   TRY(check_model_name(name));
   TRY(check_key(key, "key"));
   TRY_SET(const int64_t row, registered_row(tx, name));
+  std::string body = registry_event_body(tx, row, {{"key", key}});  // before: the tag may be what makes it a prompt
   tx.exec("DELETE FROM track_registered_tags WHERE project = ? AND registered = ? AND key = ?", tx.project(), row, key);
-  record(tx, "registered_model.untagged", "registered_model", name);
+  record(tx, "registered_model.untagged", "registered_model", name, body);
   return {};
 }
 
@@ -230,9 +238,7 @@ Result<void> set_alias(store::Tx& tx, std::string_view name, std::string_view al
       "INSERT INTO track_aliases (project, registered, alias, version) VALUES (?, ?, ?, ?) "
       "ON CONFLICT (project, registered, alias) DO UPDATE SET version = excluded.version",
       tx.project(), row, alias, found.version);
-  std::string body = "{\"alias\":";
-  base::append_json_string(body, alias);
-  record(tx, "alias.set", "model_version", subject_of(name, version), body + "}");
+  record(tx, "alias.set", "model_version", subject_of(name, version), registry_event_body(tx, row, {{"alias", alias}}));
   return {};
 }
 
@@ -243,9 +249,7 @@ Result<void> delete_alias(store::Tx& tx, std::string_view name, std::string_view
   const int64_t gone =
       tx.exec("DELETE FROM track_aliases WHERE project = ? AND registered = ? AND alias = ?", tx.project(), row, alias);
   if (gone == 0) return {};
-  std::string body = "{\"alias\":";
-  base::append_json_string(body, alias);
-  record(tx, "alias.deleted", "registered_model", name, body + "}");
+  record(tx, "alias.deleted", "registered_model", name, registry_event_body(tx, row, {{"alias", alias}}));
   return {};
 }
 
@@ -253,9 +257,17 @@ Result<std::optional<ModelVersion>> version_by_alias(store::Tx& tx, std::string_
   TRY(check_model_name(name));
   TRY(check_alias(alias));
   TRY_SET(const int64_t row, registered_row(tx, name));
-  const auto version =
-      tx.query_i64("SELECT version FROM track_aliases WHERE project = ? AND registered = ? AND alias = ?", tx.project(),
-                   row, alias);
+  if (same_word(alias, "LATEST")) {  // nobody can take this name: it is the newest version's
+    const auto newest =
+        tx.query_i64("SELECT MAX(version) FROM track_versions WHERE project = ? AND registered = ? AND deleted = 0",
+                     tx.project(), row);
+    TRY(tx.status());
+    if (!newest) return not_found("Latest version not found for model " + std::string(name) + ".");
+    TRY_SET(ModelVersion found, get_model_version(tx, name, *newest));
+    return std::optional(std::move(found));
+  }
+  const auto version = tx.query_i64(
+      "SELECT version FROM track_aliases WHERE project = ? AND registered = ? AND alias = ?", tx.project(), row, alias);
   if (!version) return std::optional<ModelVersion>();
   TRY_SET(ModelVersion found, get_model_version(tx, name, *version));
   return std::optional(std::move(found));
@@ -291,9 +303,10 @@ Result<ModelVersion> transition_stage(store::Tx& tx, std::string_view name, int6
   TRY_SET(const ModelVersion found, get_model_version(tx, name, version));
   TRY_SET(const int64_t row, registered_row(tx, name));
   if (archive_existing) {
-    tx.exec("UPDATE track_versions SET stage = 'Archived', updated_ms = ? "
-            "WHERE project = ? AND registered = ? AND stage = ? AND version <> ? AND deleted = 0",
-            now_ms(tx), tx.project(), row, to, version);
+    tx.exec(
+        "UPDATE track_versions SET stage = 'Archived', updated_ms = ? "
+        "WHERE project = ? AND registered = ? AND stage = ? AND version <> ? AND deleted = 0",
+        now_ms(tx), tx.project(), row, to, version);
   }
   tx.exec("UPDATE track_versions SET stage = ?, updated_ms = ? WHERE project = ? AND id = ?", to, now_ms(tx),
           tx.project(), found.row);

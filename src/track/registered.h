@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "store/tx.h"
+#include "track/artifact_root.h"
 #include "track/registry.h"
 #include "track/types.h"
 
@@ -49,6 +50,12 @@ base::Result<ModelVersion> transition_stage(store::Tx& tx, std::string_view name
 base::Result<void> delete_version(store::Tx& tx, std::string_view name, int64_t version);
 base::Result<void> delete_version_tag(store::Tx& tx, std::string_view name, int64_t version, std::string_view key);
 
+// Newest first with tags and aliases, those below `below` (0: from the newest).
+base::Result<std::vector<ModelVersion>> versions_page(store::Tx& tx, std::string_view name, int64_t below,
+                                                      size_t limit);
+int64_t count_versions(store::Tx& tx, std::string_view name);
+int64_t next_version(store::Tx& tx, std::string_view name);  // the number that the next one gets
+
 // A version as a client asks for it, with the rules on where its files may lie: `strict` is upstream 3.17's rule that a
 // source inside a run or logged model needs that run's or model's id beside it.
 struct VersionRequest {
@@ -68,6 +75,13 @@ ModelVersion read_version(store::Rows& rows);                                // 
 void load_version(store::Tx& tx, ModelVersion& version, bool with_aliases);  // tags, aliases
 inline constexpr std::string_view kRegisteredColumns = "g.id, g.name, g.description, g.created_ms, g.updated_ms";
 RegisteredModel read_registered(store::Rows& rows);
-void load_registered(store::Tx& tx, RegisteredModel& model);                 // tags, aliases, latest versions
+void load_registered(store::Tx& tx, RegisteredModel& model);  // tags, aliases, latest versions
+
+// The root that the files of a new version get; "" if there are none at that place.
+std::string root_of_version(store::Tx& tx, const ArtifactPlace& place, bool logged_model, int64_t registered,
+                            int64_t version);
+
+// Whether files below an artifact root may still change: kConflict once versions stand for what is there.
+base::Result<void> check_root_is_open(store::Tx& tx, std::string_view root);
 
 }  // namespace track

@@ -1,5 +1,6 @@
 // Registered models, versions, aliases; and logged models as other rooms need them. MLflow's words and ids.
-// registered.h holds the rest of the registry's surface (tags, stages, renaming, deleting), models.h that of logged models.
+// registered.h holds the rest of the registry's surface (tags, stages, renaming, deleting), models.h that of logged
+// models.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 namespace track {
 
 struct LoggedModel {
-  std::string model_id;       // "m-<32 hex>"
+  std::string model_id;  // "m-<32 hex>"
   std::string experiment_id;
   std::string name;
   std::string source_run_id;
@@ -29,7 +30,7 @@ struct LoggedModel {
 struct ModelVersion {
   std::string name;
   int64_t version = 0;
-  std::string source;         // as the client gave it: models:/m-…, runs:/…, mlflow-artifacts:/…
+  std::string source;  // as the client gave it: models:/m-…, runs:/…, mlflow-artifacts:/…
   std::string run_id;
   std::string model_id;
   std::string run_link;
@@ -59,10 +60,13 @@ std::vector<LoggedModel> logged_models_of_attempt(store::Tx& tx, std::string_vie
 base::Result<void> ensure_registered_model(store::Tx& tx, std::string_view name);
 base::Result<ModelVersion> create_model_version(store::Tx& tx, const NewModelVersion& version);
 base::Result<ModelVersion> get_model_version(store::Tx& tx, std::string_view name, int64_t version);
-base::Result<std::optional<ModelVersion>> version_of_logged_model(store::Tx& tx, std::string_view name, std::string_view model_id);
+base::Result<std::optional<ModelVersion>> version_of_logged_model(store::Tx& tx, std::string_view name,
+                                                                  std::string_view model_id);
 base::Result<void> set_alias(store::Tx& tx, std::string_view name, std::string_view alias, int64_t version);
-base::Result<std::optional<ModelVersion>> version_by_alias(store::Tx& tx, std::string_view name, std::string_view alias);
-base::Result<void> set_version_tag(store::Tx& tx, std::string_view name, int64_t version, std::string_view key, std::string_view value);
+base::Result<std::optional<ModelVersion>> version_by_alias(store::Tx& tx, std::string_view name,
+                                                           std::string_view alias);
+base::Result<void> set_version_tag(store::Tx& tx, std::string_view name, int64_t version, std::string_view key,
+                                   std::string_view value);
 // Root of the files of a version, whatever form its source has.
 base::Result<std::string> artifact_root_of(store::Tx& tx, const ModelVersion& version);
 

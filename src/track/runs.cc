@@ -28,7 +28,7 @@ void put_tag(store::Tx& tx, const RunKey& run, const Tag& tag) {
   tx.exec(
       "INSERT INTO track_tags (project, run, key_id, exp, value) VALUES (?, ?, ?, ?, ?) "
       "ON CONFLICT (project, run, key_id) DO UPDATE SET value = excluded.value",
-      tx.project(), run.row, key_id(tx, tag.key), run.exp, tag.value);
+      tx.project(), run.row, key_id(tx, tag.key), run.exp, first_chars(tag.value, kMaxTagValue));
 }
 
 void rename(store::Tx& tx, int64_t row, std::string_view name) {
@@ -38,7 +38,7 @@ void rename(store::Tx& tx, int64_t row, std::string_view name) {
 // Tag mlflow.runName is the run's name; upstream ignores an empty one.
 void set_tag(store::Tx& tx, const RunKey& run, const Tag& tag) {
   if (tag.key != kRunNameTag) return put_tag(tx, run, tag);
-  if (!tag.value.empty()) rename(tx, run.row, tag.value);
+  if (!tag.value.empty()) rename(tx, run.row, first_chars(tag.value, kMaxTagValue));
 }
 
 std::string changed_param(const std::string& run_id, const Tag& param, const std::string& old_value, bool single) {
@@ -47,12 +47,13 @@ std::string changed_param(const std::string& run_id, const Tag& param, const std
            old_value + "' for run ID='" + run_id + "'. Attempted logging new value '" + param.value + "'.";
   }
   return "Changing param values is not allowed. Params were already logged='[{'key': " + python_repr(param.key) +
-         ", 'old_value': " + python_repr(old_value) + ", 'new_value': " + python_repr(param.value) + "}]' for run ID='" +
-         run_id + "'.";
+         ", 'old_value': " + python_repr(old_value) + ", 'new_value': " + python_repr(param.value) +
+         "}]' for run ID='" + run_id + "'.";
 }
 
 Result<void> add_params(store::Tx& tx, const RunInfo& run, const Tags& params, bool single) {
-  for (const Tag& param : params) {
+  for (const Tag& given : params) {
+    const Tag param{given.key, std::string(first_chars(given.value, kMaxParamValue))};  // cut, as the client was told
     const int64_t key = key_id(tx, param.key);
     const int64_t added = tx.exec(
         "INSERT INTO track_params (project, run, key_id, exp, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -84,7 +85,8 @@ Result<void> check_batch_limits(const Batch& batch) {
 
 Result<void> check_params_unique(const Tags& params) {
   std::vector<std::string_view> keys, twice;
-  for (const Tag& param : params) (std::ranges::find(keys, param.key) != keys.end() ? twice : keys).push_back(param.key);
+  for (const Tag& param : params)
+    (std::ranges::find(keys, param.key) != keys.end() ? twice : keys).push_back(param.key);
   if (twice.empty()) return {};
   std::string list;
   for (const std::string_view key : twice) list.append(list.empty() ? "" : ", ").append(python_repr(key));
@@ -92,8 +94,7 @@ Result<void> check_params_unique(const Tags& params) {
                  "]. Please ensure the request contains only one param value per param key.");
 }
 
-// Checks every entry and cuts long values, as the client was promised.
-Result<Batch> checked(Batch batch) {
+Result<void> check_batch(const Batch& batch) {
   const auto path = [&](std::string_view list, size_t i) {
     return batch.single ? std::string() : std::string(list) + "[" + std::to_string(i) + "]";
   };
@@ -104,24 +105,33 @@ Result<Batch> checked(Batch batch) {
   for (size_t i = 0; i < batch.params.size(); ++i) {
     TRY(check_key(batch.params[i].key, field("params", i, "key")));
     TRY(check_length("Param key", kMaxKey, batch.params[i].key));
-    batch.params[i].value = first_chars(batch.params[i].value, kMaxParamValue);
   }
   for (size_t i = 0; i < batch.tags.size(); ++i) {
     TRY(check_key(batch.tags[i].key, field("tags", i, "key")));
     TRY(check_length(field("tags", i, "key"), kMaxKey, batch.tags[i].key));
-    batch.tags[i].value = first_chars(batch.tags[i].value, kMaxTagValue);
   }
   TRY(check_batch_limits(batch));
-  TRY(check_params_unique(batch.params));
-  return batch;
+  return check_params_unique(batch.params);
+}
+
+// 32 hex digits as upstream's, but in the order of time (a UUIDv7): so the pages of an index fill one after the other,
+// and a commit of many runs writes few of them.
+std::string new_run_id(const base::Context& ctx) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string id;
+  id.reserve(32);
+  for (const uint8_t byte : base::make_uuid7(*ctx.random, ctx.now_us)) id += {kHex[byte >> 4], kHex[byte & 15]};
+  return id;
 }
 
 Result<std::string> name_of_new_run(store::Tx& tx, const NewRun& run) {
   const auto tag = std::ranges::find(run.tags, kRunNameTag, [](const Tag& t) -> std::string_view { return t.key; });
   const std::string tagged = tag == run.tags.end() ? "" : tag->value;
   if (!run.name.empty() && !tagged.empty() && run.name != tagged) {
-    return invalid("Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
-                   "(run_name='" + run.name + "', mlflow.runName='" + tagged + "').");
+    return invalid(
+        "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+        "(run_name='" +
+        run.name + "', mlflow.runName='" + tagged + "').");
   }
   const std::string& given = run.name.empty() ? tagged : run.name;
   if (given.empty()) return random_name(*tx.ctx().random);
@@ -181,7 +191,7 @@ Result<RunInfo> active_run(store::Tx& tx, std::string_view run_id) {
 Result<Run> create_run(store::Tx& tx, const NewRun& new_run) {
   TRY_SET(const Experiment experiment, active_experiment(tx, new_run.experiment_id));
   Run run;
-  run.info.run_id = tx.ctx().new_hex32();
+  run.info.run_id = new_run_id(tx.ctx());
   TRY_SET(run.info.name, name_of_new_run(tx, new_run));
   run.info.experiment = experiment.id;
   run.info.user_id = new_run.user_id;
@@ -194,7 +204,8 @@ Result<Run> create_run(store::Tx& tx, const NewRun& new_run) {
       "attempt) VALUES (?, ?, ?, ?, 1, ?, ?, ?, 0, ?, ?) RETURNING id",
       tx.project(), run.info.run_id, experiment.id, run.info.name, run.info.user_id,
       static_cast<int64_t>(RunStatus::kRunning), run.info.start_ms, run.info.artifact_uri, run.info.attempt);
-  if (!row) return std::unexpected(tx.failed() ? tx.status().error() : base::internal("the run was not stored").error());
+  if (!row)
+    return std::unexpected(tx.failed() ? tx.status().error() : base::internal("the run was not stored").error());
   run.info.row = *row;
   const RunKey key{*row, experiment.id, run.info.run_id};
   run.tags.push_back({std::string(kRunNameTag), run.info.name});
@@ -284,9 +295,11 @@ Result<void> restore_run(store::Tx& tx, std::string_view run_id) {
   return {};
 }
 
-Result<void> log_batch(store::Tx& tx, const Batch& given) {
-  if (!given.single) TRY(check_run_id(given.run_id));
-  TRY_SET(const Batch batch, checked(given));
+Result<void> log_batch(store::Tx& tx, const Batch& batch) {
+  if (!batch.single) TRY(check_run_id(batch.run_id));
+  // Of a point that is a logged model's too, upstream asks for the run first: that is the error that clients see.
+  if (batch.single && !batch.metrics.empty() && !batch.metrics[0].model_id.empty()) TRY(active_run(tx, batch.run_id));
+  TRY(check_batch(batch));
   TRY_SET(const RunInfo info, active_run(tx, batch.run_id));
   const RunKey run{info.row, info.experiment, info.run_id};
   TRY(add_params(tx, info, batch.params, batch.single));

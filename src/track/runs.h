@@ -15,13 +15,13 @@
 namespace track {
 
 enum class RunStatus : uint8_t { kRunning = 1, kScheduled, kFinished, kFailed, kKilled };
-std::string_view name(RunStatus status);                       // "RUNNING", …
+std::string_view name(RunStatus status);  // "RUNNING", …
 std::optional<RunStatus> run_status(std::string_view name);
 std::optional<RunStatus> run_status(int64_t number);
 
 struct RunInfo {
   int64_t row = 0;
-  std::string run_id;        // 32 hex
+  std::string run_id;  // 32 hex
   int64_t experiment = 0;
   std::string name;
   std::string user_id;
@@ -30,8 +30,8 @@ struct RunInfo {
   std::optional<int64_t> end_ms;
   bool deleted = false;
   std::string artifact_uri;
-  std::string attempt;       // whose token created it, if a stage did
-  bool name_tag = true;      // tag mlflow.runName is the name column, until somebody deletes the tag
+  std::string attempt;   // whose token created it, if a stage did
+  bool name_tag = true;  // tag mlflow.runName is the name column, until somebody deletes the tag
 };
 
 struct Dataset {
@@ -40,7 +40,7 @@ struct Dataset {
 };
 struct DatasetInput {
   Dataset dataset;
-  Tags tags;                 // mlflow.data.context names what it was used for
+  Tags tags;  // mlflow.data.context names what it was used for
 };
 struct ModelOutput {
   std::string model_id;
@@ -60,7 +60,7 @@ struct Run {
 struct NewRun {
   std::string experiment_id;  // "": the default experiment
   std::string user_id;
-  std::string name;           // "": tag mlflow.runName, else a random one
+  std::string name;  // "": tag mlflow.runName, else a random one
   int64_t start_ms = 0;
   Tags tags;
 };
@@ -105,7 +105,8 @@ struct DatasetSummary {
   int64_t experiment = 0;
   std::string name, digest, context;
 };
-base::Result<std::vector<DatasetSummary>> search_datasets(store::Tx& tx, const std::vector<std::string>& experiment_ids);
+base::Result<std::vector<DatasetSummary>> search_datasets(store::Tx& tx,
+                                                          const std::vector<std::string>& experiment_ids);
 
 // Used by the other files of this room.
 base::Result<RunInfo> active_run(store::Tx& tx, std::string_view run_id);  // kInvalid if deleted

@@ -13,6 +13,7 @@
 #include "track/models.h"
 #include "track/registered.h"
 #include "track/runs.h"
+#include "track/search_ast.h"
 #include "track/types.h"
 
 namespace track {
@@ -27,16 +28,30 @@ struct RunSearch {
   std::string filter;
   View view = View::kActive;
   int64_t max_results = 1000;
-  std::vector<std::string> order_by;        // default: start_time DESC, then run id
+  std::vector<std::string> order_by;  // default: start_time DESC, then run id
   std::string page_token;
+  // Ours: a window anywhere in the list, and lists that stay as they were while new runs come.
+  int64_t offset = 0;                // rows to leave out; a token goes before it
+  std::optional<int64_t> until_row;  // only runs stored up to this row (RunInfo::row)
+  std::optional<int64_t> above_row;  // only runs stored after it
 };
 base::Result<Page<Run>> search_runs(store::Tx& tx, const RunSearch& search);
+base::Result<Page<RunInfo>> search_run_infos(store::Tx& tx, const RunSearch& search);  // without metrics, params, tags
+// How many match, counted up to `most`; order, token and max_results do not matter.
+base::Result<int64_t> count_runs(store::Tx& tx, const RunSearch& search, int64_t most);
+// Where a filter is wrong; none where it parses.
+struct FilterProblem {
+  size_t at = 0;  // byte
+  std::string message;
+};
+std::optional<FilterProblem> check_run_filter(std::string_view filter);
+base::Result<Column> run_column(std::string_view text);  // a metric, parameter or tag
 
 struct ExperimentSearch {
   std::string filter;
   View view = View::kActive;
   int64_t max_results = 0;
-  std::vector<std::string> order_by;        // default: creation_time DESC, experiment_id
+  std::vector<std::string> order_by;  // default: creation_time DESC, experiment_id
   std::string page_token;
 };
 base::Result<Page<Experiment>> search_experiments(store::Tx& tx, const ExperimentSearch& search);
@@ -51,12 +66,12 @@ base::Result<Page<RegisteredModel>> search_registered_models(store::Tx& tx, cons
 base::Result<Page<ModelVersion>> search_versions(store::Tx& tx, const RegistrySearch& search);
 
 struct ModelOrder {
-  std::string field;                        // "creation_timestamp", "metrics.loss", …
+  std::string field;  // "creation_timestamp", "metrics.loss", …
   bool ascending = true;
-  std::string dataset_name, dataset_digest; // which of the metric's values counts
+  std::string dataset_name, dataset_digest;  // which of the metric's values counts
 };
 struct DatasetFilter {
-  std::string name, digest;                 // digest "": any
+  std::string name, digest;  // digest "": any
 };
 struct ModelSearch {
   std::vector<std::string> experiment_ids;

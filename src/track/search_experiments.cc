@@ -19,7 +19,7 @@ constexpr std::array kAttributes = {
     Attribute{.name = "creation_time", .column = "e.created_ms", .numeric = true},
     Attribute{.name = "last_update_time", .column = "e.updated_ms", .numeric = true},
 };
-constexpr Dialect kDialect{.entity = "experiments", .attributes = kAttributes};
+constexpr Dialect kDialect{.entity = "experiments", .attributes = kAttributes, .whole_numbers = true};
 
 // Ids are written as text in a filter and stored as numbers.
 Result<void> number_ids(Filter& filter) {
@@ -64,8 +64,8 @@ Result<std::vector<SortKey>> sort_keys(const std::vector<std::string>& clauses, 
     if (order.field != Field::kAttribute) return invalid("Invalid order_by entity: tag");
     const Attribute& attribute = *find_attribute(kDialect, order.key);
     by_id |= order.key == "experiment_id";
-    keys.push_back({std::string(attribute.column), order.ascending,
-                    order.key == "name" ? Value::Type::kText : Value::Type::kInt});
+    keys.push_back(
+        {std::string(attribute.column), order.ascending, order.key == "name" ? Value::Type::kText : Value::Type::kInt});
     search_text += "\n" + clause;
   }
   if (keys.empty()) {
@@ -96,10 +96,10 @@ Result<Page<Experiment>> search_experiments(store::Tx& tx, const ExperimentSearc
   query.column_count = 6;
   query.from.add("FROM track_experiments e");
   query.where.add("e.project = ").bind(Value::of(tx.project()));
-  if (search.view != View::kAll) query.where.add(search.view == View::kActive ? " AND e.deleted = 0" : " AND e.deleted = 1");
+  if (search.view != View::kAll)
+    query.where.add(search.view == View::kActive ? " AND e.deleted = 0" : " AND e.deleted = 1");
   query.where.add(" AND ");
-  add_filter(query.where, filter,
-             [&](SqlText& out, const Comparison& term) { write_term(out, tx.backend(), term); });
+  add_filter(query.where, filter, [&](SqlText& out, const Comparison& term) { write_term(out, tx.backend(), term); });
   query.after = token.after;
   query.offset = token.offset;
   query.limit = search.max_results;

@@ -43,7 +43,8 @@ Result<Token> Lexer::quoted(char quote) {
   const size_t begin = at_++;
   while (at_ < text_.size()) {
     const char c = text_[at_];
-    const bool escaped_pair = at_ + 1 < text_.size() && text_[at_ + 1] == quote && (c == quote || (c == '\\' && quote != '`'));
+    const bool escaped_pair =
+        at_ + 1 < text_.size() && text_[at_ + 1] == quote && (c == quote || (c == '\\' && quote != '`'));
     if (escaped_pair) {
       at_ += 2;
     } else if (c == quote) {
@@ -53,6 +54,7 @@ Result<Token> Lexer::quoted(char quote) {
       ++at_;
     }
   }
+  at_ = begin;
   return filter_error(text_, begin, "a quote is opened and never closed");
 }
 
@@ -80,7 +82,9 @@ Result<Token> Lexer::name() {
 Token Lexer::number() {
   const size_t begin = at_;
   if (text_[at_] == '-') ++at_;
-  const auto digits = [&] { while (at_ < text_.size() && is_digit(text_[at_])) ++at_; };
+  const auto digits = [&] {
+    while (at_ < text_.size() && is_digit(text_[at_])) ++at_;
+  };
   digits();
   if (at_ < text_.size() && text_[at_] == '.') ++at_, digits();
   if (at_ < text_.size() && (text_[at_] == 'e' || text_[at_] == 'E')) {

@@ -12,8 +12,8 @@ namespace track {
 struct Token {
   enum class Kind : uint8_t { kEnd, kName, kText, kNumber, kOperator, kOpen, kClose, kComma };
   Kind kind = Kind::kEnd;
-  std::string_view text;    // as written; kText without its quotes
-  size_t at = 0;            // byte offset
+  std::string_view text;       // as written; kText without its quotes
+  size_t at = 0;               // byte offset
   bool double_quoted = false;  // a kName that is one "…": may also be a value
 };
 
@@ -22,6 +22,7 @@ class Lexer {
   explicit Lexer(std::string_view text) : text_(text) {}
   base::Result<Token> next();
   std::string_view whole() const { return text_; }
+  size_t at() const { return at_; }  // after a failure: where
 
  private:
   base::Result<Token> quoted(char quote);

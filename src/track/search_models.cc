@@ -30,7 +30,8 @@ constexpr std::array kAttributes = {
     Attribute{.name = "last_updated_timestamp", .column = "m.updated_ms", .numeric = true},
     Attribute{.name = "last_updated_timestamp_ms", .column = "m.updated_ms", .numeric = true},
 };
-constexpr Dialect kDialect{.entity = "logged models", .attributes = kAttributes, .metrics = true, .params = true};
+constexpr Dialect kDialect{
+    .entity = "logged models", .attributes = kAttributes, .metrics = true, .params = true, .lists = true};
 
 // "(d = … OR d = …)" over the metric rows x.
 void write_datasets(SqlText& out, const std::vector<DatasetFilter>& datasets) {
@@ -70,9 +71,11 @@ bool names_metric(const Filter& filter) {
 }
 
 // The newest value of a metric for each model, joined as `alias`.
-void join_metric(SqlText& from, int64_t project, const ModelOrder& order, std::string_view metric, const std::string& alias) {
-  from.add(" LEFT JOIN (SELECT model, value FROM (SELECT x.model, x.value, ROW_NUMBER() OVER (PARTITION BY x.model "
-           "ORDER BY x.at_ms DESC, x.step DESC, x.run_id) AS rn FROM track_model_metrics x WHERE x.project = ");
+void join_metric(SqlText& from, int64_t project, const ModelOrder& order, std::string_view metric,
+                 const std::string& alias) {
+  from.add(
+      " LEFT JOIN (SELECT model, value FROM (SELECT x.model, x.value, ROW_NUMBER() OVER (PARTITION BY x.model "
+      "ORDER BY x.at_ms DESC, x.step DESC, x.run_id) AS rn FROM track_model_metrics x WHERE x.project = ");
   from.bind(Value::of(project)).add(" AND x.key = ").bind(Value::of(std::string(metric)));
   if (!order.dataset_name.empty()) from.add(" AND x.dataset_name = ").bind(Value::of(order.dataset_name));
   if (!order.dataset_digest.empty()) from.add(" AND x.dataset_digest = ").bind(Value::of(order.dataset_digest));
@@ -133,9 +136,10 @@ Result<Page<Model>> search_models(store::Tx& tx, const ModelSearch& search) {
   }
   TRY_SET(const Filter filter, parse_filter(search.filter, kDialect));
   std::vector<int64_t> exps;
-  if (search.experiment_ids.size() > kMaxSearchedExperiments) return invalid("experiment_ids names too many experiments");
+  if (search.experiment_ids.size() > kMaxSearchedExperiments)
+    return invalid("experiment_ids names too many experiments");
   for (const std::string& id : search.experiment_ids) {
-    TRY_SET(exps.emplace_back(), parse_experiment_id(id));
+    TRY_SET(exps.emplace_back(), experiment_row(tx, id));
   }
   const std::string text = text_of(search);
   PageQuery query;
@@ -151,7 +155,8 @@ Result<Page<Model>> search_models(store::Tx& tx, const ModelSearch& search) {
   add_filter(query.where, filter,
              [&](SqlText& out, const Comparison& term) { write_term(out, tx.backend(), search, term); });
   if (!search.datasets.empty() && !names_metric(filter)) {
-    query.where.add(" AND EXISTS (SELECT 1 FROM track_model_metrics x WHERE x.project = m.project AND x.model = m.id AND ");
+    query.where.add(
+        " AND EXISTS (SELECT 1 FROM track_model_metrics x WHERE x.project = m.project AND x.model = m.id AND ");
     write_datasets(query.where, search.datasets);
     query.where.add(")");
   }

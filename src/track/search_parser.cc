@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "track/best.h"
 #include "track/search_ast.h"
 #include "track/search_lexer.h"
 #include "track/validate.h"
@@ -35,12 +36,27 @@ std::optional<Field> field_of(std::string_view entity) {
     std::string_view word;
     Field field;
   };
-  static constexpr std::array kWords = {
-      Word{"metric", Field::kMetric},       Word{"metrics", Field::kMetric},       Word{"parameter", Field::kParam},
-      Word{"parameters", Field::kParam},    Word{"param", Field::kParam},          Word{"params", Field::kParam},
-      Word{"tag", Field::kTag},             Word{"tags", Field::kTag},             Word{"attribute", Field::kAttribute},
-      Word{"attributes", Field::kAttribute}, Word{"attr", Field::kAttribute},      Word{"run", Field::kAttribute},
-      Word{"dataset", Field::kDataset},     Word{"datasets", Field::kDataset}};
+  static constexpr std::array kWords = {Word{"metric", Field::kMetric},
+                                        Word{"metrics", Field::kMetric},
+                                        Word{"parameter", Field::kParam},
+                                        Word{"parameters", Field::kParam},
+                                        Word{"param", Field::kParam},
+                                        Word{"params", Field::kParam},
+                                        Word{"tag", Field::kTag},
+                                        Word{"tags", Field::kTag},
+                                        Word{"attribute", Field::kAttribute},
+                                        Word{"attributes", Field::kAttribute},
+                                        Word{"attr", Field::kAttribute},
+                                        Word{"run", Field::kAttribute},
+                                        Word{"dataset", Field::kDataset},
+                                        Word{"datasets", Field::kDataset},
+                                        Word{"trace", Field::kAttribute},
+                                        Word{"metadata", Field::kMetadata},
+                                        Word{"request_metadata", Field::kMetadata},
+                                        Word{"span", Field::kSpan},
+                                        Word{"feedback", Field::kFeedback},
+                                        Word{"expectation", Field::kExpectation},
+                                        Word{"issue", Field::kIssue}};
   const auto found = std::ranges::find(kWords, entity, &Word::word);
   if (found == kWords.end()) return std::nullopt;
   return found->field;
@@ -53,8 +69,8 @@ bool offered(const Dialect& dialect, Field field) {
     case Field::kParam: return dialect.params;
     case Field::kTag: return dialect.tags;
     case Field::kDataset: return dialect.datasets;
+    default: return dialect.traces;
   }
-  return false;
 }
 
 std::string attribute_names(const Dialect& dialect, bool for_order) {
@@ -63,6 +79,15 @@ std::string attribute_names(const Dialect& dialect, bool for_order) {
     if (for_order ? a.orderable : a.filterable) out.append(out.empty() ? "" : ", ").append(python_repr(a.name));
   }
   return "{" + out + "}";
+}
+
+Result<void> span_key(std::string_view key) {
+  constexpr std::string_view kAttributes = "attributes.";
+  if (key == "name" || key == "type" || key == "status" || key == "content") return {};
+  if (key == kAttributes) return invalid("Span attribute name cannot be empty after 'attributes.'");
+  if (key.starts_with(kAttributes)) return {};
+  return invalid("Invalid span attribute '" + std::string(key) +
+                 "'. Supported attributes: name, status, type, attributes.<attribute_name>.");
 }
 
 // Splits "entity.key" and resolves what it names.
@@ -74,12 +99,13 @@ Result<Operand> operand(std::string_view text, const Dialect& dialect, bool for_
   if (dot != text.npos) {
     const std::string_view entity = strip(text.substr(0, dot), '`');
     const auto field = field_of(entity);
-    if (!field || !offered(dialect, *field)) {
+    if (!field || !offered(dialect, *field) || (entity == "trace" && !dialect.traces)) {
       std::string valid = "'attribute'";
       if (dialect.metrics) valid += ", 'metric'";
       if (dialect.params) valid += ", 'parameter'";
       if (dialect.tags) valid += ", 'tag'";
       if (dialect.datasets) valid += ", 'dataset'";
+      if (dialect.traces) valid += ", 'metadata', 'span', 'feedback', 'expectation', 'issue'";
       return invalid("Invalid entity type '" + std::string(entity) + "'. Valid values are [" + valid + "]");
     }
     out.field = *field;
@@ -93,10 +119,24 @@ Result<Operand> operand(std::string_view text, const Dialect& dialect, bool for_
                      attribute_names(dialect, for_order) + "'");
     }
     out.key = out.attribute->name;
+  } else if (out.field == Field::kSpan) {
+    TRY(span_key(out.key));
+  } else if (out.field == Field::kIssue && out.key != "id") {
+    return invalid("Invalid issue attribute '" + out.key + "'. Supported attributes: id");
   } else if (out.field == Field::kDataset && out.key != "name" && out.key != "digest" && out.key != "context") {
     return invalid("Invalid dataset key '" + out.key + "' specified. Valid keys are '{'name', 'digest', 'context'}'");
   }
   return out;
+}
+
+using PickOf = Pick (*)(std::string_view metric);
+
+// What a word before a parenthesis picks of a metric's history; none for other words.
+std::optional<PickOf> pick_function(std::string_view word) {
+  if (same_word(word, "MIN")) return PickOf([](std::string_view) { return Pick::kMin; });
+  if (same_word(word, "MAX")) return PickOf([](std::string_view) { return Pick::kMax; });
+  if (same_word(word, "BEST")) return PickOf(best_of);
+  return std::nullopt;
 }
 
 class Parser {
@@ -110,10 +150,13 @@ class Parser {
     if (token_.kind != Kind::kEnd) return error("expected AND, OR or the end");
     return filter;
   }
+  size_t at() const { return lexed_ ? token_.at : lexer_.at(); }
 
  private:
   Result<void> advance() {
+    lexed_ = false;
     TRY_SET(token_, lexer_.next());
+    lexed_ = true;
     return {};
   }
   bool is_word(std::string_view upper) const { return token_.kind == Kind::kName && same_word(token_.text, upper); }
@@ -163,9 +206,9 @@ class Parser {
       return error("more than " + std::to_string(kMaxFilterTerms) + " comparisons");
     }
     if (token_.kind != Kind::kName) return error("expected a field such as metrics.loss");
-    TRY_SET(const Operand left, operand(token_.text, dialect_, false));
-    TRY(advance());
     Filter out{.kind = Filter::Kind::kTerm, .children = {}, .term = {}};
+    TRY_SET(const Operand left, left_side(out.term.pick));
+    TRY(advance());
     out.term.field = left.field;
     out.term.key = left.key;
     TRY_SET(out.term.op, comparator(left));
@@ -174,9 +217,27 @@ class Parser {
       TRY_SET(out.term.list, list());
       return out;
     }
-    TRY_SET(out.term.value, value(left));
+    TRY_SET(out.term.value, value(left, out.term.op));
     TRY(advance());
     return out;
+  }
+
+  // metrics.loss, or min(metrics.loss): up to the last token of it.
+  Result<Operand> left_side(Pick& pick) {
+    const auto function = pick_function(token_.text);
+    Lexer ahead = lexer_;
+    const auto open = ahead.next();
+    if (!function || !open || open->kind != Kind::kOpen) return operand(token_.text, dialect_, false);
+    if (!dialect_.histories) return error("min(), max() and best() are offered in searches of runs");
+    TRY(advance());
+    TRY(advance());
+    if (token_.kind != Kind::kName) return error("expected a metric such as metrics.loss");
+    TRY_SET(const Operand left, operand(token_.text, dialect_, false));
+    if (left.field != Field::kMetric) return error("min(), max() and best() are of metrics");
+    TRY(advance());
+    if (token_.kind != Kind::kClose) return error("expected a closing parenthesis");
+    pick = (*function)(left.key);
+    return left;
   }
 
   // Reads the comparator and checks that the field has it.
@@ -187,20 +248,45 @@ class Parser {
     const bool like = op == Op::kLike || op == Op::kIlike;
     const bool in = op == Op::kIn || op == Op::kNotIn;
     const bool null = op == Op::kIsNull || op == Op::kIsNotNull;
+    if (dialect_.traces && left.field != Field::kAttribute) return trace_comparator(left, op, shown);
+    if (op == Op::kRlike && (!dialect_.traces || left.numeric())) {
+      return invalid("Invalid comparator 'RLIKE' for '" + left.key + "'");
+    }
     if (null) {
       if (dialect_.null_tests && (left.field == Field::kTag || left.field == Field::kParam)) return op;
       return invalid("IS NULL / IS NOT NULL is only supported for tags and params, not for '" + left.key + "'");
     }
     if (left.numeric() ? like || (in && !(left.attribute && left.attribute->list)) : ordering) {
-      return invalid("Invalid comparator '" + shown + "' not one of '" +
-                     (left.numeric() ? "{'>', '>=', '!=', '=', '<', '<='}" : "{'!=', '=', 'LIKE', 'ILIKE', 'IN', 'NOT IN'}") +
-                     "'");
+      return invalid(
+          "Invalid comparator '" + shown + "' not one of '" +
+          (left.numeric() ? "{'>', '>=', '!=', '=', '<', '<='}" : "{'!=', '=', 'LIKE', 'ILIKE', 'IN', 'NOT IN'}") +
+          "'");
     }
-    if (in && left.field != Field::kDataset && !(left.attribute && left.attribute->list)) {
-      return invalid("Invalid comparator 'IN' for '" + left.key + "': it does not support comparison with a list of quoted "
+    const bool listed = left.attribute ? left.attribute->list : left.field == Field::kDataset || dialect_.lists;
+    if (in && !listed) {
+      return invalid("Invalid comparator 'IN' for '" + left.key +
+                     "': it does not support comparison with a list of quoted "
                      "string values.");
     }
     return op;
+  }
+
+  // What a trace's tags, metadata, spans, assessments and issues compare by.
+  static Result<Op> trace_comparator(const Operand& left, Op op, const std::string& shown) {
+    const bool ordering = op == Op::kLt || op == Op::kLe || op == Op::kGt || op == Op::kGe;
+    const bool in = op == Op::kIn || op == Op::kNotIn;
+    const bool null = op == Op::kIsNull || op == Op::kIsNotNull;
+    const bool like = op == Op::kLike || op == Op::kIlike;
+    bool fits = true;
+    switch (left.field) {
+      case Field::kSpan: fits = left.key == "content" ? like : !ordering && !null; break;
+      case Field::kFeedback:
+      case Field::kExpectation: fits = !in; break;
+      case Field::kIssue: fits = op == Op::kEq; break;
+      default: fits = !ordering && !in;
+    }
+    if (fits) return op;
+    return invalid("Invalid comparator '" + shown + "' for '" + left.key + "'");
   }
 
   Result<Op> read_comparator() {
@@ -208,16 +294,16 @@ class Parser {
       std::string_view text;
       Op op;
     };
-    static constexpr std::array kSigns = {Sign{"=", Op::kEq}, Sign{"!=", Op::kNe}, Sign{"<", Op::kLt},
-                                          Sign{"<=", Op::kLe}, Sign{">", Op::kGt}, Sign{">=", Op::kGe}};
+    static constexpr std::array kSigns = {Sign{"=", Op::kEq},  Sign{"!=", Op::kNe}, Sign{"<", Op::kLt},
+                                          Sign{"<=", Op::kLe}, Sign{">", Op::kGt},  Sign{">=", Op::kGe}};
     if (token_.kind == Kind::kOperator) {
       const auto sign = std::ranges::find(kSigns, token_.text, &Sign::text);
       if (sign == kSigns.end()) return error("'" + std::string(token_.text) + "' is no comparator (= != < <= > >=)");
       TRY(advance());
       return sign->op;
     }
-    if (is_word("LIKE") || is_word("ILIKE") || is_word("IN")) {
-      const Op op = is_word("LIKE") ? Op::kLike : is_word("IN") ? Op::kIn : Op::kIlike;
+    if (is_word("LIKE") || is_word("ILIKE") || is_word("RLIKE") || is_word("IN")) {
+      const Op op = is_word("LIKE") ? Op::kLike : is_word("IN") ? Op::kIn : is_word("ILIKE") ? Op::kIlike : Op::kRlike;
       TRY(advance());
       return op;
     }
@@ -259,21 +345,28 @@ class Parser {
       }
     }
     if (out.empty()) {
-      return invalid("While parsing a list in the query, expected a non-empty list of string values, but got empty list");
+      return invalid(
+          "While parsing a list in the query, expected a non-empty list of string values, but got empty list");
     }
     TRY(advance());
     return out;
   }
 
-  Result<Value> value(const Operand& left) {
+  Result<Value> value(const Operand& left, Op op) {
     if (token_.kind == Kind::kEnd) return error("a value is missing");
+    if ((left.field == Field::kFeedback || left.field == Field::kExpectation) &&
+        (op == Op::kLt || op == Op::kLe || op == Op::kGt || op == Op::kGe)) {
+      if (token_.kind == Kind::kNumber) return number(left);
+      return invalid("Expected a numeric value for assessment '" + left.key +
+                     "' when using an ordering comparator. Got value " + std::string(token_.text));
+    }
     if (left.numeric()) return number(left);
     if (is_text()) return Value::of(text());
     if (token_.kind == Kind::kName) {
       return invalid("Parameter value is either not quoted or unidentified quote types used for string value " +
                      std::string(token_.text) + ". Use either single or double quotes.");
     }
-    if (left.field == Field::kAttribute || left.field == Field::kDataset) {
+    if (left.field == Field::kAttribute || left.field == Field::kDataset || dialect_.traces) {
       return invalid("Expected a quoted string value for attributes. Got value " + std::string(token_.text));
     }
     return invalid(std::string("Expected a quoted string value for ") +
@@ -293,6 +386,10 @@ class Parser {
     if (left.field == Field::kAttribute) {
       const auto [stop, failed] = std::from_chars(begin, end, whole);
       if (failed == std::errc() && stop == end) return Value::of(whole);
+      if (dialect_.whole_numbers) {
+        return error("numeric attribute '" + left.key + "' compares with whole numbers; found " +
+                     std::string(token_.text));
+      }
     }
     double number = 0;
     const auto [stop, failed] = std::from_chars(begin, end, number);
@@ -303,6 +400,7 @@ class Parser {
   Lexer lexer_;
   const Dialect& dialect_;
   Token token_;
+  bool lexed_ = true;  // false: the lexer failed, and it knows where
   size_t terms_ = 0;
 };
 
@@ -328,12 +426,55 @@ const Attribute* find_attribute(const Dialect& dialect, std::string_view name) {
   return found == dialect.attributes.end() ? nullptr : &*found;
 }
 
-Result<Filter> parse_filter(std::string_view text, const Dialect& dialect) {
+Result<Filter> parse_filter(std::string_view text, const Dialect& dialect, size_t* error_at) {
   if (text.size() > kMaxFilterBytes) {
     return invalid("Invalid filter string: it has " + std::to_string(text.size()) + " bytes; at most " +
                    std::to_string(kMaxFilterBytes) + " are allowed");
   }
-  return Parser(text, dialect).parse();
+  Parser parser(text, dialect);
+  auto filter = parser.parse();
+  if (error_at != nullptr) *error_at = parser.at();
+  return filter;
+}
+
+namespace {
+
+// field | ("MIN" | "MAX" | "BEST") "(" metric ")"; none where the text has another shape.
+Result<std::optional<Column>> column(Lexer& lexer, const Dialect& dialect) {
+  auto token = lexer.next();
+  if (!token || token->kind != Kind::kName) return std::optional<Column>();
+  Column out;
+  Lexer ahead = lexer;
+  const auto function = dialect.histories ? pick_function(token->text) : std::nullopt;
+  const auto open = ahead.next();
+  const bool picks = function && open && open->kind == Kind::kOpen;
+  if (picks) {
+    token = ahead.next();
+    const auto close = ahead.next();
+    if (!token || token->kind != Kind::kName || !close || close->kind != Kind::kClose) return std::optional<Column>();
+    lexer = ahead;
+  }
+  TRY_SET(const Operand named, operand(token->text, dialect, true));
+  if (picks && named.field != Field::kMetric) {
+    return invalid("min(), max() and best() are of metrics; found '" + std::string(token->text) + "'");
+  }
+  out.field = named.field;
+  out.key = named.key;
+  if (picks) out.pick = (*function)(named.key);
+  return std::optional(std::move(out));
+}
+
+}  // namespace
+
+Result<Column> parse_column(std::string_view text, const Dialect& dialect) {
+  Lexer lexer(text);
+  TRY_SET(auto found, column(lexer, dialect));
+  const auto end = lexer.next();
+  if (!found || !end || end->kind != Kind::kEnd) {
+    return invalid("'" + std::string(first_chars(text, 200)) +
+                   "' names no column; a column is like metrics.loss, min(metrics.loss), params.lr or tags.owner");
+  }
+  return std::move(*found);
 }
 
 Result<Order> parse_order(std::string_view text, const Dialect& dialect) {
@@ -341,23 +482,19 @@ Result<Order> parse_order(std::string_view text, const Dialect& dialect) {
     return invalid("Invalid order_by clause '" + std::string(text) + "'. " + std::string(why));
   };
   Lexer lexer(text);
-  const auto field = lexer.next();
-  if (!field || field->kind != Kind::kName) return bad("Could not be parsed.");
-  Order order;
+  TRY_SET(auto found, column(lexer, dialect));
+  if (!found) return bad("Could not be parsed.");
+  Order order{{std::move(*found)}};
   const auto direction = lexer.next();
   if (!direction) return bad("Could not be parsed.");
-  if (direction->kind != Kind::kEnd) {
-    const bool descending = direction->kind == Kind::kName && same_word(direction->text, "DESC");
-    if (!descending && !(direction->kind == Kind::kName && same_word(direction->text, "ASC"))) {
-      return invalid("Invalid ordering key in order_by clause '" + std::string(text) + "'.");
-    }
-    order.ascending = !descending;
-    const auto end = lexer.next();
-    if (!end || end->kind != Kind::kEnd) return bad("Could not be parsed.");
+  if (direction->kind == Kind::kEnd) return order;
+  const bool descending = direction->kind == Kind::kName && same_word(direction->text, "DESC");
+  if (!descending && !(direction->kind == Kind::kName && same_word(direction->text, "ASC"))) {
+    return invalid("Invalid ordering key in order_by clause '" + std::string(text) + "'.");
   }
-  TRY_SET(const Operand operand_, operand(field->text, dialect, true));
-  order.field = operand_.field;
-  order.key = operand_.key;
+  order.ascending = !descending;
+  const auto end = lexer.next();
+  if (!end || end->kind != Kind::kEnd) return bad("Could not be parsed.");
   return order;
 }
 

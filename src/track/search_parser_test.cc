@@ -10,7 +10,8 @@ using ::testing::HasSubstr;
 
 constexpr Attribute kAttributes[] = {{.name = "run_id", .column = "r.run_id", .list = true},
                                      {.name = "start_time", .column = "r.start_ms", .numeric = true}};
-constexpr Dialect kDialect{.entity = "runs", .attributes = kAttributes, .metrics = true, .params = true, .datasets = true};
+constexpr Dialect kDialect{
+    .entity = "runs", .attributes = kAttributes, .metrics = true, .params = true, .datasets = true, .histories = true};
 
 std::string error_of(std::string_view text) {
   const auto filter = parse_filter(text, kDialect);
@@ -40,6 +41,26 @@ TEST(SearchParser, AnErrorPointsAtItsCharacter) {
   EXPECT_THAT(error_of("params.ä = 'x' params.b = 'y'"), HasSubstr("at character 16"));
   EXPECT_THAT(error_of("params.a = 'open"), HasSubstr("at character 12"));
   EXPECT_THAT(error_of("(metrics.a = 1"), HasSubstr("closing parenthesis"));
+}
+
+TEST(SearchParser, AMetricsHistoryMayBeAsked) {
+  struct Case {
+    std::string_view text;
+    Pick pick;
+  };
+  for (const Case& c : {Case{"min(metrics.loss) < 0.5", Pick::kMin}, Case{"MAX( metrics.`a b` ) >= 2", Pick::kMax},
+                        Case{"best(metrics.val_loss) < 1", Pick::kMin}, Case{"best(metrics.valLoss) < 1", Pick::kMin},
+                        Case{"best(metrics.accuracy) > 1", Pick::kMax}, Case{"metrics.min > 1", Pick::kLast}}) {
+    const auto filter = parse_filter(c.text, kDialect);
+    ASSERT_TRUE(filter) << c.text << ": " << filter.error().message;
+    EXPECT_EQ(filter->term.pick, c.pick) << c.text;
+  }
+  EXPECT_THAT(error_of("min(params.a) = 1"), HasSubstr("of metrics at character 5"));
+  EXPECT_THAT(error_of("min(metrics.a = 1"), HasSubstr("closing parenthesis at character 15"));
+  EXPECT_THAT(error_of("best(metrics.a) LIKE 'x'"), HasSubstr("Invalid comparator"));
+  const auto order = parse_order("best(metrics.loss) ASC", kDialect);
+  ASSERT_TRUE(order);
+  EXPECT_EQ(order->pick, Pick::kMin);
 }
 
 TEST(SearchParser, WrongTypesAreRefused) {

@@ -1,5 +1,5 @@
-// Searching registered models and their versions. Prompts are registered models too, told apart by a tag; a search finds
-// models unless its filter asks for prompts.
+// Searching registered models and their versions. Prompts are registered models too, told apart by a tag; a search
+// finds models unless its filter asks for prompts.
 #include <algorithm>
 #include <array>
 
@@ -30,7 +30,8 @@ constexpr std::array kVersionAttributes = {
     Attribute{.name = "creation_timestamp", .column = "v.created_ms", .numeric = true, .filterable = false},
     Attribute{.name = "last_updated_timestamp", .column = "v.updated_ms", .numeric = true, .filterable = false},
 };
-constexpr Dialect kVersionDialect{.entity = "model versions", .attributes = kVersionAttributes, .null_tests = false};
+constexpr Dialect kVersionDialect{
+    .entity = "model versions", .attributes = kVersionAttributes, .null_tests = false, .whole_numbers = true};
 
 bool is_prompt_term(const Comparison& term) { return term.field == Field::kTag && term.key == kPromptTag; }
 
@@ -47,14 +48,20 @@ bool any_asks_for_prompts(const Filter& filter) {
 struct Entity {  // what differs between the two searches
   const Dialect& dialect;
   std::string_view tag_rows;  // "… WHERE" that ties tag rows t to the entity's row
+  // The same of all rows that make it a prompt: one version that is a prompt's makes its model one.
+  std::string_view prompt_rows;
 };
 constexpr std::string_view kModelTagRows =
     "SELECT 1 FROM track_registered_tags t WHERE t.project = g.project AND t.registered = g.id";
 constexpr std::string_view kVersionTagRows =
     "SELECT 1 FROM track_version_tags t WHERE t.project = v.project AND t.version_row = v.id";
 
+constexpr std::string_view kVersionPromptRows =
+    "SELECT 1 FROM track_version_tags t JOIN track_versions w ON w.project = t.project AND w.id = t.version_row "
+    "WHERE t.project = v.project AND w.registered = v.registered";
+
 void write_not_prompt(SqlText& out, const Entity& entity) {
-  out.add("NOT EXISTS (").add(entity.tag_rows).add(" AND t.key = ").bind(Value::of(std::string(kPromptTag)));
+  out.add("NOT EXISTS (").add(entity.prompt_rows).add(" AND t.key = ").bind(Value::of(std::string(kPromptTag)));
   out.add(" AND t.value = 'true')");
 }
 
@@ -88,11 +95,12 @@ Result<std::vector<SortKey>> sort_keys(const std::vector<std::string>& clauses, 
     TRY_SET(const Order order, parse_order(clause, dialect));
     if (order.field != Field::kAttribute) return invalid("Invalid order_by entity: tag");
     const Attribute& attribute = *find_attribute(dialect, order.key);
-    if (std::ranges::find(keys, attribute.column, [](const SortKey& k) -> std::string_view { return k.expr; }) != keys.end()) {
+    if (std::ranges::find(keys, attribute.column, [](const SortKey& k) -> std::string_view { return k.expr; }) !=
+        keys.end()) {
       return invalid("`order_by` contains duplicate fields");
     }
-    keys.push_back({std::string(attribute.column), order.ascending,
-                    attribute.numeric ? Value::Type::kInt : Value::Type::kText});
+    keys.push_back(
+        {std::string(attribute.column), order.ascending, attribute.numeric ? Value::Type::kInt : Value::Type::kText});
     search_text += "\n" + clause;
   }
   for (const SortKey& tie : ties) {
@@ -102,8 +110,8 @@ Result<std::vector<SortKey>> sort_keys(const std::vector<std::string>& clauses, 
 }
 
 // Everything but columns and FROM.
-Result<PageQuery> plan(store::Tx& tx, const RegistrySearch& search, const Entity& entity, const std::vector<SortKey>& ties,
-                       std::string& search_text) {
+Result<PageQuery> plan(store::Tx& tx, const RegistrySearch& search, const Entity& entity,
+                       const std::vector<SortKey>& ties, std::string& search_text) {
   PageQuery query;
   TRY_SET(const Filter filter, parse_filter(search.filter, entity.dialect));
   search_text.append("\n").append(search.filter);
@@ -128,8 +136,8 @@ Result<PageQuery> plan(store::Tx& tx, const RegistrySearch& search, const Entity
 Result<Page<RegisteredModel>> search_registered_models(store::Tx& tx, const RegistrySearch& search) {
   TRY(check_limit(search.max_results, kMaxRegisteredPage));
   std::string text = "registered models";
-  TRY_SET(PageQuery query,
-          plan(tx, search, {kModelDialect, kModelTagRows}, {{"g.name", true, Value::Type::kText}}, text));
+  TRY_SET(PageQuery query, plan(tx, search, {kModelDialect, kModelTagRows, kModelTagRows},
+                                {{"g.name", true, Value::Type::kText}}, text));
   query.columns = kRegisteredColumns;
   query.column_count = 5;
   query.from.add("FROM track_registered g");
@@ -149,7 +157,7 @@ Result<Page<ModelVersion>> search_versions(store::Tx& tx, const RegistrySearch& 
   std::string text = "model versions";
   RegistrySearch asked = search;
   if (asked.order_by.empty()) asked.order_by = {"last_updated_timestamp DESC"};
-  TRY_SET(PageQuery query, plan(tx, asked, {kVersionDialect, kVersionTagRows},
+  TRY_SET(PageQuery query, plan(tx, asked, {kVersionDialect, kVersionTagRows, kVersionPromptRows},
                                 {{"g.name", true, Value::Type::kText}, {"v.version", false, Value::Type::kInt}}, text));
   query.columns = kVersionColumns;
   query.column_count = 13;

@@ -1,6 +1,7 @@
 // Searching runs. Three plans, one meaning:
 //   driven    a required comparison with few matches (counted first, up to kProbe) drives; the rest is checked per run
-//   ordered   one metric orders one experiment: its index is walked in order, values, then NaN, then runs without it
+//   ordered   an index holds the order (a metric's values, or start times): it is walked in every experiment, and the
+//             walks are merged; of a metric first values, then NaN, then runs without it
 //   general   every run of the experiments is looked at, in the order of the start index where that is the order asked
 #include <algorithm>
 #include <array>
@@ -17,8 +18,11 @@ using base::Result;
 
 namespace {
 
-constexpr int64_t kProbe = 10'001;         // a count stops here
+constexpr int64_t kProbe = 5001;           // a count stops here: more rows than that are found sooner by walking
 constexpr size_t kProbedExperiments = 50;  // with more, counting costs more than it saves
+constexpr int64_t kFew = 200;              // so many rows are sorted rather than walked
+constexpr int64_t kSampled = 64;           // runs that tell how common a value is
+constexpr int64_t kFinished = 3;           // the status that track_runs_unfinished leaves out
 constexpr int64_t kNoKey = -1;             // a key that nobody used matches nothing
 
 constexpr std::string_view kStatusText =
@@ -34,28 +38,54 @@ constexpr std::array kAttributes = {
     Attribute{.name = "status", .column = kStatusText},
     Attribute{.name = "user_id", .column = "r.user_id"},
 };
-constexpr Dialect kDialect{.entity = "runs", .attributes = kAttributes, .metrics = true, .params = true, .datasets = true};
+constexpr Dialect kDialect{
+    .entity = "runs", .attributes = kAttributes, .metrics = true, .params = true, .datasets = true, .histories = true};
+
+std::string pick_column(std::string_view table, Pick pick) {
+  return std::string(table).append(pick == Pick::kLast ? ".value" : pick == Pick::kMin ? ".min_value" : ".max_value");
+}
 
 class RunQuery {
  public:
   RunQuery(store::Tx& tx, const RunSearch& search) : tx_(tx), search_(search) {}
 
-  Result<Page<Run>> run();
+  Result<Page<RunInfo>> run();
+  Result<int64_t> count(int64_t most);
 
  private:
+  struct Candidate {  // of one experiment's walk, until the walks are merged
+    RunInfo info;
+    double value = 0;
+  };
+
   Result<void> prepare();
   int64_t key(std::string_view name) { return find_key(tx_, name).value_or(kNoKey); }
   void write_term(SqlText& out, const Comparison& term);
   void write_dataset_term(SqlText& out, const Comparison& term);
+  std::string pinned(std::string_view table, std::string_view index) const;  // "table d", with its index on SQLite
+  bool add_indexed_term(SqlText& out, const Comparison& term, std::string_view table);
   SqlText base_where();
   void in_scope(SqlText& out, std::string_view table);  // project and experiments of a child table
+  int64_t offset() const { return token_.offset + (search_.page_token.empty() ? search_.offset : 0); }
 
   // Plans.
   std::optional<SqlText> driver_rows(const Comparison& term);  // "SELECT … run" with the few runs that match, unlimited
-  bool choose_driver();                                        // false: nothing can match
-  bool can_walk_metric() const;
+  // false: nothing can match. `always`: the best of what could drive does, however many rows it has.
+  bool choose_driver(bool always = false);
+  void order_terms();
+  bool orders_by_metric() const { return order_.size() == 1 && order_[0].field == Field::kMetric; }
+  bool can_walk_experiments() const {
+    return exps_.size() <= kProbedExperiments && (offset() == 0 || exps_.size() == 1);
+  }
+  bool can_walk() const;
   PageQuery walk_phase(int64_t phase, int64_t key_id, const std::vector<const Comparison*>& bounds);
+  PageQuery walk_start();
+  // One page of what `make` reads per experiment, merged; true if more follows.
+  template <class Make>
+  bool merge(Make make, int64_t phase, std::vector<Value>& last);
+  int64_t rows_of(const PageQuery& query);
   Result<void> walk_metric();
+  Result<void> walk_starts();
   Result<void> general();
 
   store::Tx& tx_;
@@ -63,11 +93,15 @@ class RunQuery {
   Filter filter_;
   std::vector<Order> order_;
   std::vector<int64_t> exps_;
+  std::string run_ = "r.id";    // the run's row in the query that is written: of whichever table is read first
+  std::vector<int64_t> scope_;  // the experiments that a query is about: exps_, or one of them
   PageToken token_;
   std::string search_text_;
   std::optional<SqlText> driver_;  // "FROM …" part and its conditions, when a driver was chosen
+  const Comparison* driver_term_ = nullptr;
+  int64_t driver_size_ = 0;
   std::vector<RunInfo> found_;
-  std::vector<Value> next_;        // the last row's sort values, when more follow
+  std::vector<Value> next_;  // the last row's sort values, when more follow
 };
 
 Result<void> RunQuery::prepare() {
@@ -85,7 +119,7 @@ Result<void> RunQuery::prepare() {
     TRY_SET(Order order, parse_order(clause, kDialect));
     if (order.field == Field::kDataset) return invalid("Invalid identifier type 'dataset'");
     for (const Order& other : order_) {
-      if (other.field == order.field && other.key == order.key) return invalid("`order_by` contains duplicate fields");
+      if (static_cast<const Column&>(other) == order) return invalid("`order_by` contains duplicate fields");
     }
     order_.push_back(std::move(order));
     search_text_ += "\n" + clause;
@@ -95,9 +129,13 @@ Result<void> RunQuery::prepare() {
                    std::to_string(kMaxSearchedExperiments) + " are allowed");
   }
   for (const std::string& id : search_.experiment_ids) {
-    TRY_SET(exps_.emplace_back(), parse_experiment_id(id));
+    TRY_SET(const int64_t exp, experiment_row(tx_, id));
+    // Walks of an experiment that is named twice would find its runs twice.
+    if (std::ranges::find(exps_, exp) == exps_.end()) exps_.push_back(exp);
     search_text_ += "\n" + id;
   }
+  scope_ = exps_;
+  if (search_.offset < 0) return invalid("offset is " + std::to_string(search_.offset) + "; it must not be negative");
   TRY_SET(token_, decode_page_token(search_text_, search_.page_token));
   return {};
 }
@@ -130,13 +168,16 @@ void RunQuery::write_term(SqlText& out, const Comparison& term) {
   const std::string_view table = term.field == Field::kMetric  ? "track_latest_metrics"
                                  : term.field == Field::kParam ? "track_params"
                                                                : "track_tags";
+  if (add_indexed_term(out, term, table)) return;
   if (term.op == Op::kIsNull) out.add("NOT ");
-  out.add("EXISTS (SELECT 1 FROM ").add(table).add(" x WHERE x.project = r.project AND x.run = r.id AND x.key_id = ");
-  out.bind(Value::of(key(term.key)));
+  out.add("EXISTS (SELECT 1 FROM ").add(table).add(" x WHERE x.project = ").bind(Value::of(tx_.project()));
+  out.add(" AND x.run = ").add(run_).add(" AND x.key_id = ").bind(Value::of(key(term.key)));
   if (term.op != Op::kIsNull && term.op != Op::kIsNotNull) {
     out.add(" AND ");
     if (term.field != Field::kMetric) {
       add_comparison(out, tx_.backend(), "x.value", term);
+    } else if (term.pick != Pick::kLast) {  // NULL, of a metric that never was a number, matches nothing
+      add_comparison(out, tx_.backend(), pick_column("x", term.pick), term);
     } else if (term.op == Op::kNe) {
       out.add("(x.value <> ").bind(term.value).add(" OR x.is_nan = 1)");
     } else {
@@ -147,17 +188,95 @@ void RunQuery::write_term(SqlText& out, const Comparison& term) {
   out.add(")");
 }
 
+// Of several equalities that each select many runs the rarest is to be asked first, for it answers for most runs: that
+// is seen by a sample of runs. PostgreSQL has statistics.
+void RunQuery::order_terms() {
+  if (tx_.backend() != store::Backend::kSqlite || exps_.size() != 1 || filter_.kind != Filter::Kind::kAll) return;
+  const auto is_equality = [](const Filter& f) {
+    return f.kind == Filter::Kind::kTerm && f.term.op == Op::kEq &&
+           (f.term.field == Field::kParam || f.term.field == Field::kTag) && f.term.key != kRunNameTag;
+  };
+  if (std::ranges::count_if(filter_.children, is_equality) < 2) return;
+  const int64_t newest = tx_.query_i64("SELECT MAX(id) FROM track_runs").value_or(0);
+  std::vector<int64_t> sample;
+  for (int64_t i = 1; i <= kSampled; ++i) sample.push_back(newest * i / kSampled);
+  std::vector<std::pair<int64_t, Filter>> ranked;
+  for (Filter& child : filter_.children) {
+    int64_t hits = kSampled;  // others keep their place behind
+    if (is_equality(child)) {
+      SqlText text;
+      text.add("SELECT COUNT(*) FROM (").add(*driver_rows(child.term)).add(" AND d.run IN ").bind_list(sample);
+      text.add(") AS sampled");
+      auto rows = open(tx_, text);
+      hits = rows.next() ? rows.i64(0) : 0;
+    }
+    ranked.emplace_back(hits, std::move(child));
+  }
+  std::ranges::stable_sort(ranked, {}, [](const auto& each) { return each.first; });
+  for (size_t i = 0; i < ranked.size(); ++i) filter_.children[i] = std::move(ranked[i].second);
+}
+
+// "This param (tag) has this value" asked of the index by value: what it holds of one value is small and read again and
+// again, where each run's own rows lie somewhere else. SQLite must be told, for the primary key is unique.
+bool RunQuery::add_indexed_term(SqlText& out, const Comparison& term, std::string_view table) {
+  if (tx_.backend() != store::Backend::kSqlite || term.op != Op::kEq || scope_.size() != 1) return false;
+  if (term.field != Field::kParam && term.field != Field::kTag) return false;
+  if (first_chars(term.value.text, 99).size() != term.value.text.size()) return false;  // the index holds 100 of them
+  out.add("EXISTS (SELECT 1 FROM ").add(table).add(" x INDEXED BY ").add(table).add("_by_value WHERE x.project = ");
+  out.bind(Value::of(tx_.project())).add(" AND x.exp = ").bind(Value::of(scope_[0]));
+  out.add(" AND x.key_id = ").bind(Value::of(key(term.key))).add(" AND substr(x.value, 1, 100) = ").bind(term.value);
+  out.add(" AND x.run = ").add(run_).add(")");
+  return true;
+}
+
 void RunQuery::in_scope(SqlText& out, std::string_view table) {
   out.add(table).add(".project = ").bind(Value::of(tx_.project())).add(" AND ").add(table).add(".exp ");
-  exps_.size() == 1 ? out.add("= ").bind(Value::of(exps_[0])) : out.add("IN ").bind_list(exps_);
+  scope_.size() == 1 ? out.add("= ").bind(Value::of(scope_[0])) : out.add("IN ").bind_list(scope_);
 }
 
 SqlText RunQuery::base_where() {
   SqlText out;
   in_scope(out, "r");
   if (search_.view != View::kAll) out.add(search_.view == View::kActive ? " AND r.deleted = 0" : " AND r.deleted = 1");
+  // The plus keeps a planner from reading whole tables by run because of a bound that nearly all runs satisfy.
+  if (search_.until_row) out.add(" AND +r.id <= ").bind(Value::of(*search_.until_row));
+  if (search_.above_row) out.add(" AND +r.id > ").bind(Value::of(*search_.above_row));
   out.add(" AND ");
   add_filter(out, filter_, [this](SqlText& text, const Comparison& term) { write_term(text, term); });
+  return out;
+}
+
+// What every text that a LIKE matches begins with.
+std::string like_prefix(const Comparison& term) {
+  if (term.op != Op::kLike) return "";
+  const std::string prefix = term.value.text.substr(0, term.value.text.find_first_of("%_"));
+  return std::string(first_chars(prefix, 99));
+}
+
+// "substr(column, 1, 100) = ?", or a range of it for a LIKE: as the indices by value and by name hold it.
+bool add_indexed_text(SqlText& out, std::string_view column, const Comparison& term) {
+  const std::string text = "substr(" + std::string(column) + ", 1, 100)";
+  if (term.op == Op::kEq) {
+    out.add(text).add(" = ").bind(Value::of(std::string(first_chars(term.value.text, 100))));
+    return true;
+  }
+  const std::string prefix = like_prefix(term);
+  if (prefix.empty()) return false;
+  out.add(text).add(" >= ").bind(Value::of(prefix)).add(" AND ").add(text).add(" <= ");
+  out.bind(Value::of(prefix + "\xF4\x8F\xBF\xBF"));  // the last character there is
+  return true;
+}
+
+std::optional<int64_t> status_number(std::string_view name) {
+  const auto status = run_status(name);
+  return status ? std::optional(static_cast<int64_t>(*status)) : std::nullopt;
+}
+
+// Without statistics SQLite would rather read a whole project by primary key than an index that does not hold every
+// column that is named.
+std::string RunQuery::pinned(std::string_view table, std::string_view index) const {
+  std::string out = std::string(table) + " d";
+  if (tx_.backend() == store::Backend::kSqlite) out.append(" INDEXED BY ").append(index);
   return out;
 }
 
@@ -166,22 +285,29 @@ std::optional<SqlText> RunQuery::driver_rows(const Comparison& term) {
   SqlText out;
   const bool name = (term.field == Field::kAttribute && term.key == "run_name") ||
                     (term.field == Field::kTag && term.key == kRunNameTag);
-  if (name && term.op == Op::kEq) {
-    out.add("SELECT d.id AS run FROM track_runs d WHERE ");
+  if (name) {
+    out.add("SELECT d.id AS run FROM ").add(pinned("track_runs", "track_runs_by_name")).add(" WHERE ");
     in_scope(out, "d");
-    out.add(" AND substr(d.name, 1, 100) = ").bind(Value::of(std::string(first_chars(term.value.text, 100))));
+    out.add(" AND ");
+    return add_indexed_text(out, "d.name", term) ? std::optional(std::move(out)) : std::nullopt;
+  }
+  if (term.field == Field::kAttribute && term.key == "status" && term.op == Op::kEq) {
+    const auto status = status_number(term.value.text);
+    if (!status || *status == kFinished) return std::nullopt;
+    out.add("SELECT d.id AS run FROM ").add(pinned("track_runs", "track_runs_unfinished")).add(" WHERE ");
+    in_scope(out, "d");
+    out.add(" AND d.status <> 3 AND d.status = ").bind(Value::of(*status));
     return out;
   }
-  if (name) return std::nullopt;
-  if ((term.field == Field::kParam || term.field == Field::kTag) && term.op == Op::kEq) {
-    out.add("SELECT d.run AS run FROM ").add(term.field == Field::kParam ? "track_params" : "track_tags");
-    out.add(" d WHERE ");
+  if (term.field == Field::kParam || term.field == Field::kTag) {
+    const std::string table = term.field == Field::kParam ? "track_params" : "track_tags";
+    out.add("SELECT d.run AS run FROM ").add(pinned(table, table + "_by_value")).add(" WHERE ");
     in_scope(out, "d");
-    out.add(" AND d.key_id = ").bind(Value::of(key(term.key))).add(" AND substr(d.value, 1, 100) = ");
-    out.bind(Value::of(std::string(first_chars(term.value.text, 100))));
-    return out;
+    out.add(" AND d.key_id = ").bind(Value::of(key(term.key))).add(" AND ");
+    return add_indexed_text(out, "d.value", term) ? std::optional(std::move(out)) : std::nullopt;
   }
-  if (term.field == Field::kMetric && term.op != Op::kNe) {
+  if (term.field == Field::kMetric && term.op != Op::kNe && term.op != Op::kIsNull && term.op != Op::kIsNotNull &&
+      term.pick == Pick::kLast) {
     out.add("SELECT d.run AS run FROM track_latest_metrics d WHERE ");
     in_scope(out, "d");
     out.add(" AND d.key_id = ").bind(Value::of(key(term.key))).add(" AND d.is_nan = 0 AND ");
@@ -191,27 +317,42 @@ std::optional<SqlText> RunQuery::driver_rows(const Comparison& term) {
   return std::nullopt;
 }
 
-bool RunQuery::choose_driver() {
+bool RunQuery::choose_driver(bool always) {
   if (exps_.size() > kProbedExperiments) return true;
   int64_t least = kProbe;
   for (const Comparison* term : required_terms(filter_)) {
     auto rows_text = driver_rows(*term);
     if (!rows_text) continue;
+    // Of the order's own metric more than a few are walked, however many there are.
+    const bool walked = !always && term->field == Field::kMetric && orders_by_metric() && order_[0].key == term->key &&
+                        order_[0].pick == Pick::kLast;
+    const int64_t stop = walked ? std::min(least, kFew + 1) : least;
     SqlText count;
-    count.add("SELECT COUNT(*) FROM (").add(*rows_text).add(" LIMIT ").bind(Value::of(least)).add(") AS probe");
+    count.add("SELECT COUNT(*) FROM (").add(*rows_text).add(" LIMIT ").bind(Value::of(stop)).add(") AS probe");
     auto rows = open(tx_, count);
     const int64_t n = rows.next() ? rows.i64(0) : 0;
     if (n == 0) return false;
-    if (n < least) {
+    if (walked && n > kFew && can_walk_experiments()) continue;
+    if (n < least || (always && !driver_)) {
       least = n;
       driver_ = std::move(rows_text);
+      driver_term_ = term;
+      driver_size_ = n;
     }
   }
   return true;
 }
 
-bool RunQuery::can_walk_metric() const {
-  return !driver_ && exps_.size() == 1 && order_.size() == 1 && order_[0].field == Field::kMetric && token_.offset == 0;
+bool RunQuery::can_walk() const {
+  if (!can_walk_experiments()) return false;
+  if (orders_by_metric() && order_[0].pick == Pick::kLast) {
+    // The rows that the order's own metric selects are read in order: better than sorting them, unless they are few.
+    return !driver_ ||
+           (driver_size_ > kFew && driver_term_->field == Field::kMetric && driver_term_->key == order_[0].key);
+  }
+  const bool by_start =
+      order_.empty() || (order_.size() == 1 && order_[0].field == Field::kAttribute && order_[0].key == "start_time");
+  return by_start && !driver_ && exps_.size() > 1;  // of one experiment the general plan reads the same index
 }
 
 // One phase of the walk: 0 values, 1 NaN, 2 runs without the metric. The values of a token are (phase, value, start
@@ -220,12 +361,18 @@ PageQuery RunQuery::walk_phase(int64_t phase, int64_t key_id, const std::vector<
   PageQuery query;
   query.columns = kRunColumns;
   query.column_count = kRunColumnCount;
+  run_ = phase == 2 ? "r.id" : "o0.run";  // so that what a run lacks is known before its row is fetched
   query.where = base_where();
+  run_ = "r.id";
   query.prefix = {Value::of(phase)};
   if (phase == 2) {
     query.from.add("FROM track_runs r");
-    query.where.add(" AND NOT EXISTS (SELECT 1 FROM track_latest_metrics x WHERE x.project = r.project AND x.run = r.id "
-                    "AND x.key_id = ").bind(Value::of(key_id)).add(")");
+    query.where
+        .add(
+            " AND NOT EXISTS (SELECT 1 FROM track_latest_metrics x WHERE x.project = r.project AND x.run = r.id "
+            "AND x.key_id = ")
+        .bind(Value::of(key_id))
+        .add(")");
     query.prefix.push_back(Value::null());
   } else {
     query.from.add("FROM track_latest_metrics o0 CROSS JOIN track_runs r");
@@ -247,36 +394,107 @@ PageQuery RunQuery::walk_phase(int64_t phase, int64_t key_id, const std::vector<
   return query;
 }
 
+PageQuery RunQuery::walk_start() {
+  PageQuery query;
+  query.columns = kRunColumns;
+  query.column_count = kRunColumnCount;
+  query.from.add("FROM track_runs r");
+  query.where = base_where();
+  query.order.push_back({"r.start_ms", !order_.empty() && order_[0].ascending, Value::Type::kInt});
+  query.order.push_back({"r.run_id", true, Value::Type::kText});
+  return query;
+}
+
+template <class Make>
+bool RunQuery::merge(Make make, int64_t phase, std::vector<Value>& last) {
+  const auto room = static_cast<size_t>(search_.max_results) - found_.size();
+  const bool by_value = orders_by_metric() && phase == 0;
+  const bool ascending = !order_.empty() && order_[0].ascending;
+  std::vector<Candidate> all;
+  bool more = false;
+  for (const int64_t exp : exps_) {
+    scope_ = {exp};
+    PageQuery query = make();
+    query.limit = static_cast<int64_t>(room);  // 0: only whether anything follows
+    const PageEnd end = run_page(tx_, query, [&](store::Rows& rows) {
+      all.push_back({read_run_info(rows), by_value ? rows.f64(kRunColumnCount) : 0});
+    });
+    more |= end.more;
+  }
+  scope_ = exps_;
+  const auto before = [&](const Candidate& a, const Candidate& b) {
+    if (by_value && a.value != b.value) return (a.value < b.value) == ascending;
+    const bool oldest_first = !orders_by_metric() && ascending;
+    if (a.info.start_ms != b.info.start_ms) return (a.info.start_ms < b.info.start_ms) == oldest_first;
+    return a.info.run_id < b.info.run_id;
+  };
+  std::ranges::sort(all, before);
+  more |= all.size() > room;
+  all.resize(std::min(all.size(), room));
+  if (!all.empty()) {
+    const Candidate& end = all.back();
+    last.clear();
+    if (orders_by_metric()) last = {Value::of(phase), phase == 2 ? Value::null() : Value::of(end.value)};
+    last.push_back(Value::of(end.info.start_ms));
+    last.push_back(Value::of(end.info.run_id));
+  }
+  for (Candidate& one : all) found_.push_back(std::move(one.info));
+  return more;
+}
+
+int64_t RunQuery::rows_of(const PageQuery& query) {
+  SqlText text;
+  text.add("SELECT COUNT(*) ").add(query.from).add(" WHERE ").add(query.where);
+  auto rows = open(tx_, text);
+  return rows.next() ? rows.i64(0) : 0;
+}
+
 Result<void> RunQuery::walk_metric() {
-  const std::vector<SortKey> token_keys = {{"", true, Value::Type::kInt}, {"", true, Value::Type::kDouble},
-                                           {"", true, Value::Type::kInt}, {"", true, Value::Type::kText}};
+  const std::vector<SortKey> token_keys = {{"", true, Value::Type::kInt},
+                                           {"", true, Value::Type::kDouble},
+                                           {"", true, Value::Type::kInt},
+                                           {"", true, Value::Type::kText}};
   TRY(check_token(token_.after, token_keys));
   const int64_t key_id = key(order_[0].key);
   bool needs_value = false, may_be_nan = true;
   std::vector<const Comparison*> bounds;
   for (const Comparison* term : required_terms(filter_)) {
     if (term->field != Field::kMetric || term->key != order_[0].key) continue;
-    needs_value = true;  // runs without the metric cannot match
-    if (term->op != Op::kNe) may_be_nan = false, bounds.push_back(term);
+    needs_value |= term->op != Op::kIsNull;  // runs without the metric cannot match
+    if (term->pick != Pick::kLast) continue;
+    if (term->op != Op::kNe && term->op != Op::kIsNull) may_be_nan = false, bounds.push_back(term);
   }
   const int64_t first = token_.after.empty() ? 0 : token_.after[0].i;
+  int64_t skip = offset();
   std::vector<Value> last;
   for (int64_t phase = std::max<int64_t>(first, 0); phase <= 2; ++phase) {
     if ((phase == 1 && !may_be_nan) || (phase == 2 && needs_value)) continue;
-    PageQuery query = walk_phase(phase, key_id, bounds);
-    if (phase == first && !token_.after.empty()) {
-      query.after.assign(token_.after.begin() + (phase == 0 ? 1 : 2), token_.after.end());
-    }
-    const size_t asked = static_cast<size_t>(search_.max_results);
-    const bool full = found_.size() == asked;  // then only: does anything follow?
-    query.limit = full ? 0 : static_cast<int64_t>(asked - found_.size());
-    const PageEnd end = run_page(tx_, query, [this](store::Rows& rows) { found_.push_back(read_run_info(rows)); });
-    if (!end.last.empty()) last = end.last;
-    if (end.more) {
+    const auto make = [&] {
+      PageQuery query = walk_phase(phase, key_id, bounds);
+      if (phase == first && !token_.after.empty())
+        query.after.assign(token_.after.begin() + (phase == 0 ? 1 : 2), token_.after.end());
+      query.offset = skip;
+      return query;
+    };
+    const size_t had = found_.size();
+    if (merge(make, phase, last)) {
       next_ = last;
       return {};
     }
+    if (skip > 0) skip = found_.size() > had ? 0 : std::max<int64_t>(skip - rows_of(make()), 0);
   }
+  return {};
+}
+
+Result<void> RunQuery::walk_starts() {
+  TRY(check_token(token_.after, walk_start().order));
+  std::vector<Value> last;
+  const auto make = [&] {
+    PageQuery query = walk_start();
+    query.after = token_.after;
+    return query;
+  };
+  if (merge(make, 0, last)) next_ = last;
   return {};
 }
 
@@ -285,7 +503,7 @@ Result<void> RunQuery::general() {
   query.columns = kRunColumns;
   query.column_count = kRunColumnCount;
   query.limit = search_.max_results;
-  query.offset = token_.offset;
+  query.offset = offset();
   query.after = token_.after;
   query.from.add("FROM ");
   if (driver_) query.from.add("(").add(*driver_).add(") AS d CROSS JOIN ");
@@ -302,18 +520,22 @@ Result<void> RunQuery::general() {
       type = attribute.numeric ? Value::Type::kInt : Value::Type::kText;
       by_start |= order.key == "start_time";
     } else if (order.field == Field::kTag && order.key == kRunNameTag) {
-      value = "r.name";
+      value = "(CASE WHEN r.name_tag = 1 THEN r.name END)";  // somebody may have deleted the tag
     } else {
       const bool metric = order.field == Field::kMetric;
-      query.from.add(" LEFT JOIN ").add(metric ? "track_latest_metrics " : order.field == Field::kParam ? "track_params "
-                                                                                                       : "track_tags ");
+      query.from.add(" LEFT JOIN ")
+          .add(metric                         ? "track_latest_metrics "
+               : order.field == Field::kParam ? "track_params "
+                                              : "track_tags ");
       query.from.add(alias).add(" ON ").add(alias).add(".project = r.project AND ").add(alias).add(".run = r.id AND ");
       query.from.add(alias).add(".key_id = ").bind(Value::of(key(order.key)));
-      value = alias + ".value";
+      value = pick_column(alias, order.pick);
       if (metric) {
         type = Value::Type::kDouble;
-        query.order.push_back({"(CASE WHEN " + alias + ".is_nan IS NULL THEN 2 ELSE " + alias + ".is_nan END)", true,
-                               Value::Type::kInt});
+        const std::string flag = order.pick == Pick::kLast
+                                     ? "(CASE WHEN " + alias + ".is_nan IS NULL THEN 2 ELSE " + alias + ".is_nan END)"
+                                     : "(CASE WHEN " + value + " IS NULL THEN 1 ELSE 0 END)";
+        query.order.push_back({flag, true, Value::Type::kInt});
       }
     }
     if (order.field != Field::kMetric && order.key != "start_time") {
@@ -323,7 +545,9 @@ Result<void> RunQuery::general() {
   }
   if (!by_start) query.order.push_back({"r.start_ms", false, Value::Type::kInt});
   query.order.push_back({"r.run_id", true, Value::Type::kText});
+  if (driver_) run_ = "d.run";
   query.where = base_where();
+  run_ = "r.id";
   if (driver_) query.where.add(" AND r.id = d.run");
   TRY(check_token(token_.after, query.order));
   const PageEnd end = run_page(tx_, query, [this](store::Rows& rows) { found_.push_back(read_run_info(rows)); });
@@ -331,20 +555,72 @@ Result<void> RunQuery::general() {
   return {};
 }
 
-Result<Page<Run>> RunQuery::run() {
+Result<Page<RunInfo>> RunQuery::run() {
   TRY(prepare());
-  Page<Run> page;
+  Page<RunInfo> page;
   if (exps_.empty() || !choose_driver()) return page;
-  TRY(can_walk_metric() ? walk_metric() : general());
+  if (!driver_) order_terms();
+  TRY(!can_walk() ? general() : orders_by_metric() ? walk_metric() : walk_starts());
   TRY(tx_.status());
   if (!next_.empty()) page.next_token = encode_page_token(search_text_, next_);
-  page.rows.reserve(found_.size());
-  for (RunInfo& info : found_) page.rows.push_back(load_run(tx_, std::move(info)));
+  page.rows = std::move(found_);
   return page;
+}
+
+Result<int64_t> RunQuery::count(int64_t most) {
+  TRY(prepare());
+  if (exps_.empty()) return 0;
+  if (search_.above_row) {  // few: whatever came since somebody looked
+    driver_.emplace().add("SELECT d.id AS run FROM track_runs d WHERE d.id > ").bind(Value::of(*search_.above_row));
+  } else if (!choose_driver(true)) {
+    return 0;
+  }
+  SqlText text;
+  text.add("SELECT COUNT(*) FROM (SELECT 1 FROM ");
+  if (driver_) text.add("(").add(*driver_).add(") AS d CROSS JOIN ");
+  text.add("track_runs r WHERE ").add(base_where());
+  if (driver_) text.add(" AND r.id = d.run");
+  text.add(" LIMIT ").bind(Value::of(most)).add(") AS matches");
+  auto rows = open(tx_, text);
+  const int64_t found = rows.next() ? rows.i64(0) : 0;
+  TRY(tx_.status());
+  return found;
 }
 
 }  // namespace
 
-Result<Page<Run>> search_runs(store::Tx& tx, const RunSearch& search) { return RunQuery(tx, search).run(); }
+Result<Page<RunInfo>> search_run_infos(store::Tx& tx, const RunSearch& search) { return RunQuery(tx, search).run(); }
+
+Result<Page<Run>> search_runs(store::Tx& tx, const RunSearch& search) {
+  TRY_SET(Page<RunInfo> found, search_run_infos(tx, search));
+  Page<Run> page;
+  page.next_token = std::move(found.next_token);
+  page.rows.reserve(found.rows.size());
+  for (RunInfo& info : found.rows) page.rows.push_back(load_run(tx, std::move(info)));
+  return page;
+}
+
+Result<int64_t> count_runs(store::Tx& tx, const RunSearch& search, int64_t most) {
+  RunSearch asked = search;
+  asked.page_token.clear();
+  asked.order_by.clear();
+  asked.max_results = 1;
+  return RunQuery(tx, asked).count(most);
+}
+
+std::optional<FilterProblem> check_run_filter(std::string_view filter) {
+  FilterProblem out;
+  auto parsed = parse_filter(filter, kDialect, &out.at);
+  if (parsed) return std::nullopt;
+  out.message = std::move(parsed).error().message;
+  return out;
+}
+
+Result<Column> run_column(std::string_view text) {
+  TRY_SET(Column column, parse_column(text, kDialect));
+  if (column.field != Field::kMetric && column.field != Field::kParam && column.field != Field::kTag)
+    return invalid("a column is a metric, a parameter or a tag; found '" + std::string(first_chars(text, 200)) + "'");
+  return column;
+}
 
 }  // namespace track

@@ -85,8 +85,9 @@ void add_comparison(SqlText& out, store::Backend backend, std::string_view colum
     case Op::kLike:
     case Op::kIlike: return add_like(out, backend, column, term);
     case Op::kIn:
-    case Op::kNotIn:
-      out.add(column).add(term.op == Op::kIn ? " IN " : " NOT IN ").bind_list(term.list);
+    case Op::kNotIn: out.add(column).add(term.op == Op::kIn ? " IN " : " NOT IN ").bind_list(term.list); return;
+    case Op::kRlike:
+      out.add(column).add(backend == store::Backend::kSqlite ? " REGEXP " : " ~ ").bind(term.value);
       return;
     default: out.add(column).add(" ").add(sql(term.op)).add(" ").bind(term.value);
   }
@@ -99,9 +100,7 @@ void add_filter(SqlText& out, const Filter& filter, const TermWriter& term) {
       term(out, filter.term);
       out.add(")");
       return;
-    case Filter::Kind::kNot:
-      out.add("NOT ");
-      return add_filter(out, filter.children[0], term);
+    case Filter::Kind::kNot: out.add("NOT "); return add_filter(out, filter.children[0], term);
     case Filter::Kind::kAll:
     case Filter::Kind::kAny: {
       if (filter.children.empty()) {

@@ -52,13 +52,13 @@ struct SortKey {
 };
 
 struct PageQuery {
-  std::string columns;            // what `read` reads, from column 0
+  std::string columns;  // what `read` reads, from column 0
   int column_count = 0;
-  SqlText from;                   // FROM …
-  SqlText where;                  // conditions, without WHERE
-  std::vector<SortKey> order;     // together unique
-  std::vector<Value> prefix;      // put before the sort values in a token (a phase that is constant in this query)
-  std::vector<Value> after;       // start after this row's sort values (without the prefix); empty: at the start
+  SqlText from;                // FROM …
+  SqlText where;               // conditions, without WHERE
+  std::vector<SortKey> order;  // together unique
+  std::vector<Value> prefix;   // put before the sort values in a token (a phase that is constant in this query)
+  std::vector<Value> after;    // start after this row's sort values (without the prefix); empty: at the start
   int64_t offset = 0;
   int64_t limit = 0;
 };

@@ -1,14 +1,14 @@
 // Experiments, runs, metrics, logged models and the registry on both engines.
-#include <chrono>
-#include <thread>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
-#include "blob/migrations.h"
 #include "base/hash.h"
+#include "blob/migrations.h"
 #include "core/event.h"
 #include "core/lineage.h"
 #include "core/migrations.h"
@@ -48,7 +48,8 @@ class TrackTest : public store::testing::EngineTest {
   }
 
   std::string new_run(std::string name = "", int64_t start_ms = 0, Tags tags = {}) {
-    return ok([&](store::Tx& tx) { return create_run(tx, {.name = name, .start_ms = start_ms, .tags = tags}); }).info.run_id;
+    return ok([&](store::Tx& tx) { return create_run(tx, {.name = name, .start_ms = start_ms, .tags = tags}); })
+        .info.run_id;
   }
   void log(const std::string& run, std::vector<Metric> metrics, Tags params = {}, Tags tags = {}) {
     done([&](store::Tx& tx) { return log_batch(tx, {run, metrics, params, tags}); });
@@ -76,7 +77,7 @@ class TrackTest : public store::testing::EngineTest {
 INSTANTIATE_TEST_SUITE_P(Engines, TrackTest, store::testing::engines(), store::testing::engine_name);
 
 TEST_P(TrackTest, TheDefaultExperimentIsThereFromTheStart) {
-  done([](store::Tx& tx) { return stamp_default_experiment(tx); });
+  done([](store::Tx& tx) { return ensure_default_experiments(tx); });
   const auto zero = ok([](store::Tx& tx) { return get_experiment(tx, "0"); });
   EXPECT_EQ(zero.name, "Default");
   EXPECT_EQ(zero.artifact_location, "mlflow-artifacts:/0");
@@ -111,7 +112,8 @@ TEST_P(TrackTest, ARunGetsANameAndRenamingIsATag) {
   EXPECT_EQ(refused([&](store::Tx& tx) { return delete_run_tag(tx, id, "absent"); }).code, Code::kNotFound);
   EXPECT_THAT(refused([](store::Tx& tx) {
                 return create_run(tx, {.name = "a", .tags = {{std::string(kRunNameTag), "b"}}});
-              }).message, HasSubstr("different values"));
+              }).message,
+              HasSubstr("different values"));
 }
 
 TEST_P(TrackTest, ParamsAreWrittenOnce) {
@@ -127,7 +129,8 @@ TEST_P(TrackTest, ParamsAreWrittenOnce) {
     if (param.key == "long") EXPECT_EQ(param.value.size(), 6000u);
   }
   for (const std::string bad : {"a!b", "../x", "/x", "a//b", "."}) {
-    EXPECT_EQ(refused([&](store::Tx& tx) { return log_batch(tx, {id, {}, {{bad, "1"}}, {}}); }).code, Code::kInvalid) << bad;
+    EXPECT_EQ(refused([&](store::Tx& tx) { return log_batch(tx, {id, {}, {{bad, "1"}}, {}}); }).code, Code::kInvalid)
+        << bad;
   }
 }
 
@@ -163,7 +166,8 @@ TEST_P(TrackTest, HistoryComesInPagesAndInSamples) {
   ASSERT_EQ(steps.size(), 1000u);
   EXPECT_TRUE(std::ranges::is_sorted(steps));
   const auto sampled = ok([&](store::Tx& tx) {
-    return metric_history_sampled(tx, {.run_ids = {id}, .key = "loss", .start_step = {}, .end_step = {}, .max_points = 10});
+    return metric_history_sampled(tx,
+                                  {.run_ids = {id}, .key = "loss", .start_step = {}, .end_step = {}, .max_points = 10});
   });
   EXPECT_THAT(sampled.size(), ::testing::AllOf(::testing::Ge(9u), ::testing::Le(12u)));
   EXPECT_EQ(sampled.front().step, 0);
@@ -182,9 +186,9 @@ TEST_P(TrackTest, FiltersMeanWhatUpstreamMeans) {
   log(id("b"), {{.key = "loss", .value = std::nan("")}}, {{"lr", "0.2"}}, {{"team", "blue"}, {"q", "it's"}});
   EXPECT_THAT(find(""), ElementsAre("c", "b", "a"));
   EXPECT_THAT(find("metrics.loss < 1"), ElementsAre("a"));
-  EXPECT_THAT(find("metrics.loss != 7"), ElementsAre("b", "a"));       // NaN differs from every number
+  EXPECT_THAT(find("metrics.loss != 7"), ElementsAre("b", "a"));  // NaN differs from every number
   EXPECT_THAT(find("metrics.loss > -1e9"), ElementsAre("a"));
-  EXPECT_THAT(find("params.lr != '0.1'"), ElementsAre("b"));           // c has no lr: an inner join
+  EXPECT_THAT(find("params.lr != '0.1'"), ElementsAre("b"));  // c has no lr: an inner join
   EXPECT_THAT(find("params.Opt LIKE 'A%'"), ElementsAre("a"));
   EXPECT_THAT(find("params.Opt LIKE 'a%'"), IsEmpty());
   EXPECT_THAT(find("params.Opt ILIKE 'aD_m'"), ElementsAre("a"));
@@ -236,13 +240,17 @@ TEST_P(TrackTest, AModelGoesFromRunToVersionWithItsLineage) {
   attempt.actor = {.kind = base::ActorKind::kAttempt, .name = "attempt:at_1", .attempt = "at_1"};
   auto made = store_->write_blocking(attempt, [](store::Tx& tx) -> Result<Model> {
     TRY_SET(const track::Run r, create_run(tx, {.tags = {}}));
-    return create_model(tx, {.experiment_id = "0", .name = "clf", .source_run_id = r.info.run_id, .params = {}, .tags = {}});
+    return create_model(
+        tx, {.experiment_id = "0", .name = "clf", .source_run_id = r.info.run_id, .params = {}, .tags = {}});
   });
   ASSERT_TRUE(made) << made.error().message;
   const std::string model_id = made->info.model_id;
-  EXPECT_THAT(ok([](store::Tx& tx) -> Result<std::vector<LoggedModel>> { return logged_models_of_attempt(tx, "at_1"); }), IsEmpty());
+  EXPECT_THAT(
+      ok([](store::Tx& tx) -> Result<std::vector<LoggedModel>> { return logged_models_of_attempt(tx, "at_1"); }),
+      IsEmpty());
   done([&](store::Tx& tx) { return finalize_model(tx, model_id, ModelStatus::kReady); });
-  const auto ready = ok([](store::Tx& tx) -> Result<std::vector<LoggedModel>> { return logged_models_of_attempt(tx, "at_1"); });
+  const auto ready =
+      ok([](store::Tx& tx) -> Result<std::vector<LoggedModel>> { return logged_models_of_attempt(tx, "at_1"); });
   ASSERT_EQ(ready.size(), 1u);
   EXPECT_EQ(ready[0].artifact_root, "mlflow/0/models/" + model_id + "/artifacts");
 
@@ -261,7 +269,8 @@ TEST_P(TrackTest, AModelGoesFromRunToVersionWithItsLineage) {
   });
   std::vector<std::string> from;
   for (const core::Edge& edge : edges) from.push_back(edge.from.kind + ">" + edge.to.kind);
-  EXPECT_THAT(from, ::testing::IsSupersetOf({"logged_model>model_version", "attempt>logged_model", "run>logged_model", "attempt>run"}));
+  EXPECT_THAT(from, ::testing::IsSupersetOf(
+                        {"logged_model>model_version", "attempt>logged_model", "run>logged_model", "attempt>run"}));
 }
 
 TEST_P(TrackTest, VersionsAreNumberedAndAliasesFollowThem) {
@@ -308,8 +317,9 @@ TEST_P(TrackTest, ASourceBelongsToTheRunOrModelThatIsNamed) {
 
 TEST_P(TrackTest, InputsAreUniqueByNameAndDigest) {
   const std::string id = new_run();
-  const DatasetInput input{{.name = "d", .digest = "1", .source_type = "local", .source = "{}", .schema = {}, .profile = {}},
-                           {{"mlflow.data.context", "train"}}};
+  const DatasetInput input{
+      {.name = "d", .digest = "1", .source_type = "local", .source = "{}", .schema = {}, .profile = {}},
+      {{"mlflow.data.context", "train"}}};
   done([&](store::Tx& tx) { return log_inputs(tx, {id, {input, input}, {}}); });
   done([&](store::Tx& tx) { return log_inputs(tx, {id, {input}, {"m-1"}}); });
   EXPECT_EQ(run(id).datasets.size(), 1u);
@@ -335,14 +345,23 @@ TEST_P(TrackTest, OneRequestLeavesOneEvent) {
 
 TEST_P(TrackTest, EveryOtherSearchPagesAndFilters) {
   for (int i = 0; i < 5; ++i) {
-    done([&](store::Tx& tx) { return create_experiment(tx, {.name = "e" + std::to_string(i), .tags = {{"n", std::to_string(i)}}}); });
-    done([&](store::Tx& tx) { return create_registered_model(tx, "m" + std::to_string(i), {}, {{"n", std::to_string(i)}}); });
-    done([&](store::Tx& tx) { return create_model_version(tx, {.name = "m" + std::to_string(i), .source = "s3://x"}); });
-    done([&](store::Tx& tx) { return create_model(tx, {.experiment_id = "0", .name = "l" + std::to_string(i), .params = {{"n", "1"}}, .tags = {}}); });
+    done([&](store::Tx& tx) {
+      return create_experiment(tx, {.name = "e" + std::to_string(i), .tags = {{"n", std::to_string(i)}}});
+    });
+    done([&](store::Tx& tx) {
+      return create_registered_model(tx, "m" + std::to_string(i), {}, {{"n", std::to_string(i)}});
+    });
+    done(
+        [&](store::Tx& tx) { return create_model_version(tx, {.name = "m" + std::to_string(i), .source = "s3://x"}); });
+    done([&](store::Tx& tx) {
+      return create_model(tx,
+                          {.experiment_id = "0", .name = "l" + std::to_string(i), .params = {{"n", "1"}}, .tags = {}});
+    });
   }
   done([](store::Tx& tx) { return create_registered_model(tx, "prompt", {}, {{std::string(kPromptTag), "true"}}); });
   const auto experiments = ok([](store::Tx& tx) {
-    return search_experiments(tx, {.filter = "name LIKE 'e%' AND tags.n != '2'", .max_results = 10, .order_by = {"name DESC"}});
+    return search_experiments(
+        tx, {.filter = "name LIKE 'e%' AND tags.n != '2'", .max_results = 10, .order_by = {"name DESC"}});
   });
   EXPECT_EQ(experiments.rows.size(), 4u);
   EXPECT_EQ(experiments.rows[0].name, "e4");
@@ -358,7 +377,10 @@ TEST_P(TrackTest, EveryOtherSearchPagesAndFilters) {
     return search_registered_models(tx, {.filter = "tags.`mlflow.prompt.is_prompt` = 'true'"});
   });
   EXPECT_EQ(prompts.rows.size(), 1u);
-  EXPECT_EQ(ok([](store::Tx& tx) { return search_versions(tx, {.filter = "name = 'm1' and version_number = 1"}); }).rows.size(), 1u);
+  EXPECT_EQ(ok([](store::Tx& tx) {
+              return search_versions(tx, {.filter = "name = 'm1' and version_number = 1"});
+            }).rows.size(),
+            1u);
   const auto logged = ok([](store::Tx& tx) {
     return search_models(tx, {.experiment_ids = {"0"}, .filter = "name IN ('l1','l2') AND params.n = '1'"});
   });

@@ -31,12 +31,12 @@ bool is_word_char(uint32_t c) {
   struct Range {
     uint32_t first, last;
   };
-  static constexpr std::array kNotWords = {
-      Range{0x80, 0xA9},     Range{0xAB, 0xB1},     Range{0xB4, 0xB4},     Range{0xB6, 0xB8},
-      Range{0xBB, 0xBB},     Range{0xBF, 0xBF},     Range{0xD7, 0xD7},     Range{0xF7, 0xF7},
-      Range{0x2000, 0x206F}, Range{0x20A0, 0x20CF}, Range{0x2190, 0x245F}, Range{0x2500, 0x2BFF},
-      Range{0x3000, 0x3004}, Range{0x3008, 0x3020}, Range{0xD800, 0xF8FF}, Range{0xFE00, 0xFE6F},
-      Range{0x1F000, 0x1FAFF}, Range{0xE0000, 0x10FFFF}};
+  static constexpr std::array kNotWords = {Range{0x80, 0xA9},     Range{0xAB, 0xB1},       Range{0xB4, 0xB4},
+                                           Range{0xB6, 0xB8},     Range{0xBB, 0xBB},       Range{0xBF, 0xBF},
+                                           Range{0xD7, 0xD7},     Range{0xF7, 0xF7},       Range{0x2000, 0x206F},
+                                           Range{0x20A0, 0x20CF}, Range{0x2190, 0x245F},   Range{0x2500, 0x2BFF},
+                                           Range{0x3000, 0x3004}, Range{0x3008, 0x3020},   Range{0xD800, 0xF8FF},
+                                           Range{0xFE00, 0xFE6F}, Range{0x1F000, 0x1FAFF}, Range{0xE0000, 0x10FFFF}};
   return std::ranges::none_of(kNotWords, [c](Range r) { return c >= r.first && c <= r.last; });
 }
 
@@ -66,7 +66,8 @@ bool is_normal_path(std::string_view name, const std::string& normal) {
 
 std::string bad_path_hint(const std::string& normal) {
   return "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. "
-         "This name would resolve to " + python_repr(normal);
+         "This name would resolve to " +
+         python_repr(normal);
 }
 
 Result<void> check_normal_path(std::string_view name, std::string_view path) {
@@ -131,9 +132,10 @@ Result<void> check_key(std::string_view key, std::string_view path) {
   for (std::string_view rest = key; !rest.empty();) {
     const uint32_t c = next_char(rest);
     if (!is_word_char(c) && c != '/' && c != '.' && c != '-' && c != ' ' && c != ':') {
-      return invalid_value(path, key,
-                           "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), "
-                           "colon(:) and slashes (/).");
+      return invalid_value(
+          path, key,
+          "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), "
+          "colon(:) and slashes (/).");
     }
   }
   return check_normal_path(key, path);
@@ -213,8 +215,8 @@ Result<void> check_artifact_location(std::string_view location, std::string_view
   if (location.find('#') != location.npos || location.find(';') != location.npos) {
     return invalid("'" + std::string(field) + "' URL can't include fragments or params.");
   }
-  if (const size_t query = location.find('?'); query != location.npos &&
-                                               location.substr(query).find("..") != location.npos) {
+  if (const size_t query = location.find('?');
+      query != location.npos && location.substr(query).find("..") != location.npos) {
     return invalid("Invalid query string: " + std::string(location.substr(query + 1)));
   }
   if (location.starts_with("runs:")) {

@@ -14,8 +14,8 @@ namespace track {
 
 // Limits, in characters.
 inline constexpr size_t kMaxKey = 250;
-inline constexpr size_t kMaxParamValue = 6000;          // longer: truncated
-inline constexpr size_t kMaxTagValue = 8000;            // longer: truncated
+inline constexpr size_t kMaxParamValue = 6000;  // longer: truncated
+inline constexpr size_t kMaxTagValue = 8000;    // longer: truncated
 inline constexpr size_t kMaxExperimentName = 500;
 inline constexpr size_t kMaxExperimentTagValue = 20000;
 inline constexpr size_t kMaxRegistryTagValue = 100'000;
@@ -46,8 +46,8 @@ base::Result<void> check_length(std::string_view what, size_t limit, std::string
 base::Result<void> check_run_id(std::string_view run_id);
 base::Result<void> check_experiment_name(std::string_view name);
 base::Result<void> check_experiment_tag(const Tag& tag);
-base::Result<void> check_model_name(std::string_view name);          // registered models
-base::Result<void> check_logged_model_name(std::string_view name);   // logged models
+base::Result<void> check_model_name(std::string_view name);         // registered models
+base::Result<void> check_logged_model_name(std::string_view name);  // logged models
 base::Result<void> check_registered_tag(const Tag& tag);
 base::Result<void> check_alias(std::string_view alias);
 base::Result<void> check_alias_not_reserved(std::string_view alias);

@@ -18,10 +18,11 @@ std::string_view scheme_of(std::string_view uri) {
   const size_t colon = uri.find(':');
   if (colon == uri.npos || colon == 0) return {};
   const std::string_view scheme = uri.substr(0, colon);
-  return std::ranges::all_of(scheme, [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '-' ||
-                  c == '.';
-         })
+  return std::ranges::all_of(scheme,
+                             [](char c) {
+                               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                      c == '+' || c == '-' || c == '.';
+                             })
              ? scheme
              : std::string_view();
 }
@@ -44,13 +45,17 @@ std::unexpected<base::Error> local_outside(std::string_view source, std::string_
   return invalid("Invalid model version source: '" + std::string(source) +
                  "'. To use a local path as a model version source, the " + std::string(id_name) +
                  " request parameter has to be specified and the local path has to be contained within the artifact "
-                 "directory of the run specified by the " + std::string(id_name) + ".");
+                 "directory of the run specified by the " +
+                 std::string(id_name) + ".");
 }
 
 // Percent-encoding is peeled off until nothing changes, so that "%252e%252e" hides nothing.
 std::string unquoted(std::string text) {
   const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
   };
   for (bool changed = true; changed;) {
     changed = false;
@@ -128,6 +133,7 @@ Result<void> check_in_model(store::Tx& tx, const VersionSource& s, const std::op
   const auto model = get_model(tx, s.model_id);
   const std::string_view root = model ? std::string_view(model->info.artifact_uri) : std::string_view();
   if (is_local(s.source)) {
+    TRY(check_no_relative_parts(s.source));
     return model && within(s.source, root) ? Result<void>() : local_outside(s.source, "model_id");
   }
   TRY(check_no_relative_parts(s.source));
@@ -140,6 +146,7 @@ Result<void> check_in_model(store::Tx& tx, const VersionSource& s, const std::op
 
 Result<void> check_in_run(store::Tx& tx, const VersionSource& s, const std::optional<ModelUri>& uri, bool strict) {
   if (is_local(s.source)) {
+    TRY(check_no_relative_parts(s.source));
     const auto run = get_run_info(tx, s.run_id);
     return run && within(s.source, run->artifact_uri) ? Result<void>() : local_outside(s.source, "run_id");
   }
@@ -148,7 +155,8 @@ Result<void> check_in_run(store::Tx& tx, const VersionSource& s, const std::opti
     std::string_view rest = std::string_view(s.source).substr(5);
     if (rest.starts_with("//")) return wrong_owner(s.source, "run_id");
     while (rest.starts_with('/')) rest.remove_prefix(1);
-    if (strict && (s.run_id.empty() || rest.substr(0, rest.find('/')) != s.run_id)) return wrong_owner(s.source, "run_id");
+    if (strict && (s.run_id.empty() || rest.substr(0, rest.find('/')) != s.run_id))
+      return wrong_owner(s.source, "run_id");
   }
   if (uri && !uri->model_id.empty()) return wrong_owner(s.source, "model_id");
   if (const auto ours = proxied_path(s.source)) {
@@ -182,8 +190,9 @@ Result<void> locate(store::Tx& tx, VersionSource& s, const std::optional<ModelUr
     if (const auto path = proxied_path(files)) s.place = artifact_place(*path);
   }
   if (s.run_id.empty() && !s.model_id.empty()) {
-    TRY_SET(const Model model, get_model(tx, s.model_id));
-    s.run_id = model.info.source_run_id;
+    const auto model = get_model(tx, s.model_id);
+    if (!model && !from) return std::unexpected(model.error());  // another version stands for its files by itself
+    if (model) s.run_id = model->info.source_run_id;
   }
   return {};
 }
@@ -197,7 +206,8 @@ bool names_prompt(const std::map<std::string, std::string>& tags) {
 
 Result<VersionSource> resolve_source(store::Tx& tx, const VersionRequest& request) {
   const NewModelVersion& given = request.version;
-  VersionSource s{.source = given.source, .storage_uri = "", .run_id = given.run_id, .model_id = given.model_id, .place = {}};
+  VersionSource s{
+      .source = given.source, .storage_uri = "", .run_id = given.run_id, .model_id = given.model_id, .place = {}};
   if (names_prompt(given.tags)) {  // a prompt's text is a tag; its source is a placeholder
     s.storage_uri = s.source;
     return s;

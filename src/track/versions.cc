@@ -1,5 +1,6 @@
 // Model versions: made, read, described, tagged, deleted; and the logged models behind them as other rooms see them.
 #include <algorithm>
+#include <limits>
 
 #include "base/json_writer.h"
 #include "blob/blob.h"
@@ -9,6 +10,7 @@
 #include "track/artifact_root.h"
 #include "track/models.h"
 #include "track/registered.h"
+#include "track/registry_event.h"
 #include "track/validate.h"
 #include "track/version_source.h"
 
@@ -20,7 +22,8 @@ using base::Result;
 
 namespace {
 
-void record(store::Tx& tx, std::string_view kind, std::string_view name, int64_t version, std::string_view body = "{}") {
+void record(store::Tx& tx, std::string_view kind, std::string_view name, int64_t version,
+            std::string_view body = "{}") {
   const std::string subject = std::string(name).append("/").append(std::to_string(version));
   core::emit(tx, kind, "model_version", subject, body);
   core::audit(tx, kind, "model_version", subject, body);
@@ -79,21 +82,27 @@ void note_version_on_model(store::Tx& tx, std::string_view model_id, std::string
       tx.project(), *model, kTag, list);
 }
 
+}  // namespace
+
 // Files below a run's or model's root get rows under a root of the version's own (the same blobs): a version's files
 // then stay what they were, no upload reaches them, and every reader finds them at the top of one root.
-std::string root_of_version(store::Tx& tx, const ArtifactPlace& place, int64_t registered, int64_t version) {
-  if (place.path.empty()) return place.root;
+// A logged model's own root is taken as it is: from then on check_root_is_open() keeps it.
+std::string root_of_version(store::Tx& tx, const ArtifactPlace& place, bool logged_model, int64_t registered,
+                            int64_t version) {
+  if (place.path.empty() && logged_model) return place.root;
   const std::vector<blob::Artifact> files = blob::list_artifacts(tx, place.root, place.path);
   if (files.empty()) return "";
   const std::string root = "model_version/" + std::to_string(registered) + "/" + std::to_string(version);
   for (blob::Artifact file : files) {
     if (file.path == place.path) continue;  // a file, not a folder: not a model
     file.root = root;
-    file.path.erase(0, place.path.size() + 1);
+    if (!place.path.empty()) file.path.erase(0, place.path.size() + 1);
     if (!blob::put_artifact(tx, file)) return "";
   }
   return root;
 }
+
+namespace {
 
 Result<ModelVersion> insert_version(store::Tx& tx, const NewModelVersion& given, const VersionSource& source,
                                     int64_t registered) {
@@ -104,7 +113,8 @@ Result<ModelVersion> insert_version(store::Tx& tx, const NewModelVersion& given,
       now_ms(tx), tx.project(), registered);
   TRY(tx.status());
   if (!number) return not_found("Registered Model with name=" + given.name + " not found");
-  const std::string root = source.place ? root_of_version(tx, *source.place, registered, *number) : "";
+  const std::string root =
+      source.place ? root_of_version(tx, *source.place, !source.model_id.empty(), registered, *number) : "";
   const auto row = tx.query_i64(
       "INSERT INTO track_versions (project, registered, version, source, storage_uri, artifact_root, run_id, run_link, "
       "model_id, description, stage, deleted, created_ms, updated_ms) "
@@ -120,7 +130,8 @@ Result<ModelVersion> insert_version(store::Tx& tx, const NewModelVersion& given,
   } else if (!source.run_id.empty()) {
     core::add_edge(tx, {"run", source.run_id}, node, "registered");
   }
-  record(tx, "model_version.created", given.name, *number);
+  record(tx, "model_version.created", given.name, *number,
+         registry_event_body(tx, registered, {{"source", source.source}, {"run_id", source.run_id}}));
   return get_model_version(tx, given.name, *number);
 }
 
@@ -184,6 +195,22 @@ Result<ModelVersion> get_model_version(store::Tx& tx, std::string_view name, int
   return std::move(*found);
 }
 
+Result<void> check_root_is_open(store::Tx& tx, std::string_view root) {
+  constexpr std::string_view kModels = "/models/", kArtifacts = "/artifacts";
+  const size_t at = root.rfind(kModels);
+  if (at == std::string_view::npos || !root.ends_with(kArtifacts)) return {};
+  std::string_view id = root.substr(at + kModels.size());
+  id.remove_suffix(std::min(id.size(), kArtifacts.size()));
+  auto rows = tx.query(
+      "SELECT g.name, v.version FROM track_versions v JOIN track_registered g ON g.project = v.project AND "
+      "g.id = v.registered WHERE v.project = ? AND v.model_id = ? AND v.artifact_root = ? AND v.deleted = 0 LIMIT 1",
+      tx.project(), id, root);
+  if (!rows.next()) return tx.status();
+  return base::fail(base::Code::kConflict, "the files of logged model " + std::string(id) +
+                                               " are final: it is registered as " + rows.str(0) + " version " +
+                                               std::to_string(rows.i64(1)) + "; log a new model instead");
+}
+
 Result<ModelVersion> create_model_version(store::Tx& tx, const NewModelVersion& version) {
   return register_version(tx, {.version = version,
                                .has_run_id = !version.run_id.empty(),
@@ -192,8 +219,8 @@ Result<ModelVersion> create_model_version(store::Tx& tx, const NewModelVersion& 
 }
 
 Result<ModelVersion> register_version(store::Tx& tx, const VersionRequest& request) {
-  TRY_SET(const VersionSource source, resolve_source(tx, request));
   TRY(check_new_version(request.version));
+  TRY_SET(const VersionSource source, resolve_source(tx, request));
   TRY_SET(const int64_t registered, registered_row(tx, request.version.name));
   return insert_version(tx, request.version, source, registered);
 }
@@ -213,9 +240,10 @@ Result<void> delete_version(store::Tx& tx, std::string_view name, int64_t versio
   tx.exec("DELETE FROM track_aliases WHERE project = ? AND registered = ? AND version = ?", tx.project(), registered,
           version);
   // The row stays so that lineage still knows the number; what it pointed to is forgotten, as upstream does.
-  tx.exec("UPDATE track_versions SET deleted = 1, updated_ms = ?, description = NULL, source = 'REDACTED-SOURCE-PATH', "
-          "storage_uri = '', run_link = '' WHERE project = ? AND id = ?",
-          now_ms(tx), tx.project(), found.row);
+  tx.exec(
+      "UPDATE track_versions SET deleted = 1, updated_ms = ?, description = NULL, source = 'REDACTED-SOURCE-PATH', "
+      "storage_uri = '', run_link = '' WHERE project = ? AND id = ?",
+      now_ms(tx), tx.project(), found.row);
   tx.exec("UPDATE track_registered SET updated_ms = ? WHERE project = ? AND id = ?", now_ms(tx), tx.project(),
           registered);
   record(tx, "model_version.deleted", name, version);
@@ -228,7 +256,9 @@ Result<void> set_version_tag(store::Tx& tx, std::string_view name, int64_t versi
   TRY(check_registered_tag({std::string(key), std::string(value)}));
   TRY_SET(const ModelVersion found, get_model_version(tx, name, version));
   put_tag(tx, found.row, key, value);
-  record(tx, "model_version.tagged", name, version);
+  TRY_SET(const int64_t registered, registered_row(tx, name));
+  record(tx, "model_version.tagged", name, version,
+         registry_event_body(tx, registered, {{"key", key}, {"value", value}}));
   return {};
 }
 
@@ -238,7 +268,8 @@ Result<void> delete_version_tag(store::Tx& tx, std::string_view name, int64_t ve
   TRY_SET(const ModelVersion found, get_model_version(tx, name, version));
   tx.exec("DELETE FROM track_version_tags WHERE project = ? AND version_row = ? AND key = ?", tx.project(), found.row,
           key);
-  record(tx, "model_version.untagged", name, version);
+  TRY_SET(const int64_t registered, registered_row(tx, name));
+  record(tx, "model_version.untagged", name, version, registry_event_body(tx, registered, {{"key", key}}));
   return {};
 }
 
@@ -277,6 +308,37 @@ std::vector<LoggedModel> logged_models_of_attempt(store::Tx& tx, std::string_vie
   std::vector<LoggedModel> out;
   for (ModelInfo& info : found) out.push_back(short_form(load_model(tx, std::move(info))));
   return out;
+}
+
+Result<std::vector<ModelVersion>> versions_page(store::Tx& tx, std::string_view name, int64_t below, size_t limit) {
+  TRY_SET(const int64_t registered, registered_row(tx, name));
+  std::vector<ModelVersion> out;
+  {
+    auto rows = tx.query(
+        "SELECT " + std::string(kVersionColumns) +
+            " FROM track_versions v JOIN track_registered g ON g.id = v.registered WHERE v.project = ? "
+            "AND v.registered = ? AND v.deleted = 0 AND v.version < ? ORDER BY v.version DESC LIMIT ?",
+        tx.project(), registered, below > 0 ? below : std::numeric_limits<int64_t>::max(), static_cast<int64_t>(limit));
+    while (rows.next()) out.push_back(read_version(rows));
+  }
+  for (ModelVersion& version : out) load_version(tx, version, true);
+  TRY(tx.status());
+  return out;
+}
+
+int64_t count_versions(store::Tx& tx, std::string_view name) {
+  return tx
+      .query_i64(
+          "SELECT COUNT(*) FROM track_versions v JOIN track_registered g ON g.id = v.registered WHERE "
+          "g.project = ? AND g.name = ? AND v.deleted = 0",
+          tx.project(), name)
+      .value_or(0);
+}
+
+int64_t next_version(store::Tx& tx, std::string_view name) {
+  return 1 +
+         tx.query_i64("SELECT last_version FROM track_registered WHERE project = ? AND name = ?", tx.project(), name)
+             .value_or(0);
 }
 
 }  // namespace track

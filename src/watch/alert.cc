@@ -136,14 +136,20 @@ struct LabelledWindow {
   stats::Interval interval;
 };
 
+// Of the share of right answers; of a regression, of the mean absolute error.
+stats::Interval label_interval(const LabelCounts& counts, bool regression) {
+  return regression ? mean_error_interval(counts) : stats::wilson_interval(counts.correct, counts.labelled);
+}
+
 // Newest first, of the newest windows that have labels enough.
-std::vector<LabelledWindow> newest_labelled(store::Tx& tx, std::string_view endpoint, int64_t revision, int count) {
+std::vector<LabelledWindow> newest_labelled(store::Tx& tx, std::string_view endpoint, int64_t revision, int count,
+                                            bool regression) {
   constexpr size_t kSearched = 200;
   std::vector<LabelledWindow> found;
   for (const Window& window : list_windows(tx, endpoint, 0, kSearched)) {
     if (window.revision != revision || found.size() == static_cast<size_t>(count)) break;
-    if (window.labelled < kMinLabelledRows) continue;
-    found.push_back({window, stats::wilson_interval(window.correct, window.labelled)});
+    if (window.labels.labelled < kMinLabelledRows) continue;
+    found.push_back({window, label_interval(window.labels, regression)});
   }
   return found;
 }
@@ -152,22 +158,46 @@ std::string accuracy_story(const MonitorSpec& rule, const AccuracyBaseline& base
                            const std::vector<LabelledWindow>& windows) {
   std::string text;
   base::JsonWriter out(text);
-  const auto write = [&](int64_t correct, int64_t rows, const stats::Interval& interval) {
-    out.field("labelled", rows).field("correct", correct);
-    out.field("accuracy", static_cast<double>(correct) / static_cast<double>(rows));
+  const auto write = [&](const LabelCounts& counts, const stats::Interval& interval) {
+    out.field("labelled", counts.labelled);
+    if (baseline.regression) {
+      out.field("absolute_error", counts.absolute_error).field("squared_error", counts.squared_error);
+      out.field("mean_absolute_error", counts.mean_absolute_error());
+      out.field("root_mean_squared_error", counts.root_mean_squared_error());
+    } else {
+      out.field("correct", counts.correct).field("accuracy", counts.accuracy());
+    }
     out.key("interval").begin_array().value(interval.low).value(interval.high).end_array();
   };
   out.begin_object().key("rule").begin_object().field("consecutive", rule.consecutive).field("confidence", 0.95);
-  out.end_object().key("baseline").begin_object();
-  write(baseline.correct, baseline.rows, expected);
+  out.end_object();
+  if (baseline.regression) out.field("regression", true);
+  out.key("baseline").begin_object();
+  write(baseline.labels, expected);
   out.end_object().key("windows").begin_array();
   for (size_t i = windows.size(); i-- > 0;) {
     out.begin_object().field("id", windows[i].window.id).field("number", windows[i].window.number);
-    write(windows[i].window.correct, windows[i].window.labelled, windows[i].interval);
+    if (windows[i].window.first_us != 0) out.field("first_us", windows[i].window.first_us);
+    write(windows[i].window.labels, windows[i].interval);
     out.end_object();
   }
   out.end_array().end_object();
   return text;
+}
+
+// What accuracy_story wrote.
+base::Result<LabelCounts> read_counts(const base::json::object& in, bool regression) {
+  LabelCounts counts;
+  TRY_SET(counts.labelled, base::required_int(in, "labelled"));
+  if (regression) {
+    TRY_SET(counts.absolute_error, base::required_double(in, "absolute_error"));
+    TRY_SET(counts.squared_error, base::required_double(in, "squared_error"));
+  } else {
+    TRY_SET(counts.correct, base::required_int(in, "correct"));
+  }
+  if (counts.correct < 0 || counts.labelled < 1 || counts.correct > counts.labelled)
+    return base::invalid("counts of labels that cannot be");
+  return counts;
 }
 
 }  // namespace
@@ -192,17 +222,19 @@ base::Result<void> apply_window_rules(store::Tx& tx, const MonitorSpec& rule, st
 
 base::Result<void> apply_accuracy_rule(store::Tx& tx, const MonitorSpec& rule, std::string_view endpoint,
                                        const AccuracyBaseline& baseline) {
-  if (!rule.labels_from_feedback || baseline.rows < kMinLabelledRows) return {};
-  const auto windows = newest_labelled(tx, endpoint, baseline.revision, rule.consecutive);
+  if (!rule.labels_from_feedback || baseline.labels.labelled < kMinLabelledRows) return {};
+  const auto windows = newest_labelled(tx, endpoint, baseline.revision, rule.consecutive, baseline.regression);
   if (windows.empty()) return tx.status();
-  const stats::Interval expected = stats::wilson_interval(baseline.correct, baseline.rows);
-  const auto below = [&](const LabelledWindow& w) { return w.interval.high < expected.low; };
+  const stats::Interval expected = label_interval(baseline.labels, baseline.regression);
+  const auto worse = [&](const LabelledWindow& w) {
+    return baseline.regression ? w.interval.low > expected.high : w.interval.high < expected.low;
+  };
   const auto open = open_alert(tx, endpoint, baseline.revision, "accuracy");
-  if (!below(windows.front())) {
+  if (!worse(windows.front())) {
     if (open) end(tx, *open, endpoint, "the accuracy is back");
     return tx.status();
   }
-  if (open || windows.size() < static_cast<size_t>(rule.consecutive) || !std::ranges::all_of(windows, below))
+  if (open || windows.size() < static_cast<size_t>(rule.consecutive) || !std::ranges::all_of(windows, worse))
     return tx.status();
   std::vector<Window> causes;
   for (const LabelledWindow& w : windows) causes.push_back(w.window);
@@ -248,13 +280,7 @@ base::Result<Replay> replay_alert(store::Tx& tx, const Alert& alert, const Profi
   std::vector<WindowNumbers> numbers;
   TRY_SET(const int64_t consecutive, base::required_int(*rule_in, "consecutive"));
   rule.consecutive = static_cast<int>(consecutive);
-  const auto interval_of = [](const base::json::object& in, int64_t& correct,
-                              int64_t& rows) -> base::Result<stats::Interval> {
-    TRY_SET(correct, base::required_int(in, "correct"));
-    TRY_SET(rows, base::required_int(in, "labelled"));
-    if (correct < 0 || rows < 1 || correct > rows) return base::invalid("counts of labels that cannot be");
-    return stats::wilson_interval(correct, rows);
-  };
+  const bool regression = story->contains("regression");
   if (alert.kind != "accuracy") {
     if (profile == nullptr) return base::fail(base::Code::kConflict, "the baseline of the alert's revision is gone");
     TRY_SET(rule.ks_alpha, base::required_double(*rule_in, "ks_alpha"));
@@ -268,7 +294,10 @@ base::Result<Replay> replay_alert(store::Tx& tx, const Alert& alert, const Profi
       LabelledWindow w;
       w.window.id = id;
       TRY_SET(w.window.number, base::required_int(*in, "number"));
-      TRY_SET(w.interval, interval_of(*in, w.window.correct, w.window.labelled));
+      TRY_SET(const auto first_us, base::optional_int(*in, "first_us"));
+      w.window.first_us = first_us.value_or(0);
+      TRY_SET(w.window.labels, read_counts(*in, regression));
+      w.interval = label_interval(w.window.labels, regression);
       labelled.push_back(std::move(w));
       continue;
     }
@@ -283,9 +312,9 @@ base::Result<Replay> replay_alert(store::Tx& tx, const Alert& alert, const Profi
   Replay replay;
   if (alert.kind == "accuracy") {
     TRY_SET(const auto* in, base::required_object(*story, "baseline"));
-    AccuracyBaseline baseline{.revision = alert.revision};
-    TRY_SET(const stats::Interval expected, interval_of(*in, baseline.correct, baseline.rows));
-    replay.numbers = accuracy_story(rule, baseline, expected, labelled);
+    AccuracyBaseline baseline{.revision = alert.revision, .regression = regression};
+    TRY_SET(baseline.labels, read_counts(*in, regression));
+    replay.numbers = accuracy_story(rule, baseline, label_interval(baseline.labels, regression), labelled);
   } else {
     replay.numbers = window_story(rule, std::move(windows), numbers);
   }

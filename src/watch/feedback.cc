@@ -145,6 +145,22 @@ std::vector<Label> labels_of(store::Tx& tx, std::string_view prediction) {
   return labels;
 }
 
+std::vector<Feedback> labels_since(store::Tx& tx, std::string_view endpoint, int64_t since_us, size_t limit) {
+  std::vector<Feedback> out;
+  store::Rows rows = tx.query(
+      "SELECT prediction, row_index, label, at_us FROM feedback WHERE project = ? AND endpoint = ? AND received_us >= "
+      "? "
+      "ORDER BY received_us DESC LIMIT ?",
+      tx.project(), endpoint, since_us, limit);
+  while (rows.next())
+    out.push_back({.prediction = rows.str(0),
+                   .row = rows.i64(1),
+                   .label = rows.str(2),
+                   .at_us = rows.i64(3),
+                   .endpoint = std::string(endpoint)});
+  return out;
+}
+
 int64_t count_labels(store::Tx& tx, std::string_view endpoint, int64_t since_us) {
   return tx
       .query_i64("SELECT COUNT(*) FROM feedback WHERE project = ? AND endpoint = ? AND received_us >= ?", tx.project(),

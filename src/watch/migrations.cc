@@ -93,6 +93,11 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_in_time ON alerts (project, raised_us);
 CREATE UNIQUE INDEX alerts_one_open ON alerts (project, endpoint, revision, kind) WHERE ended_us = 0;
 )"},
+    // A regression's labels are judged by their errors.
+    store::Migration{2, R"(
+ALTER TABLE windows ADD COLUMN squared_error $double NOT NULL DEFAULT 0;
+ALTER TABLE windows ADD COLUMN regression $int NOT NULL DEFAULT 0;
+)"},
 };
 
 }  // namespace

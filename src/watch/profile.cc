@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "stats/metrics.h"
+#include "watch/record.h"
 #include "watch/watch.h"
 
 namespace watch {
@@ -149,14 +150,10 @@ base::Result<FeatureProfile> read_feature(const base::json::value& value) {
 
 std::string_view name(FeatureKind kind) {
   switch (kind) {
-    case FeatureKind::kNumeric:
-      return "numeric";
-    case FeatureKind::kCategory:
-      return "category";
-    case FeatureKind::kConstant:
-      return "constant";
-    case FeatureKind::kOpaque:
-      return "opaque";
+    case FeatureKind::kNumeric: return "numeric";
+    case FeatureKind::kCategory: return "category";
+    case FeatureKind::kConstant: return "constant";
+    case FeatureKind::kOpaque: return "opaque";
   }
   return "opaque";
 }
@@ -176,15 +173,14 @@ base::Result<Profile> make_profile(const stats::Table& features, const std::vect
   }
   if (const auto numbers = as_regression(predictions)) {
     profile.predictions = numeric_profile("prediction", *numbers);
+    profile.regression = true;
   } else {
     stats::Texts labels;
     for (const std::string& label : predictions) labels.emplace_back(stats::canonical_label(label));
     profile.predictions = text_profile("prediction", labels);
   }
-  profile.truth_rows = static_cast<int64_t>(truth.size());
-  for (size_t i = 0; i < truth.size(); ++i) {
-    profile.truth_correct += stats::canonical_label(truth[i]) == stats::canonical_label(predictions[i]);
-  }
+  for (size_t i = 0; i < truth.size(); ++i)
+    count_label(profile.truth, stats::canonical_label(truth[i]), stats::canonical_label(predictions[i]));
   return profile;
 }
 
@@ -192,7 +188,11 @@ std::string to_json(const Profile& profile) {
   std::string text;
   base::JsonWriter out(text);
   out.begin_object().field("format", kFormat).field("rows", profile.rows);
-  out.field("truth_rows", profile.truth_rows).field("truth_correct", profile.truth_correct);
+  out.field("truth_rows", profile.truth.labelled).field("truth_correct", profile.truth.correct);
+  if (profile.regression) {
+    out.field("regression", true).field("truth_absolute_error", profile.truth.absolute_error);
+    out.field("truth_squared_error", profile.truth.squared_error);
+  }
   out.key("predictions");
   write(out, profile.predictions);
   out.key("features").begin_array();
@@ -209,8 +209,13 @@ base::Result<Profile> parse_profile(std::string_view json) {
     return base::invalid("the baseline is of format '" + format + "'; this server reads " + std::string(kFormat));
   Profile profile;
   TRY_SET(profile.rows, base::required_int(*in, "rows"));
-  TRY_SET(profile.truth_rows, base::required_int(*in, "truth_rows"));
-  TRY_SET(profile.truth_correct, base::required_int(*in, "truth_correct"));
+  TRY_SET(profile.truth.labelled, base::required_int(*in, "truth_rows"));
+  TRY_SET(profile.truth.correct, base::required_int(*in, "truth_correct"));
+  profile.regression = in->contains("regression");
+  if (profile.regression) {
+    TRY_SET(profile.truth.absolute_error, base::required_double(*in, "truth_absolute_error"));
+    TRY_SET(profile.truth.squared_error, base::required_double(*in, "truth_squared_error"));
+  }
   if (!in->contains("predictions")) return base::invalid("the baseline has no 'predictions'");
   TRY_SET(profile.predictions, read_feature(in->at("predictions")));
   TRY_SET(const auto* features, base::required_array(*in, "features"));

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "stats/histogram.h"
 #include "stats/table.h"
+#include "watch/watch.h"
 
 namespace watch {
 
@@ -41,8 +42,8 @@ struct Profile {
   int64_t rows = 0;
   std::vector<FeatureProfile> features;
   FeatureProfile predictions;  // named "prediction"; category, unless it is a regression
-  int64_t truth_rows = 0;      // rows whose truth was known, and how many the model had right
-  int64_t truth_correct = 0;
+  LabelCounts truth;           // of the rows whose truth was known
+  bool regression = false;     // the model answers numbers without end
 };
 
 base::Result<Profile> make_profile(const stats::Table& features, const std::vector<std::string>& predictions,

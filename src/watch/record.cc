@@ -1,6 +1,6 @@
 #include "watch/record.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 
 #include "base/json_writer.h"
@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kWindowColumns =
     "SELECT id, endpoint, number, revision, first_us, last_us, closed_us, request_count, row_count, judged, drifted,"
-    " bad_quality, labelled, correct, absolute_error FROM windows ";
+    " bad_quality, labelled, correct, absolute_error, squared_error, regression FROM windows ";
 
 Window read_window(store::Rows& rows) {
   return {.id = rows.str(0),
@@ -28,9 +28,11 @@ Window read_window(store::Rows& rows) {
           .judged = rows.boolean(9),
           .drifted = rows.boolean(10),
           .bad_quality = rows.boolean(11),
-          .labelled = rows.i64(12),
-          .correct = rows.i64(13),
-          .absolute_error = rows.f64(14)};
+          .labels = {.labelled = rows.i64(12),
+                     .correct = rows.i64(13),
+                     .absolute_error = rows.f64(14),
+                     .squared_error = rows.f64(15)},
+          .regression = rows.boolean(16)};
 }
 
 // Takes the window's number and moves the reading position, if nobody else has.
@@ -63,13 +65,29 @@ void trim(store::Tx& tx, std::string_view endpoint, int64_t newest) {
   }
 }
 
-double as_number(const std::string& text) {
-  double number = std::nan("");
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() ? number : std::nan("");
+}  // namespace
+
+double LabelCounts::accuracy() const { return static_cast<double>(correct) / static_cast<double>(labelled); }
+double LabelCounts::mean_absolute_error() const { return absolute_error / static_cast<double>(labelled); }
+double LabelCounts::root_mean_squared_error() const { return std::sqrt(squared_error / static_cast<double>(labelled)); }
+
+stats::Interval mean_error_interval(const LabelCounts& counts) {
+  const auto n = static_cast<double>(counts.labelled);
+  const double mean = counts.absolute_error / n;
+  const double variance = n > 1 ? std::max(0.0, (counts.squared_error - n * mean * mean) / (n - 1)) : 0;
+  const double reach = stats::normal_quantile(0.975) * std::sqrt(variance / n);
+  return {std::max(0.0, mean - reach), mean + reach};
 }
 
-}  // namespace
+void count_label(LabelCounts& counts, const std::string& truth, const std::string& predicted) {
+  ++counts.labelled;
+  counts.correct += truth == predicted;
+  const auto want = stats::parse_number(truth), got = stats::parse_number(predicted);
+  if (!want || !got) return;
+  const double error = std::abs(*want - *got);
+  counts.absolute_error += error;
+  counts.squared_error += error * error;
+}
 
 base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed,
                                    const std::optional<AccuracyBaseline>& accuracy) {
@@ -79,10 +97,12 @@ base::Result<Window> record_window(store::Tx& tx, const ClosedWindow& closed,
   tx.exec(
       "INSERT INTO windows (project, endpoint, number, id, revision, first_us, last_us, closed_us, request_count, "
       "row_count,"
-      " judged, drifted, bad_quality, labelled, correct, absolute_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-      "?, 0, 0, 0)",
+      " judged, drifted, bad_quality, labelled, correct, absolute_error, squared_error, regression) VALUES (?, ?, ?, "
+      "?, ?, ?, "
+      "?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?)",
       tx.project(), closed.endpoint, number, id, closed.revision, closed.first_us, closed.last_us, tx.now_us(),
-      closed.members.size(), numbers.rows, numbers.judged, numbers.drifted, numbers.bad_quality);
+      closed.members.size(), numbers.rows, numbers.judged, numbers.drifted, numbers.bad_quality,
+      numbers.predictions.kind == FeatureKind::kNumeric);
   const std::string numbers_json = to_json(numbers), members_json = members_to_json(closed.members);
   tx.exec("INSERT INTO window_details (project, window_id, numbers, members) VALUES (?, ?, ?, ?)", tx.project(), id,
           numbers_json, members_json);
@@ -117,8 +137,7 @@ base::Result<void> recount_labels(store::Tx& tx, std::string_view window) {
       TRY_SET(members, parse_members(rows.text(0)));
     }
   }
-  int64_t labelled = 0, correct = 0;
-  double absolute_error = 0;
+  LabelCounts counts;
   {
     store::Rows rows = tx.query("SELECT prediction, row_index, label FROM feedback WHERE project = ? AND window_id = ?",
                                 tx.project(), window);
@@ -127,17 +146,16 @@ base::Result<void> recount_labels(store::Tx& tx, std::string_view window) {
       const auto row = static_cast<size_t>(rows.i64(1));
       if (member == members.end() || row >= member->second.size()) continue;
       const std::string truth = rows.str(2), &predicted = member->second[row];
-      ++labelled;
-      correct += truth == predicted;
-      const double error = std::abs(as_number(truth) - as_number(predicted));
-      if (std::isfinite(error)) absolute_error += error;
+      count_label(counts, truth, predicted);
     }
   }
-  tx.exec("UPDATE windows SET labelled = ?, correct = ?, absolute_error = ? WHERE project = ? AND id = ?", labelled,
-          correct, absolute_error, tx.project(), window);
+  tx.exec(
+      "UPDATE windows SET labelled = ?, correct = ?, absolute_error = ?, squared_error = ? WHERE project = ? AND id = "
+      "?",
+      counts.labelled, counts.correct, counts.absolute_error, counts.squared_error, tx.project(), window);
   std::string body;
   base::JsonWriter out(body);
-  out.begin_object().field("labelled", labelled).field("correct", correct).end_object();
+  out.begin_object().field("labelled", counts.labelled).field("correct", counts.correct).end_object();
   core::emit(tx, "window.labelled", "window", window, body);
   return tx.status();
 }

@@ -34,10 +34,13 @@ std::vector<MonitorState> monitors_of_all_projects(store::Tx& tx);
 // What the accuracy rule compares with: the gate's evaluation of the live revision. By endpoint.
 struct AccuracyBaseline {
   int64_t revision = 0;
-  int64_t rows = 0;
-  int64_t correct = 0;
+  LabelCounts labels;
+  bool regression = false;  // judged by its errors
 };
 using AccuracyBaselines = std::map<std::string, AccuracyBaseline, std::less<>>;
+
+// One more prediction whose truth is known; both in canonical spelling.
+void count_label(LabelCounts& counts, const std::string& truth, const std::string& predicted);
 
 struct ClosedWindow {
   std::string endpoint;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "stats/interval.h"
 #include "stats/table.h"
 #include "store/tx.h"
 
@@ -74,8 +75,21 @@ struct Label {
   std::string label;
   int64_t at_us = 0;
 };
-std::vector<Label> labels_of(store::Tx& tx, std::string_view prediction);          // by row
+std::vector<Label> labels_of(store::Tx& tx, std::string_view prediction);  // by row
+// Labels received for an endpoint at or after `since_us`, newest first, at most `limit`: each with its prediction.
+std::vector<Feedback> labels_since(store::Tx& tx, std::string_view endpoint, int64_t since_us, size_t limit);
 int64_t count_labels(store::Tx& tx, std::string_view endpoint, int64_t since_us);  // received at or after
+
+// Predictions whose truth is known.
+struct LabelCounts {
+  int64_t labelled = 0, correct = 0;
+  double absolute_error = 0, squared_error = 0;  // summed; of a regression
+  double accuracy() const;
+  double mean_absolute_error() const;
+  double root_mean_squared_error() const;
+};
+// 95 % of the mean absolute error, by the normal approximation.
+stats::Interval mean_error_interval(const LabelCounts& counts);
 
 struct Window {
   std::string id;  // "wd_…"
@@ -87,8 +101,8 @@ struct Window {
   bool judged = false;  // there was a baseline, and rows enough
   bool drifted = false;
   bool bad_quality = false;
-  int64_t labelled = 0, correct = 0;
-  double absolute_error = 0;  // summed over the labelled rows of a regression
+  LabelCounts labels;
+  bool regression = false;  // what counts is the error, not the share of right answers
 };
 std::vector<Window> list_windows(store::Tx& tx, std::string_view endpoint, int64_t before_number,
                                  size_t limit);  // newest first

@@ -30,8 +30,8 @@ struct Reading {
 
   void begin_window() { window = std::make_unique<WindowRows>(profile); }
   std::optional<AccuracyBaseline> accuracy() const {
-    if (!profile || profile->truth_rows == 0) return std::nullopt;
-    return AccuracyBaseline{revision, profile->truth_rows, profile->truth_correct};
+    if (!profile || profile->truth.labelled == 0) return std::nullopt;
+    return AccuracyBaseline{revision, profile->truth, profile->regression};
   }
 };
 
@@ -288,8 +288,7 @@ Watcher::Watcher(store::Store& store, blob::BlobStore& blobs, RequestSource& sou
   impl_->listener = store.add_event_listener([impl = impl_.get()] {
     impl->committed = true;
     std::lock_guard lock(impl->mutex);
-    impl->woken = true;
-    impl->changed.notify_one();
+    if (!std::exchange(impl->woken, true)) impl->changed.notify_one();
   });
   if (options.idle_us > 0)
     impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->run(stop); });

@@ -196,10 +196,10 @@ TEST_P(WatcherTest, LabelsComeLateOutOfOrderAndAgain) {
   ASSERT_EQ(send({first.begin(), first.begin() + 100}).value(), 100);
   ASSERT_EQ(send(third).value(), 50);  // before their window is full
   watcher.pass();
-  EXPECT_EQ(windows()[0].labelled, 200);
-  EXPECT_EQ(windows()[0].correct, 200);
-  EXPECT_EQ(windows()[1].labelled, 100);
-  const int64_t correct = windows()[1].correct;
+  EXPECT_EQ(windows()[0].labels.labelled, 200);
+  EXPECT_EQ(windows()[0].labels.correct, 200);
+  EXPECT_EQ(windows()[1].labels.labelled, 100);
+  const int64_t correct = windows()[1].labels.correct;
   EXPECT_GT(correct, 70);
   EXPECT_LT(correct, 100);
 
@@ -210,9 +210,9 @@ TEST_P(WatcherTest, LabelsComeLateOutOfOrderAndAgain) {
   traffic(150);
   watcher.pass();
   EXPECT_EQ(windows().size(), 3);
-  EXPECT_EQ(windows()[0].labelled, 50) << "the labels waited for their window";
-  EXPECT_EQ(windows()[1].correct, 199);
-  EXPECT_EQ(windows()[2].correct, correct);
+  EXPECT_EQ(windows()[0].labels.labelled, 50) << "the labels waited for their window";
+  EXPECT_EQ(windows()[1].labels.correct, 199);
+  EXPECT_EQ(windows()[2].labels.correct, correct);
   const auto known = read([&](store::Tx& tx) -> base::Result<int64_t> { return count_labels(tx, "digits", 0); });
   EXPECT_EQ(*known, 350);
   EXPECT_EQ(*read([&](store::Tx& tx) -> base::Result<std::string> { return *label_of(tx, third[0].prediction, 0); }),
@@ -263,7 +263,7 @@ TEST_P(WatcherTest, TheThreadWakesForTrafficAndLabels) {
   };
   EXPECT_TRUE(wait_for([&] { return windows().size() == 1; }));
   ASSERT_TRUE(send(truth));
-  EXPECT_TRUE(wait_for([&] { return windows()[0].labelled == 200; }));
+  EXPECT_TRUE(wait_for([&] { return windows()[0].labels.labelled == 200; }));
 }
 
 TEST_P(WatcherTest, BadInputIsRefusedWithAReason) {

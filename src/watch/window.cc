@@ -106,8 +106,7 @@ void test_drift(const FeatureProfile& profile, FeatureNumbers& f) {
       f.tested = true;
       f.p = excess_p(f.off_constant, f.rows, 0, profile.rows);
       break;
-    case FeatureKind::kOpaque:
-      break;
+    case FeatureKind::kOpaque: break;
   }
 }
 
@@ -176,8 +175,11 @@ WindowRows::WindowRows(std::shared_ptr<const Profile> profile) : profile_(std::m
 }
 
 void WindowRows::match_columns(const Request& request) {
-  if (!places_.empty() && request.features == layout_ && request.text_features == text_layout_) return;
+  if (!places_.empty() && request.features == layout_ && request.text_features == text_layout_ &&
+      request.redacted == redacted_)
+    return;
   layout_ = request.features;
+  redacted_ = request.redacted;
   text_layout_ = request.text_features;
   std::unordered_map<std::string_view, Place> by_name;
   for (size_t i = 0; i < layout_.size(); ++i) by_name.try_emplace(layout_[i], Place{i, false});
@@ -185,7 +187,8 @@ void WindowRows::match_columns(const Request& request) {
   places_.clear();
   for (const FeatureProfile& feature : profile_->features) {
     const auto found = by_name.find(feature.name);
-    places_.push_back(found == by_name.end() ? Place{} : found->second);
+    const bool redacted = std::ranges::find(redacted_, feature.name) != redacted_.end();
+    places_.push_back(found == by_name.end() ? Place{.redacted = redacted} : found->second);
   }
 }
 
@@ -212,6 +215,7 @@ void WindowRows::add(const Request& request) {
   for (size_t c = 0; c < columns_.size(); ++c) {
     Column& column = columns_[c];
     const Place place = places_[c];
+    if (place.redacted) continue;
     const bool text = profile_->features[c].text;
     for (size_t row = 0; row < request.row_count; ++row) {
       if (place.index == kAbsent) {

@@ -28,6 +28,8 @@ struct Request {
   std::vector<std::string> text_features;
   std::vector<std::string> texts;   // row-major; "": missing
   std::vector<std::string> labels;  // predicted, one per row
+  std::vector<std::string>
+      redacted;  // features that capture does not keep: nothing is known of them, nothing is missing
   uint32_t row_count = 0;
 };
 
@@ -73,8 +75,9 @@ class WindowRows {
   struct Place {
     size_t index = kAbsent;
     bool text = false;
+    bool redacted = false;
   };
-  std::vector<std::string> layout_, text_layout_;
+  std::vector<std::string> layout_, text_layout_, redacted_;
   std::vector<Place> places_;
 };
 

@@ -181,6 +181,17 @@ TEST_F(Mixed, AFeatureThatIsNotSentIsMissing) {
   EXPECT_TRUE(numbers.bad_quality);
 }
 
+TEST_F(Mixed, OfARedactedFeatureNothingIsKnown) {
+  const WindowNumbers numbers = window([](int, Request& r) {
+    r.features.clear(), r.rows.clear();
+    r.redacted = {"age"};
+  });
+  EXPECT_EQ(numbers.features[0].missing, 0);
+  EXPECT_FALSE(numbers.features[0].tested);
+  EXPECT_FALSE(numbers.bad_quality);
+  EXPECT_TRUE(numbers.features[1].tested);
+}
+
 TEST_F(Mixed, UnseenCategoriesAndWrongTypes) {
   const WindowNumbers numbers = window([](int i, Request& r) {
     if (i % 5 == 0) r.texts[0] = "Atlantis";

@@ -1,11 +1,14 @@
 """Fixtures of the API tests: `server` is one for the test's module, `fresh_server` one for the test alone, and
-`start_server` starts as many as a test asks for (`start_module_server`: for the whole module)."""
+`start_server` starts as many as a test asks for (`start_module_server`: for the whole module); `life` is a server
+that ran the digits example once for all tests that look at one."""
+import pathlib
 import shutil
 import tempfile
 
 import pytest
 import requests
 
+from digits_life import DigitsLife
 from lathe_server import BINARY, Server
 
 
@@ -58,3 +61,16 @@ def http():
     with requests.Session() as session:
         session.trust_env = False
         yield session
+
+
+@pytest.fixture(scope="session")
+def life(binary):
+    """To look at only: promotions, rollbacks and new runs belong to a test's own server."""
+    with tempfile.TemporaryDirectory(prefix="lathe-life-") as home:
+        life = DigitsLife(pathlib.Path(home))
+        try:
+            life.train()
+            life.live()
+            yield life
+        finally:
+            life.stop()

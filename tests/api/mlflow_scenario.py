@@ -162,6 +162,76 @@ def autolog_and_data():
     assert read.data.params["max_iter"] == "50" and "training_score" in read.data.metrics
 
 
+def evaluate():
+    """With the full package: autolog of a search with its children, evaluate() with its metrics, files and data set."""
+    import numpy as np
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(80, 3))
+    frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=(x[:, 0] > 0).astype(int))
+    mlflow.sklearn.autolog(log_datasets=True)
+    with mlflow.start_run() as run:
+        GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(frame[["a", "b", "c"]], frame["label"])
+    mlflow.sklearn.autolog(disable=True)
+    read = client.get_run(run.info.run_id)
+    assert "best_cv_score" in read.data.metrics and read.inputs.dataset_inputs, read.data
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'", order_by=["params.C DESC"])
+    assert [c.data.params["C"] for c in children] == ["1.0", "0.1"]
+    with mlflow.start_run() as run:
+        info = mlflow.sklearn.log_model(LogisticRegression().fit(frame[["a", "b", "c"]].to_numpy(), frame["label"]), name="clf")
+        result = mlflow.models.evaluate(info.model_uri, frame, targets="label", model_type="classifier", evaluators="default",
+                                        evaluator_config={"log_explainer": False, "log_model_explainability": False})
+    read = client.get_run(run.info.run_id)
+    assert read.data.metrics["accuracy_score"] == result.metrics["accuracy_score"] > 0.8
+    assert any(f.path.endswith(".png") for f in client.list_artifacts(run.info.run_id)), client.list_artifacts(run.info.run_id)
+    assert "accuracy_score" in [m.key for m in mlflow.get_logged_model(info.model_id).metrics]
+
+
+def prompts():
+    name = "greet-" + mark
+    first = client.register_prompt(name, "Hello {{name}}, it is {{day}}", commit_message="first", tags={"lang": "en"})
+    assert (first.version, first.commit_message, first.variables) == (1, "first", {"name", "day"})
+    chat = [{"role": "user", "content": "Hi {{name}}"}]
+    second = client.register_prompt(name, chat, commit_message="second", response_format={"type": "object"})
+    assert second.version == 2 and second.response_format == {"type": "object"}
+    client.set_prompt_alias(name, "live", 1)
+    assert client.get_prompt_version_by_alias(name, "live").template == first.template
+    assert client.load_prompt(f"prompts:/{name}@live").format(name="Ada", day="Monday") == "Hello Ada, it is Monday"
+    assert client.load_prompt(f"prompts:/{name}/2").template == chat
+    assert name in [p.name for p in client.search_prompts()]
+    assert name not in [m.name for m in client.search_registered_models()], "a prompt is no model"
+    assert [v.version for v in client.search_prompt_versions(name)] == [2, 1]
+    client.set_prompt_tag(name, "team", "red")
+    assert client.get_prompt(name).tags["team"] == "red"
+    client.set_prompt_version_tag(name, 1, "k", "v")
+    assert client.get_prompt_version(name, "1").tags["k"] == "v"
+    client.delete_prompt_version_tag(name, 1, "k")
+    assert "k" not in client.get_prompt_version(name, "1").tags
+    with mlflow.start_run() as run:
+        client.link_prompt_version_to_run(run.info.run_id, second)
+    assert name in client.get_run(run.info.run_id).data.tags["mlflow.linkedPrompts"]
+    client.delete_prompt_alias(name, "live")
+    for version in ("1", "2"):
+        client.delete_prompt_version(name, version)
+    client.delete_prompt(name)
+    assert name not in [p.name for p in client.search_prompts()]
+
+
+def multipart():
+    """Parts of 1 MB, several at once; the client has asked for them by MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD."""
+    with mlflow.start_run() as run, tempfile.TemporaryDirectory() as folder:
+        big = pathlib.Path(folder) / "b\u00efg file.bin"
+        big.write_bytes(os.urandom(5_300_000))
+        mlflow.log_artifact(str(big), "deep/er")
+        mlflow.log_artifacts(folder)
+        for path in (f"deep/er/{big.name}", big.name):
+            back = client.download_artifacts(run.info.run_id, path, tempfile.mkdtemp(dir=folder))
+            assert pathlib.Path(back).read_bytes() == big.read_bytes()
+
+
 parts = sys.argv[1:]
 first = runs()
 if "core" in parts:
@@ -172,4 +242,10 @@ for flavour_name in ("pickle", "skops", "onnx"):
         log_model(flavour_name)
 if "autolog" in parts:
     autolog_and_data()
+if "evaluate" in parts:
+    evaluate()
+if "prompts" in parts:
+    prompts()
+if "multipart" in parts:
+    multipart()
 print("OK", mlflow.__version__, os.environ["MLFLOW_TRACKING_URI"])

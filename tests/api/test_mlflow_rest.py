@@ -167,7 +167,7 @@ def test_artifacts_are_stored_read_in_part_replaced_and_deleted(server, http, ca
     assert http.get(base + "/dir/b.bin").content == b"new"
     http.put(base + "/page.html", data=b"<script>")
     page = http.get(base + "/page.html")
-    assert page.headers["Content-Security-Policy"] == "sandbox" and "attachment" in page.headers["Content-Disposition"]
+    assert page.headers["Content-Security-Policy"].startswith("sandbox;") and "attachment" in page.headers["Content-Disposition"]
     listing = call("GET", "artifacts/list", {"run_id": run})
     assert listing["root_uri"] == f"mlflow-artifacts:/{folder}"
     assert listing["files"] == [{"path": "dir", "is_dir": True}, {"path": "page.html", "is_dir": False, "file_size": 8}]

@@ -3,6 +3,7 @@
 Writers, an uploader, pipelines and promotions run against one server, which is killed at random moments and started
 again on the same folder. After every restart:
   - everything acknowledged is there: runs, tags, every metric point (once), every uploaded byte;
+  - traces keep their spans, infos and assessments; a moved, copied or removed run is whole, in one place, or gone;
   - a stage never ran twice at once, and every accepted pipeline run comes to its end;
   - a promotion is whole or absent: alias, live revision and what the endpoint answers with are one version.
 At the end `lathe fsck` reads every byte.
@@ -27,7 +28,7 @@ import xml.etree.ElementTree as ET
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from powercut import PowerCut  # noqa: E402
 from server import Server  # noqa: E402
-from workloads import Artifacts, Pipelines, Promotions, Tracking  # noqa: E402
+from workloads import Acts, Artifacts, Pipelines, Promotions, Traces, Tracking  # noqa: E402
 
 
 def run(args) -> list[str]:
@@ -38,7 +39,7 @@ def run(args) -> list[str]:
     problems: list[str] = []
     try:
         server.start()
-        workloads = [Tracking(server, rng), Tracking(server, rng), Artifacts(server, rng),
+        workloads = [Tracking(server, rng), Tracking(server, rng), Artifacts(server, rng), Traces(server, rng), Acts(server, rng),
                      Pipelines(server, rng, folder), Promotions(server, rng, folder)]
         for workload in workloads:
             workload.prepare()

@@ -149,6 +149,140 @@ class Artifacts(Workload):
         return problems
 
 
+class Traces(Workload):
+    """Traces in two requests each (spans, then the info), some with an assessment; some are deleted again."""
+
+    name = "traces"
+    V3 = "/api/3.0/mlflow"
+
+    def __init__(self, server, rng):
+        super().__init__(server, rng)
+        self.spans: dict[str, int] = {}          # trace → spans acknowledged
+        self.told: set[str] = set()              # whose info was acknowledged
+        self.assessments: dict[str, str] = {}    # trace → assessment
+        self.deleted: set[str] = set()
+        self.in_flight: str | None = None        # a deletion that was never answered
+
+    def prepare(self) -> None:
+        self.experiment = self.post(f"{API}/experiments/create", {"name": "traces under fire"})["experiment_id"]
+
+    def work(self) -> None:
+        number = self.rng.randbytes(16).hex()
+        trace, count = "tr-" + number, self.rng.randrange(1, 5)
+        spans = [{"traceId": number, "spanId": f"{i + 1:016x}", "name": f"s{i}", "startTimeUnixNano": "1", "endTimeUnixNano": "2",
+                  **({"parentSpanId": f"{1:016x}"} if i else {})} for i in range(count)]
+        self.ask("POST", "/v1/traces", json={"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]},
+                 headers={"x-mlflow-experiment-id": self.experiment})
+        self.spans[trace] = count
+        self.acknowledged += 1
+        self.post(f"{self.V3}/traces", {"trace": {"trace_info": {
+            "trace_id": trace, "state": "OK", "request_time": "2026-11-23T10:31:28.049Z", "execution_duration": "1s", "tags": {"a": number},
+            "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": self.experiment}}}}})
+        self.told.add(trace)
+        if self.rng.random() < 0.3:
+            made = self.post(f"{self.V3}/traces/{trace}/assessments", {"assessment": {
+                "assessment_name": "good", "feedback": {"value": True}, "source": {"source_type": "HUMAN", "source_id": "a"}}})
+            self.assessments[trace] = made["assessment"]["assessment_id"]
+        if self.rng.random() < 0.2:
+            self.in_flight = doomed = self.rng.choice([t for t in self.told if t not in self.deleted])
+            self.post(f"{self.V3}/traces/delete-traces", {"experiment_id": self.experiment, "request_ids": [doomed]})
+            self.deleted.add(doomed)
+            self.in_flight = None
+        self.acknowledged += 1
+
+    def verify(self) -> list[str]:
+        problems = []
+        for trace in list(self.spans)[-60:]:
+            answer = requests.get(f"{self.server.url}{self.V3}/traces/get", params={"trace_id": trace, "allow_partial": "true"}, timeout=30)
+            if trace == self.in_flight and answer.status_code == 404:
+                self.deleted.add(trace)
+                continue
+            if trace in self.deleted:
+                problems += [f"trace {trace} was deleted and is there"] if answer.status_code != 404 else []
+                continue
+            if answer.status_code != 200:
+                problems.append(f"trace {trace} was acknowledged and is gone: {answer.text[:200]}")
+                continue
+            found = answer.json()["trace"]
+            if len(found.get("spans", [])) != self.spans[trace]:
+                problems.append(f"trace {trace} has {len(found.get('spans', []))} of {self.spans[trace]} spans")
+            if trace in self.told and found["trace_info"].get("tags", {}).get("a") != trace.removeprefix("tr-"):
+                problems.append(f"trace {trace} lost its tags")
+            ids = [a["assessment_id"] for a in found["trace_info"].get("assessments", [])]
+            if trace in self.assessments and self.assessments[trace] not in ids:
+                problems.append(f"trace {trace} lost an assessment")
+        self.in_flight = None
+        return problems
+
+
+class Acts(Workload):
+    """Runs that are moved, copied and removed for good: each is whole, in one place, or gone without a trace."""
+
+    name = "acts on runs"
+    OURS = "/api/lathe/v1/runs"
+    POINTS = 100  # more than a tail holds
+
+    def __init__(self, server, rng):
+        super().__init__(server, rng)
+        self.places: dict[str, set[str]] = {}  # run → experiments that it may be in
+        self.gone: set[str] = set()
+        self.leaving: set[str] = set()         # their removal has begun
+
+    def prepare(self) -> None:
+        self.first, self.second = (self.post(f"{API}/experiments/create", {"name": f"acts {n}"})["experiment_id"] for n in (1, 2))
+
+    def work(self) -> None:
+        run = self.post(f"{API}/runs/create", {"experiment_id": self.first, "start_time": 1})["run"]["info"]["run_id"]
+        self.post(f"{API}/runs/log-batch", {"run_id": run, "params": [{"key": "p", "value": run}], "tags": [{"key": "t", "value": run}],
+                                            "metrics": [{"key": "loss", "value": i, "timestamp": i, "step": i} for i in range(self.POINTS)]})
+        self.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{self.first}/{run}/artifacts/a.txt", data=run.encode())
+        self.post(f"{API}/runs/update", {"run_id": run, "status": "FINISHED", "end_time": 2})
+        self.places[run] = {self.first}
+        self.acknowledged += 1
+        self.places[run] = {self.first, self.second}
+        self.post(f"{self.OURS}/move", {"runs": [run], "experiment": self.second})
+        self.places[run] = {self.second}
+        self.acknowledged += 1
+        copy = self.post(f"{self.OURS}/copy", {"runs": [run], "experiment": self.first})["copies"][0]["to"]
+        self.places[copy] = {self.first}
+        self.acknowledged += 1
+        doomed = self.rng.choice([run, copy])
+        self.leaving.add(doomed)  # from now on it may be deleted, and then no search finds it
+        self.post(f"{API}/runs/delete", {"run_id": doomed})
+        self.post(f"{self.OURS}/purge", {"runs": [doomed]})
+        self.acknowledged += 1
+
+    def verify(self) -> list[str]:
+        problems = []
+        for run, places in list(self.places.items())[-40:]:
+            answer = requests.get(f"{self.server.url}{API}/runs/get", params={"run_id": run}, timeout=30)
+            history = requests.get(f"{self.server.url}{API}/metrics/get-history", params={"run_id": run, "metric_key": "loss"}, timeout=30).json().get("metrics", [])
+            if run in self.leaving and answer.status_code == 404:
+                problems += [f"run {run} is gone and left points"] if history else []
+                continue
+            if answer.status_code != 200:
+                problems.append(f"run {run} was acknowledged and is gone: {answer.text[:200]}")
+                continue
+            found = answer.json()["run"]
+            if found["info"]["experiment_id"] not in places:
+                problems.append(f"run {run} is in experiment {found['info']['experiment_id']}, not in {places}")
+            if sorted(int(p["step"]) for p in history) != list(range(self.POINTS)):
+                problems.append(f"run {run} has {len(history)} of {self.POINTS} points")
+            params = {p["key"]: p["value"] for p in found["data"].get("params", [])}
+            tags = {t["key"]: t["value"] for t in found["data"].get("tags", [])}
+            if params.get("p") is None or tags.get("t") != params.get("p"):
+                problems.append(f"run {run} lost its params or tags")
+            if run not in self.leaving:
+                hits = requests.post(f"{self.server.url}{API}/runs/search", timeout=30, json={
+                    "experiment_ids": [found["info"]["experiment_id"]], "filter": f"params.p = '{params.get('p')}' AND attributes.run_id = '{run}'"}).json()
+                if len(hits.get("runs", [])) != 1:
+                    problems.append(f"run {run} is not found where it is")
+                file = requests.get(f"{self.server.url}/get-artifact", params={"run_id": run, "path": "a.txt"}, timeout=30)
+                if file.text != params.get("p"):
+                    problems.append(f"run {run} lost its file: {file.status_code}")
+        return problems
+
+
 class Pipelines(Workload):
     """Pipeline runs of four stages. Each stage holds a lock while it works: a second copy of it would find it taken."""
 
@@ -182,7 +316,7 @@ echo "END $LATHE_PIPELINE_RUN $1 $LATHE_ATTEMPT" >>"$2/journal"
         self.server.command("apply", "--no-run", cwd=self.project)
 
     def work(self) -> None:
-        run = self.post("/api/lathe/v1/pipelines/crash/runs?project=crash", {})
+        run = self.post("/api/lathe/v1/pipelines/crash/runs", {})
         self.runs.append(run["id"])
         self.acknowledged += 1
         self._stop.wait(0.5)
@@ -210,7 +344,7 @@ echo "END $LATHE_PIPELINE_RUN $1 $LATHE_ATTEMPT" >>"$2/journal"
         return problems + self._twice() + self.refusals
 
     def _get(self, run: str):
-        return requests.get(f"{self.server.url}/api/lathe/v1/pipeline-runs/{run}?project=crash", timeout=30)
+        return requests.get(f"{self.server.url}/api/lathe/v1/pipeline-runs/{run}", timeout=30)
 
     def _twice(self) -> list[str]:
         file = self.journal / "journal"
@@ -218,7 +352,8 @@ echo "END $LATHE_PIPELINE_RUN $1 $LATHE_ATTEMPT" >>"$2/journal"
 
 
 class Promotions(Workload):
-    """Rollbacks between two versions of a served model, so that a promotion is nearly always in flight."""
+    """Rollbacks between two versions of a served model, and divisions of its traffic between them, so that a change of
+    what serves is nearly always in flight."""
 
     name = "promotions"
     ALIAS = "champion"
@@ -247,6 +382,7 @@ with mlflow.start_run():
         self.project = folder / "flowers"
         self.live = 0          # revision of the newest acknowledged promotion
         self.in_flight = False
+        self.divided = False   # as last acknowledged
         self.versions: dict[int, str] = {}  # revision → model version
 
     def prepare(self) -> None:
@@ -274,9 +410,14 @@ with mlflow.start_run():
 
     def work(self) -> None:
         self.in_flight = True
-        done = self.post("/api/lathe/v1/endpoints/flowers/rollback?project=flowers", {})
+        if self.rng.random() < 0.5:
+            divided = not self.divided
+            self.ask("PUT", "/api/lathe/v1/endpoints/flowers/traffic", json={"weights": self._weights(self.live) if divided else {}})
+            self.divided = divided
+        else:
+            self.live = self.post("/api/lathe/v1/endpoints/flowers/rollback", {})["revision"]
+            self.divided = False
         self.in_flight = False
-        self.live = done["revision"]
         self.acknowledged += 1
 
     def verify(self) -> list[str]:
@@ -289,11 +430,21 @@ with mlflow.start_run():
         if not self.versions[revision] == served == alias:
             problems.append(f"a promotion is half done: revision {revision} holds version {self.versions[revision]}, "
                             f"the endpoint answers from {served}, alias {self.ALIAS} names {alias}")
-        self.live, self.in_flight = revision, False
+        told = self._get("/api/lathe/v1/endpoints/flowers/traffic").json()
+        weights = {str(r["revision"]): r["weight"] for r in told["revisions"] if r["weight"] > 0}
+        divided = weights == self._weights(revision)
+        if not divided and weights != {str(revision): 100}:
+            problems.append(f"a division of the traffic is half done: {weights}, live is {revision}")
+        if divided != self.divided and not self.in_flight:
+            problems.append(f"that the traffic is {'' if self.divided else 'not '}divided was acknowledged; it is {weights}")
+        self.live, self.divided, self.in_flight = revision, divided, False
         return problems
 
+    def _weights(self, live: int) -> dict[str, int]:
+        return {str(revision): 70 if revision == live else 30 for revision in self.versions}
+
     def _get(self, path: str):
-        answer = requests.get(f"{self.server.url}{path}{'&' if '?' in path else '?'}project=flowers", timeout=30)
+        answer = requests.get(f"{self.server.url}{path}", timeout=30)
         answer.raise_for_status()
         return answer
 
@@ -302,7 +453,8 @@ with mlflow.start_run():
 
     def _served(self) -> str:
         body = {"inputs": [{"name": self._input(), "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]}
-        answer = requests.post(f"{self.server.url}/v2/models/flowers/infer", json=body, timeout=30)
+        live = str(self._endpoint()["live_revision"])  # by name, for the traffic may be divided
+        answer = requests.post(f"{self.server.url}/v2/models/flowers/infer", json=body, headers={"X-Lathe-Revision": live}, timeout=30)
         answer.raise_for_status()
         return answer.headers["X-Lathe-Model-Version"]
 

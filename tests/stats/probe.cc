@@ -127,10 +127,36 @@ void paired_bootstrap(const object& in, Out& out) {
                                       list<std::string>(in, "challenger"), options_of(in)));
 }
 
+void paired_regression(const object& in, Out& out) {
+  const auto metric = stats::parse_regression_metric(in.at("metric").as_string());
+  write(out, *stats::paired_bootstrap(*metric, list<double>(in, "truth"), list<double>(in, "champion"),
+                                      list<double>(in, "challenger"), options_of(in)));
+}
+
+// Intervals of a regression's metric, as evaluations report them.
+void regression_interval(const object& in, Out& out) {
+  const auto metric = stats::parse_regression_metric(in.at("metric").as_string());
+  const auto truth = list<double>(in, "truth"), predicted = list<double>(in, "predicted");
+  out.key("interval");
+  write(out,
+        stats::bootstrap_interval(
+            truth.size(),
+            [&](std::span<const uint32_t> rows) { return stats::regression_metric(*metric, truth, predicted, rows); },
+            options_of(in)));
+}
+
 void mcnemar(const object& in, Out& out) {
   const auto r = stats::mcnemar(integer(in, "champion_only"), integer(in, "challenger_only"));
   out.field("exact_p", r.exact_p).field("exact_p_greater", r.exact_p_greater);
   out.field("chi2", r.chi2).field("chi2_p", r.chi2_p);
+}
+
+void two_proportions(const object& in, Out& out) {
+  const auto r = stats::two_proportions({integer(in, "champion_correct"), integer(in, "champion_rows")},
+                                        {integer(in, "challenger_correct"), integer(in, "challenger_rows")});
+  out.field("difference", r.difference).field("z", r.z).field("p", r.p_two_sided);
+  out.field("p_greater", r.p_greater).field("p_less", r.p_less).field("low", r.interval.low);
+  out.field("high", r.interval.high);
 }
 
 void drift(const object& in, Out& out) {
@@ -188,7 +214,10 @@ const std::map<std::string, std::function<void(const object&, Out&)>, std::less<
     {"wilson", wilson},
     {"bootstrap_mean", bootstrap_mean},
     {"mcnemar", mcnemar},
+    {"two_proportions", two_proportions},
     {"paired_bootstrap", paired_bootstrap},
+    {"paired_regression", paired_regression},
+    {"regression_interval", regression_interval},
     {"drift", drift},
     {"ks_p", ks_p},
     {"categories", categories},

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics as sk
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 SEEDS = range(5)
 
@@ -131,6 +131,35 @@ def test_paired_bootstrap_agrees_with_scipy(probe, metric, seed):
     assert abs(ours["p_greater"] - np.mean(distribution <= 0)) < 0.05
 
 
+REGRESSION = {"rmse": sk.root_mean_squared_error, "mae": sk.mean_absolute_error, "r2": sk.r2_score}
+
+
+@pytest.mark.parametrize("metric", REGRESSION)
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_comparison_of_regressions_agrees_with_scikit_learn_and_scipy(probe, metric, seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(5, 3, 200)
+    champion, challenger = truth + rng.normal(0, 1.2, 200), truth + rng.normal(0, 1, 200)
+    score, sign = REGRESSION[metric], 1 if metric == "r2" else -1
+
+    def gain(t, a, b):
+        return sign * (score(t, b) - score(t, a))
+
+    options = dict(seed=7, resamples=10000, confidence=0.95)
+    ours = probe("paired_regression", metric=metric, truth=truth, champion=champion, challenger=challenger, **options)
+    assert close(ours["difference"], gain(truth, champion, challenger))
+    theirs = scipy.stats.bootstrap((truth, champion, challenger), gain, paired=True, vectorized=False, method="percentile",
+                                   n_resamples=1000, rng=seed)
+    spread = theirs.bootstrap_distribution.std()
+    assert np.abs(np.subtract(ours["interval"], theirs.confidence_interval)).max() < 0.25 * spread
+    assert abs(ours["p_greater"] - np.mean(theirs.bootstrap_distribution <= 0)) < 0.05
+
+    alone = probe("regression_interval", metric=metric, truth=truth, predicted=champion, **options)["interval"]
+    one = scipy.stats.bootstrap((truth, champion), lambda t, p: score(t, p), paired=True, vectorized=False,
+                                method="percentile", n_resamples=1000, rng=seed)
+    assert np.abs(np.subtract(alone, one.confidence_interval)).max() < 0.25 * one.bootstrap_distribution.std()
+
+
 def test_a_seed_gives_the_same_numbers_and_another_gives_others(probe):
     truth, champion = labels(1)
     challenger = labels(2)[1]
@@ -149,6 +178,22 @@ def test_mcnemar_equals_statsmodels(probe, champion_only, challenger_only):
     discordant = champion_only + challenger_only
     one_sided = scipy.stats.binomtest(challenger_only, discordant, 0.5, alternative="greater").pvalue
     assert close(ours["exact_p_greater"], one_sided, 1e-10)
+
+
+@pytest.mark.parametrize("a,b", [((90, 100), (80, 100)), ((5, 30), (25, 31)), ((999, 1000), (9990, 10_000)), ((1, 40), (0, 40))])
+def test_two_proportions_equal_statsmodels(probe, a, b):
+    ours = probe("two_proportions", champion_correct=a[0], champion_rows=a[1], challenger_correct=b[0], challenger_rows=b[1])
+    for side, key in (("two-sided", "p"), ("larger", "p_greater"), ("smaller", "p_less")):
+        z, p = proportions_ztest([b[0], a[0]], [b[1], a[1]], alternative=side)
+        assert close([ours["z"], ours[key]], [z, p], 1e-9)
+    low, high = confint_proportions_2indep(b[0], b[1], a[0], a[1], method="newcomb")
+    assert close([ours["low"], ours["high"]], [low, high], 1e-9)
+
+
+def test_two_proportions_without_rows_say_nothing(probe):
+    for sides in ((0, 0, 5, 9), (5, 9, 0, 0), (9, 9, 7, 7)):
+        ours = probe("two_proportions", **dict(zip(("champion_correct", "champion_rows", "challenger_correct", "challenger_rows"), sides)))
+        assert ours["p"] == ours["p_less"] == ours["p_greater"] == 1
 
 
 def test_mcnemar_without_a_difference(probe):

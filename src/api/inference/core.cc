@@ -4,10 +4,15 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
+#include "api/inference/compression.h"
 #include "api/inference/inference.h"
+#include "api/inference/shared_memory.h"
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "base/loop.h"
+#include "base/trace.h"
 #include "base/utf8.h"
 
 namespace api::inference {
@@ -15,6 +20,9 @@ namespace {
 
 using serve::DataType;
 using serve::Tensor;
+
+thread_local std::optional<uint64_t> detour;  // from find_target() to the wrapper of the handler that called it
+constexpr uint64_t kShadowSalt = 0x5ad0;      // which requests are mirrored says nothing about who answers them
 
 template <class T>
 T element(const Tensor& tensor, size_t index) {
@@ -75,58 +83,236 @@ void append_level(std::string& out, const Tensor& tensor, size_t depth, size_t& 
   out += ']';
 }
 
-// What capture keeps of the scores: the highest of each row.
-std::vector<double> top_scores(const serve::Prediction& prediction) {
-  std::vector<double> top;
-  const size_t rows = prediction.labels.size();
-  if (rows == 0 || prediction.scores.empty()) return top;
-  const size_t width = prediction.scores.size() / rows;
-  top.reserve(rows);
-  for (size_t row = 0; row < rows; ++row) {
-    const auto begin = prediction.scores.begin() + static_cast<std::ptrdiff_t>(row * width);
-    top.push_back(*std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)));
-  }
-  return top;
-}
-
-void capture(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const Tensor> inputs, const Answer& answer,
-             const net::Request& request, std::string_view client_id, net::Response& response) {
-  serve::Capture& capture = door.runtime.capture();
-  const base::Uuid id = capture.new_id(*endpoint.capture, request.ctx.now_us);
-  response.header("X-Lathe-Prediction-Id", serve::prediction_id(id));
+void capture(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const Tensor> inputs, Answer& answer,
+             int64_t duration_us, const net::Request& request, std::string_view client_id, net::Response& response) {
   response.header("X-Lathe-Model-Version", endpoint.version);
+  thread_local serve::RawRows rows;  // their memory is used again
+  if (!endpoint.capture) {
+    endpoint.predictor->rows_of(inputs, rows);
+    endpoint.rows->add(rows.count ? rows.count : answer.prediction.labels.size());
+    return;
+  }
+  serve::Capture& capture = *door.runtime.recorder();
+  const base::Uuid id = answer.id = capture.new_id(*endpoint.capture, request.ctx.now_us);
+  response.header("X-Lathe-Prediction-Id", serve::prediction_id(id));
+  if (!endpoint.told_revision.empty()) {
+    response.header("X-Lathe-Revision", endpoint.told_revision);
+    response.header("X-Amzn-Invoked-Production-Variant", endpoint.told_revision);
+  }
   if (client_id.empty()) client_id = request.header("x-amzn-sagemaker-inference-id");
   if (client_id.empty()) client_id = request.header("x-request-id");
-  const serve::RawRows rows = endpoint.predictor->rows_of(inputs);
-  const std::vector<double> scores = top_scores(answer.prediction);
+  thread_local std::vector<double> scores;
+  endpoint.predictor->rows_of(inputs, rows);
+  serve::top_scores(answer.prediction, scores);
   const size_t count = rows.count ? rows.count : answer.prediction.labels.size();
   const bool labelled = answer.prediction.labels.size() == count;
   endpoint.rows->add(count);
   capture.record(*endpoint.capture, {.id = id,
                                      .client_id = client_id,
                                      .at_us = request.ctx.now_us,
+                                     .duration_us = duration_us,
                                      .row_count = static_cast<uint32_t>(count),
                                      .rows = rows.numbers,
                                      .texts = rows.texts,
-                                     .labels = labelled ? std::span<const std::string>(answer.prediction.labels) : std::span<const std::string>(),
+                                     .labels = labelled ? std::span<const std::string>(answer.prediction.labels)
+                                                        : std::span<const std::string>(),
                                      .scores = labelled ? std::span<const double>(scores) : std::span<const double>()});
+  if (!endpoint.shadow || serve::place_of(request.ctx.request_id, kShadowSalt) >= endpoint.shadow->share) return;
+  door.runtime.mirror()->offer(
+      endpoint, endpoint.shadow->target, inputs,
+      {.id = id, .at_us = request.ctx.now_us, .labels = answer.prediction.labels, .scores = scores});
+}
+
+// Whether the tensors are what the model says it takes: then an error is the model's.
+bool fits(const serve::Predictor& predictor, std::span<const Tensor> inputs) {
+  const auto& wanted = predictor.inputs();
+  return wanted.size() == inputs.size() && std::ranges::all_of(wanted, [&](const serve::TensorInfo& info) {
+           const auto given = std::ranges::find(inputs, info.name, &Tensor::name);
+           return given != inputs.end() && given->type == info.type && serve::check_tensor(*given, info).has_value();
+         });
+}
+
+// The number of the revision that a request asks for itself; 0: none.
+base::Result<int64_t> named_revision(const net::Request& request) {
+  std::string_view text = request.header("x-lathe-revision");
+  if (text.empty()) text = request.header("x-amzn-sagemaker-target-variant");
+  if (text.empty() || text == "AllTraffic") return 0;  // SageMaker's name of an endpoint's only variant
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number <= 0)
+    return base::invalid("the revision asked for is '" + std::string(text.substr(0, 40)) +
+                         "'; it must be a revision's number");
+  return number;
+}
+
+std::string loaded_revisions(const serve::LiveEndpoint& endpoint) {
+  std::string out = std::to_string(endpoint.revision.number) + " (version " + endpoint.version + ")";
+  if (!endpoint.split) return out;
+  for (const auto& part : endpoint.split->parts)
+    if (part.target)
+      out += ", " + std::to_string(part.target->revision.number) + " (version " + part.target->version + ")";
+  return out;
+}
+
+base::Error no_target(const serve::RouteSnapshot& routes, int64_t project, std::string_view name,
+                      std::string_view version) {
+  const auto versions = name.empty() ? std::vector<serve::LivePtr>() : routes.versions(project, name);
+  if (!versions.empty()) {
+    std::string served;
+    for (const auto& live : versions) served += (served.empty() ? "" : ", ") + live->version;
+    return {base::Code::kNotFound, "endpoint '" + std::string(name) + "' serves version " + served + ", not " +
+                                       std::string(version.substr(0, 40))};
+  }
+  if (!name.empty())
+    return {base::Code::kNotFound,
+            "endpoint '" + std::string(name.substr(0, 200)) + "' does not exist or serves nothing yet"};
+  return {base::Code::kNotFound,
+          "no endpoint is marked default, and there is not exactly one; name it: /endpoints/NAME/invocations"};
+}
+
+base::Result<const serve::LivePtr*> pick_revision(const serve::RouteSnapshot& routes, const net::Request& request,
+                                                  std::string_view name, std::string_view version, Purpose purpose) {
+  const int64_t project = request.ctx.project;
+  const serve::LivePtr* found = routes.find(project, name, version);
+  if (!found && !version.empty()) {
+    if (const auto* live = routes.find(project, name)) found = serve::find_version(*live, version);
+  }
+  if (!found) return std::unexpected(no_target(routes, project, name, version));
+  TRY_SET(const int64_t revision, named_revision(request));
+  if (revision != 0) {
+    if (const auto* named = serve::find_revision(*found, revision)) return named;
+    return base::not_found("endpoint '" + (*found)->name + "' has no revision " + std::to_string(revision) +
+                           (version.empty() ? "" : " of version " + std::string(version)) +
+                           " that answers; loaded: " + loaded_revisions(**found));
+  }
+  const bool runs = purpose == Purpose::kRun || purpose == Purpose::kLong;
+  if (!version.empty() || !runs || !(*found)->split) return found;
+  const std::string& sticky = (*found)->split->sticky;
+  std::string_view key = sticky.empty() ? std::string_view() : request.header(sticky);
+  if (key.empty()) key = request.ctx.request_id;
+  return &serve::choose(*found, key);
+}
+
+serve::Call call_of(const net::Request& request, std::string params, std::string& shown) {
+  return {.deadline_mono_us = request.ctx.deadline_mono_us,
+          .cancelled = request.ctx.cancelled,
+          .params = std::move(params),
+          .shown = &shown};
+}
+
+bool asks_outlier_score(const Door& door, const net::Request& request) {
+  const auto asked = request.header("x-lathe-outlier-score");
+  return !asked.empty() && asked != "0" && door.profiles;
+}
+
+// On a thread that may wait. Without a profile there is no header: that is no reason to fail an answer.
+void add_outlier_score(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const Tensor> inputs,
+                       net::Response& response) {
+  const auto profile = door.profiles(endpoint);
+  if (!profile || !*profile) return;
+  serve::RawRows rows;
+  endpoint.predictor->rows_of(inputs, rows);
+  const auto outlier = serve::outlier_score(**profile, endpoint.predictor->features(), rows);
+  if (!outlier) return;
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, outlier->score, std::chars_format::fixed, 3).ptr;
+  response.header(kOutlierHeader, std::string_view(text, static_cast<size_t>(end - text)));
 }
 
 }  // namespace
 
-base::Result<Target> find_target(const Door& door, const net::Request& request, std::string_view name, std::string_view version) {
-  Target target{door.runtime.pin()};
-  const auto* found = target.pin->find(request.ctx.project, name);
-  if (!found) {
-    if (!name.empty()) return base::not_found("endpoint '" + std::string(name) + "' does not exist or serves nothing yet");
-    return base::not_found("no endpoint is marked default, and there is not exactly one; name it: /endpoints/NAME/invocations");
-  }
+base::Result<Target> find_target(const Door& door, const net::Request& request, std::string_view name,
+                                 std::string_view version, Purpose purpose) {
+  Target target{.pin = door.runtime.pin()};
+  const serve::RouteSnapshot& routes = **target.pin;
+  TRY_SET(const serve::LivePtr* found, pick_revision(routes, request, name, version, purpose));
   target.endpoint = found->get();
-  if (!version.empty() && version != target.endpoint->version) {
-    return base::not_found("endpoint '" + target.endpoint->name + "' serves version " + target.endpoint->version + ", not " +
-                           std::string(version));
+  if (target.endpoint->used_us) target.endpoint->used_us->store(request.ctx.now_us, std::memory_order_relaxed);
+  const bool cold = target.endpoint->cold && purpose != Purpose::kLook;
+  const bool waits = purpose == Purpose::kLong ||
+                     (purpose == Purpose::kRun && (target.endpoint->waits || asks_outlier_score(door, request)));
+  if (cold || waits) [[unlikely]] {
+    TRY(step_aside(target.endpoint->name, target.endpoint->project));
+    target.held = *found;  // a pin holds up the freeing of every replaced snapshot: not for as long as a model waits
+    target.pin.reset();
+    if (cold) {
+      TRY_SET(target.held, door.runtime.warm(*target.held, request.ctx.deadline_mono_us));
+      target.endpoint = target.held.get();
+    }
   }
   return target;
+}
+
+base::Result<void> step_aside(std::string_view name, int64_t project) {
+  if (!base::Loop::current()) return {};
+  detour = std::hash<std::string_view>()(name) ^ static_cast<uint64_t>(project);
+  return base::fail(base::Code::kUnavailable, "this model is run on another thread");
+}
+
+std::optional<uint64_t> take_detour() {
+  if (!detour) [[likely]]
+    return std::nullopt;
+  return std::exchange(detour, std::nullopt);
+}
+
+base::Task<base::Result<void>> run_in_lane(const Door& door, uint64_t lane, const net::Request& request,
+                                           net::Response& response, std::function<base::Result<void>()> work) {
+  auto once_more = [&request, &work]() -> base::Result<void> {
+    const int64_t deadline_us = request.ctx.deadline_mono_us;
+    if (deadline_us != 0 && base::system_clock().mono_us() > deadline_us)
+      return base::fail(base::Code::kDeadline, "the request's time was over before its turn came");
+    if (request.ctx.cancelled.stop_requested())
+      return base::fail(base::Code::kCancelled, "the client went away before the request's turn came");
+    return work();
+  };
+  auto done = co_await door.lanes->run(lane, std::move(once_more));
+  if (!done && (done.error().code == base::Code::kUnavailable || done.error().code == base::Code::kTooMany))
+    response.header("Retry-After", "1");
+  co_return done;
+}
+
+bool all_ready(const Door& door) { return door.runtime.ready(); }
+
+std::vector<std::string> versions_of(const Door& door, const serve::LiveEndpoint& endpoint) {
+  std::vector<std::string> out;
+  const auto pin = door.runtime.pin();
+  for (const auto& live : pin->versions(endpoint.project, endpoint.name)) out.push_back(live->version);
+  std::ranges::reverse(out);
+  return out;
+}
+
+std::vector<repository::ModelState> index_of(const Door& door, const net::Request& request, bool ready_only) {
+  if (door.control) return door.control->index(ready_only);
+  std::vector<repository::ModelState> out;
+  const auto pin = door.runtime.pin();
+  for (const auto& endpoint : pin->endpoints) {
+    const bool ready = endpoint->ready();
+    if (endpoint->project != request.ctx.project || (ready_only && !ready)) continue;
+    out.push_back({endpoint->name, endpoint->version, ready ? "READY" : "UNAVAILABLE",
+                   ready ? std::string() : endpoint->problem.message});
+  }
+  return out;
+}
+
+base::Result<void> load_model(const Door& door, std::string_view name, const std::optional<std::string>& config_json) {
+  if (!door.control) return base::fail(base::Code::kUnavailable, std::string(kNoExplicitLoad));
+  TRY(step_aside(name));
+  return door.control->load(name, config_json);
+}
+
+base::Error refused_parameter(std::string_view name) {
+  if (name.starts_with("file:"))
+    return {base::Code::kUnsupported,
+            "parameter '" + std::string(name.substr(0, 80)) +
+                "': files of a model are not taken with a request; put them into the repository"};
+  return {base::Code::kInvalid, "parameter '" + std::string(name.substr(0, 80)) +
+                                    "' is unknown; allowed: config (load), unload_dependents (unload)"};
+}
+
+base::Result<void> unload_model(const Door& door, std::string_view name, bool dependents) {
+  if (!door.control) return base::fail(base::Code::kUnavailable, std::string(kNoExplicitLoad));
+  TRY(step_aside(name));
+  return door.control->unload(name, dependents);
 }
 
 void count_failure(const serve::LiveEndpoint& endpoint) {
@@ -134,46 +320,100 @@ void count_failure(const serve::LiveEndpoint& endpoint) {
   endpoint.failures->add();
 }
 
+base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_us) {
+  if (timeout_us == 0) return {};
+  const int64_t passed_us = base::system_clock().wall_us() - request.ctx.now_us;
+  if (passed_us <= 0 || static_cast<uint64_t>(passed_us) <= timeout_us) return {};
+  return base::fail(base::Code::kUnavailable, "Request timeout expired: " + std::to_string(passed_us) +
+                                                  " us have passed, and its timeout is " + std::to_string(timeout_us));
+}
+
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const serve::Tensor> inputs,
-                         const net::Request& request, std::string_view client_id, net::Response& response) {
+                         const net::Request& request, std::string_view client_id, net::Response& response,
+                         std::string params) {
   if (!endpoint.predictor) {
     count_failure(endpoint);
+    endpoint.faults->add();
     return std::unexpected(endpoint.problem);
   }
+  std::optional<base::Span> span;
+  if (request.ctx.trace) {
+    span.emplace(request.ctx.trace, "infer " + endpoint.name);
+    span->set("lathe.endpoint", endpoint.name);
+    span->set("lathe.model.version", endpoint.version);
+  }
   const int64_t start_us = base::system_clock().mono_us();
-  auto outputs = endpoint.predictor->infer(inputs);
+  std::string shown;
+  auto outputs = endpoint.waits ? endpoint.predictor->infer(inputs, call_of(request, std::move(params), shown))
+                                : endpoint.predictor->infer(inputs);
   if (!outputs) {
+    if (span) span->fail(outputs.error().message);
     count_failure(endpoint);
+    if (outputs.error().code != base::Code::kInvalid || fits(*endpoint.predictor, inputs)) endpoint.faults->add();
     return std::unexpected(std::move(outputs).error());
   }
-  Answer answer{.outputs = std::move(*outputs)};
+  Answer answer{.outputs = std::move(*outputs), .prediction = {}, .shown = std::move(shown)};
   answer.prediction = endpoint.predictor->read(answer.outputs);
-  capture(door, endpoint, inputs, answer, request, client_id, response);
+  const int64_t duration_us = base::system_clock().mono_us() - start_us;
+  capture(door, endpoint, inputs, answer, std::max<int64_t>(duration_us, 1), request, client_id, response);
   endpoint.requests->add();
-  endpoint.seconds->observe(static_cast<double>(base::system_clock().mono_us() - start_us) * 1e-6);
+  endpoint.seconds->observe(static_cast<double>(duration_us) * 1e-6);
+  if (!base::Loop::current() && asks_outlier_score(door, request)) add_outlier_score(door, endpoint, inputs, response);
   return answer;
 }
 
-net::Handler with_body(DoorPtr door, net::Protocol protocol, BodyHandler handler) {
-  return [door, protocol, handler = std::move(handler)](net::Request& request, net::Response& response) -> base::Task<void> {
-    auto body = co_await request.read_body();
-    base::Result<void> done;
+net::Handler with_body(DoorPtr door, net::Protocol protocol, BodyHandler handler, size_t unpacked_bytes) {
+  return [door, protocol, unpacked_bytes, handler = std::move(handler)](net::Request& request,
+                                                                        net::Response& response) -> base::Task<void> {
+    base::Result<std::string> read;
+    auto body = request.body_at_hand();
     if (!body) {
-      done = std::unexpected(std::move(body).error());
-    } else if (const auto encoding = request.header("content-encoding"); !encoding.empty() && encoding != "identity") {
-      done = base::invalid("Content-Encoding " + std::string(encoding) + " is not offered; send the body uncompressed");
-    } else {
+      read = co_await request.read_body();
+      if (read) body = *read;
+    }
+    base::Result<void> done;
+    base::Result<std::string> unpacked;
+    if (!read) {
+      done = std::unexpected(std::move(read).error());
+    } else if (const auto encoding = request.header("content-encoding"); encoding.empty()) {
       done = handler(*door, request, response, *body);
+    } else if (const auto coding = parse_coding(encoding); !coding) {
+      done = base::invalid("Content-Encoding '" + std::string(encoding.substr(0, 40)) +
+                           "' is not offered; allowed: gzip, deflate, identity");
+    } else if (unpacked = unpack(*coding, *body, unpacked_bytes); !unpacked) {
+      done = std::unexpected(std::move(unpacked).error());
+    } else {
+      unpacked->reserve(unpacked->size() + net::Request::kBodyPadding);
+      body = *unpacked;
+      done = handler(*door, request, response, *body);
+    }
+    if (const auto lane = take_detour()) [[unlikely]] {
+      done = co_await run_in_lane(*door, *lane, request, response,
+                                  [&] { return handler(*door, request, response, *body); });
     }
     if (!done) door->errors.write(protocol, response, done.error(), request.ctx.request_id);
   };
 }
 
+void send_packed(const net::Request& request, net::Response& response, std::string_view type, std::string body) {
+  constexpr size_t kWorthwhile = 8192;
+  const auto coding = body.size() < kWorthwhile ? Coding::kIdentity : best_coding(request.header("accept-encoding"));
+  if (coding != Coding::kIdentity) {
+    response.header("Content-Encoding", name(coding));
+    response.header("Vary", "Accept-Encoding");
+    body = pack(coding, body);
+  }
+  response.send(200, type, std::move(body));
+}
+
 net::Handler without_body(DoorPtr door, net::Protocol protocol, PlainHandler handler) {
-  return [door, protocol, handler = std::move(handler)](net::Request& request, net::Response& response) -> base::Task<void> {
-    if (auto done = handler(*door, request, response); !done) {
-      door->errors.write(protocol, response, done.error(), request.ctx.request_id);
+  return [door, protocol, handler = std::move(handler)](net::Request& request,
+                                                        net::Response& response) -> base::Task<void> {
+    auto done = handler(*door, request, response);
+    if (const auto lane = take_detour()) [[unlikely]] {
+      done = co_await run_in_lane(*door, *lane, request, response, [&] { return handler(*door, request, response); });
     }
+    if (!done) door->errors.write(protocol, response, done.error(), request.ctx.request_id);
     co_return;
   };
 }
@@ -193,7 +433,33 @@ void append_nested(std::string& out, const serve::Tensor& tensor) {
   append_level(out, tensor, 0, next);
 }
 
+namespace {
+
+// The scores of each row; of a Booster of two classes the second's alone, as its own predict answers.
+void append_scores(std::string& out, const serve::Prediction& prediction) {
+  const size_t rows = prediction.labels.size(), width = prediction.scores.size() / rows;
+  const bool last_only = prediction.answers == serve::Answers::kLastScore;
+  out += '[';
+  for (size_t row = 0; row < rows; ++row) {
+    if (row) out += ',';
+    if (!last_only) out += '[';
+    for (size_t i = last_only ? width - 1 : 0; i < width; ++i) {
+      if (i && !last_only) out += ',';
+      append_number(out, prediction.scores[row * width + i]);
+    }
+    if (!last_only) out += ']';
+  }
+  out += ']';
+}
+
+}  // namespace
+
 void append_predictions(std::string& out, const Answer& answer) {
+  if (!answer.shown.empty()) return void(out += answer.shown);
+  if (answer.prediction.answers != serve::Answers::kLabels && !answer.prediction.scores.empty() &&
+      !answer.prediction.labels.empty()) {
+    return append_scores(out, answer.prediction);
+  }
   if (answer.prediction.labels.empty() && answer.outputs.size() == 1) return append_nested(out, answer.outputs[0]);
   if (answer.prediction.labels.empty()) {
     out += '{';
@@ -220,8 +486,11 @@ void append_predictions(std::string& out, const Answer& answer) {
   out += ']';
 }
 
-void add_inference_routes(net::RouteTable& routes, net::ErrorWriters& errors, serve::Runtime& runtime, std::string version) {
-  const auto door = std::make_shared<const Door>(Door{runtime, errors, std::move(version)});
+void add_inference_routes(net::RouteTable& routes, net::ErrorWriters& errors, serve::Routes& runtime,
+                          std::string version, Extras extras) {
+  Door made{runtime, errors, std::move(version), extras.control, std::move(extras.profiles)};
+  made.regions = std::make_shared<SharedRegions>();
+  const auto door = std::make_shared<const Door>(std::move(made));
   const auto brief = [](net::Response& response, const base::Error& error, std::string_view) {
     std::string body = "{\"error\":";
     base::append_json_string(body, error.message);
@@ -229,19 +498,43 @@ void add_inference_routes(net::RouteTable& routes, net::ErrorWriters& errors, se
   };
   errors.set(net::Protocol::kInference, brief);
   errors.set(net::Protocol::kKserveV1, brief);
+  errors.set(net::Protocol::kBento, brief);
+  errors.set(net::Protocol::kSeldon, [](net::Response& response, const base::Error& error, std::string_view) {
+    const int status = net::http_status(error.code);
+    std::string body;
+    base::JsonWriter json(body);
+    json.begin_object().key("status").begin_object().field("status", "FAILURE").field("code", status);
+    json.field("info", error.message).field("reason", base::name(error.code)).end_object().end_object();
+    response.send_json(std::move(body), status);
+  });
   errors.set(net::Protocol::kMlflowScoring, [](net::Response& response, const base::Error& error, std::string_view) {
     const int status = net::http_status(error.code);
+    // For SageMaker's clients, who ask on the same route; the others do not look.
+    response.header("x-amzn-errortype", status == 401 || status == 403 ? "AccessDeniedException"
+                                        : status < 500                 ? "ValidationError"
+                                        : status == 503                ? "ServiceUnavailable"
+                                                                       : "InternalFailure");
     std::string body;
     base::JsonWriter(body)
         .begin_object()
-        .field("error_code", status == 404 ? "RESOURCE_DOES_NOT_EXIST" : status < 500 ? "BAD_REQUEST" : "INTERNAL_ERROR")
+        .field("error_code", status == 404  ? "RESOURCE_DOES_NOT_EXIST"
+                             : status < 500 ? "BAD_REQUEST"
+                                            : "INTERNAL_ERROR")
         .field("message", error.message)
         .end_object();
     response.send_json(std::move(body), status);
   });
   add_oip_routes(routes, door);
+  add_triton_routes(routes, door);
   add_v1_routes(routes, door);
+  add_explain_routes(routes, door);
+  add_tfserving_routes(routes, door);
   add_scoring_routes(routes, door);
+  add_sagemaker_routes(routes, door);
+  add_seldon_routes(routes, door);
+  add_bento_routes(routes, door);
+  add_grpc_routes(routes, errors, door);
+  if (extras.control) add_container_routes(routes, door);
 }
 
 }  // namespace api::inference

@@ -1,16 +1,15 @@
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <numeric>
 
 #include "api/inference/core.h"
 #include "api/inference/oip_request.h"
+#include "api/inference/outputs.h"
+#include "api/inference/shared_memory.h"
 #include "base/json_writer.h"
 
 namespace api::inference {
 namespace {
 
-using serve::DataType;
 using serve::LiveEndpoint;
 using serve::Tensor;
 
@@ -22,52 +21,10 @@ base::Result<std::optional<size_t>> json_length(const net::Request& request) {
   size_t length = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
   if (error != std::errc() || end != text.data() + text.size()) {
-    return base::invalid("Inference-Header-Content-Length '" + std::string(text.substr(0, 40)) + "' is not a number of bytes");
+    return base::invalid("Inference-Header-Content-Length '" + std::string(text.substr(0, 40)) +
+                         "' is not a number of bytes");
   }
   return length;
-}
-
-// "value:index" or "value:index:class" of the N highest elements of each row, as Triton's classification extension says.
-base::Result<Tensor> classify(const Tensor& scores, int64_t classes, const std::vector<std::string>& names) {
-  if (scores.shape.empty() || scores.type == DataType::kBytes || scores.type == DataType::kBool) {
-    return base::invalid("output '" + scores.name + "' holds no scores to classify");
-  }
-  const size_t rows = scores.shape.size() == 1 ? 1 : static_cast<size_t>(scores.shape[0]);
-  const size_t total = scores.bytes.size() / serve::byte_size(scores.type);
-  const size_t width = rows ? total / rows : 0;
-  const size_t keep = std::min(static_cast<size_t>(classes), width);
-  Tensor out{.name = scores.name, .type = DataType::kBytes};
-  if (scores.shape.size() > 1) out.shape.push_back(scores.shape[0]);
-  out.shape.push_back(static_cast<int64_t>(keep));
-  std::vector<size_t> order(width);
-  for (size_t row = 0; row < rows; ++row) {
-    const auto value = [&](size_t i) {
-      const double number = serve::number_at(scores, row * width + i);
-      return std::isnan(number) ? -std::numeric_limits<double>::infinity() : number;  // sorting needs an order
-    };
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(keep), order.end(), [&](size_t a, size_t b) {
-      return value(a) != value(b) ? value(a) > value(b) : a < b;
-    });
-    for (size_t i = 0; i < keep; ++i) {
-      std::string text = serve::text_at(scores, row * width + order[i]) + ":" + std::to_string(order[i]);
-      if (names.size() == width) text += ":" + names[order[i]];
-      out.strings.push_back(std::move(text));
-    }
-  }
-  return out;
-}
-
-void append_binary(std::string& out, const Tensor& tensor) {
-  if (tensor.type != DataType::kBytes) {
-    out += tensor.bytes;
-    return;
-  }
-  for (const std::string& text : tensor.strings) {
-    const auto size = static_cast<uint32_t>(text.size());
-    out.append(reinterpret_cast<const char*>(&size), sizeof size);
-    out += text;
-  }
 }
 
 void append_shape(std::string& out, const std::vector<int64_t>& shape) {
@@ -81,16 +38,22 @@ void append_shape(std::string& out, const std::vector<int64_t>& shape) {
 }
 
 // Appends one output; its raw bytes, if it is to be binary, go to `binary`.
-void append_output(std::string& out, std::string& binary, const Tensor& tensor, bool as_binary) {
+void append_output(std::string& out, std::string& binary, const Output& output) {
+  const Tensor& tensor = output.tensor;
   out += "{\"name\":";
   base::append_json_string(out, tensor.name);
   out += ",\"datatype\":\"";
   out += serve::name(tensor.type);
   out += "\",\"shape\":";
   append_shape(out, tensor.shape);
-  if (as_binary) {
+  if (const SharedPart& part = output.shared; !part.region.empty()) {
+    out += ",\"parameters\":{\"shared_memory_region\":";
+    base::append_json_string(out, part.region);
+    if (part.offset != 0) out += ",\"shared_memory_offset\":" + std::to_string(part.offset);
+    out += ",\"shared_memory_byte_size\":" + std::to_string(part.bytes) + "}}";
+  } else if (output.binary) {
     const size_t before = binary.size();
-    append_binary(binary, tensor);
+    append_raw(binary, tensor);
     out += ",\"parameters\":{\"binary_data_size\":" + std::to_string(binary.size() - before) + "}}";
   } else {
     out += ",\"data\":";
@@ -99,82 +62,57 @@ void append_output(std::string& out, std::string& binary, const Tensor& tensor, 
   }
 }
 
-const Tensor* find_output(const std::vector<Tensor>& outputs, const std::string& name) {
-  const auto found = std::ranges::find(outputs, name, &Tensor::name);
-  return found == outputs.end() ? nullptr : &*found;
-}
-
-// Before the model runs: are all outputs that the request names there?
-base::Result<void> check_outputs(const LiveEndpoint& endpoint, const OipRequest& wanted) {
-  if (!endpoint.predictor) return {};
-  for (const auto& output : wanted.outputs) {
-    const auto& known = endpoint.predictor->outputs();
-    if (std::ranges::find(known, output.name, &serve::TensorInfo::name) == known.end()) {
-      std::string names;
-      for (const auto& info : known) names += (names.empty() ? "" : ", ") + info.name;
-      return base::invalid("output '" + output.name + "' does not exist; the model has " + names);
-    }
-  }
-  return {};
-}
-
-base::Result<void> send_answer(const LiveEndpoint& endpoint, const OipRequest& wanted, const Answer& answer, net::Response& response) {
+base::Result<void> send_answer(const Door& door, const LiveEndpoint& endpoint, const OipRequest& wanted, Answer& answer,
+                               const net::Request& request, net::Response& response) {
   std::string out, binary;
   out.reserve(256);
   out += "{\"model_name\":";
   base::append_json_string(out, endpoint.name);
-  out += ",\"model_version\":\"" + endpoint.version + '"';
+  out.append(",\"model_version\":\"").append(endpoint.version).append("\"");
   if (!wanted.id.empty()) {
     out += ",\"id\":";
     base::append_json_string(out, wanted.id);
   }
   out += ",\"outputs\":[";
   bool first = true, any_binary = false;
-  const auto add = [&](const Tensor& tensor, bool as_binary) {
+  TRY_SET(std::vector<Output> outputs, take_outputs(endpoint, wanted, answer));
+  TRY(store_shared(door, request, outputs));
+  for (const Output& output : outputs) {
     if (!first) out += ',';
     first = false;
-    any_binary |= as_binary;
-    append_output(out, binary, tensor, as_binary);
-  };
-  if (wanted.outputs.empty()) {
-    for (const Tensor& tensor : answer.outputs) add(tensor, wanted.binary_outputs);
-  }
-  for (const auto& output : wanted.outputs) {
-    const Tensor* tensor = find_output(answer.outputs, output.name);
-    if (!tensor) return base::internal("output '" + output.name + "' was not produced");
-    const bool as_binary = output.binary.value_or(wanted.binary_outputs);
-    if (output.classes > 0) {
-      TRY_SET(const Tensor classified, classify(*tensor, output.classes, answer.prediction.classes));
-      add(classified, as_binary);
-    } else {
-      add(*tensor, as_binary);
-    }
+    any_binary |= output.binary && output.shared.region.empty();
+    append_output(out, binary, output);
   }
   out += "]}";
   if (!any_binary) {
-    response.send_json(std::move(out));
+    send_packed(request, response, "application/json", std::move(out));
     return {};
   }
   response.header("Inference-Header-Content-Length", std::to_string(out.size()));
   out += binary;
-  response.send(200, "application/octet-stream", std::move(out));
+  send_packed(request, response, "application/octet-stream", std::move(out));
   return {};
 }
 
-base::Result<void> infer(const Door& door, net::Request& request, net::Response& response, std::string& body) {
+base::Result<OipRequest> read_request(const Door& door, const LiveEndpoint& endpoint, const net::Request& request,
+                                      std::string_view body, std::optional<size_t> json_bytes) {
+  TRY_SET(OipRequest wanted, parse_oip(body, json_bytes));
+  TRY(check_outputs(endpoint, wanted));
+  TRY(fill_shared(door, request, wanted));
+  TRY(check_timeout(request, wanted.timeout_us));
+  return wanted;
+}
+
+base::Result<void> infer(const Door& door, net::Request& request, net::Response& response, std::string_view body) {
   TRY_SET(const Target target, find_target(door, request, request.param("model"), request.param("version")));
   TRY_SET(const auto length, json_length(request));
-  auto wanted = parse_oip(body, length);
+  auto wanted = read_request(door, *target.endpoint, request, body, length);
   if (!wanted) {
     count_failure(*target.endpoint);
     return std::unexpected(std::move(wanted).error());
   }
-  if (auto known = check_outputs(*target.endpoint, *wanted); !known) {
-    count_failure(*target.endpoint);
-    return known;
-  }
-  TRY_SET(const Answer answer, run(door, *target.endpoint, wanted->inputs, request, wanted->id, response));
-  return send_answer(*target.endpoint, *wanted, answer, response);
+  TRY_SET(Answer answer, run(door, *target.endpoint, wanted->inputs, request, wanted->id, response));
+  return send_answer(door, *target.endpoint, *wanted, answer, request, response);
 }
 
 void write_infos(base::JsonWriter& json, std::string_view key, const std::vector<serve::TensorInfo>& infos) {
@@ -188,12 +126,15 @@ void write_infos(base::JsonWriter& json, std::string_view key, const std::vector
 }
 
 base::Result<void> model_metadata(const Door& door, net::Request& request, net::Response& response) {
-  TRY_SET(const Target target, find_target(door, request, request.param("model"), request.param("version")));
+  TRY_SET(const Target target,
+          find_target(door, request, request.param("model"), request.param("version"), Purpose::kDescribe));
   const LiveEndpoint& endpoint = *target.endpoint;
   if (!endpoint.predictor) return std::unexpected(endpoint.problem);
   std::string body;
   base::JsonWriter json(body);
-  json.begin_object().field("name", endpoint.name).key("versions").begin_array().value(endpoint.version).end_array();
+  json.begin_object().field("name", endpoint.name).key("versions").begin_array();
+  for (const auto& version : versions_of(door, endpoint)) json.value(version);
+  json.end_array();
   json.field("platform", endpoint.predictor->model().platform());
   write_infos(json, "inputs", endpoint.predictor->inputs());
   write_infos(json, "outputs", endpoint.predictor->outputs());
@@ -203,8 +144,9 @@ base::Result<void> model_metadata(const Door& door, net::Request& request, net::
 }
 
 base::Result<void> model_ready(const Door& door, net::Request& request, net::Response& response) {
-  TRY_SET(const Target target, find_target(door, request, request.param("model"), request.param("version")));
-  const bool ready = target.endpoint->predictor != nullptr;
+  TRY_SET(const Target target,
+          find_target(door, request, request.param("model"), request.param("version"), Purpose::kLook));
+  const bool ready = target.endpoint->ready();
   std::string body;
   base::JsonWriter(body).begin_object().field("name", target.endpoint->name).field("ready", ready).end_object();
   response.send_json(std::move(body), ready ? 200 : 503);
@@ -215,7 +157,8 @@ base::Result<void> server_metadata(const Door& door, net::Request&, net::Respons
   std::string body;
   base::JsonWriter json(body);
   json.begin_object().field("name", "lathe").field("version", door.version).key("extensions").begin_array();
-  json.value("binary_tensor_data").value("classification").end_array().end_object();
+  for (std::string_view extension : kExtensions) json.value(extension);
+  json.end_array().end_object();
   response.send_json(std::move(body));
   return {};
 }
@@ -226,8 +169,7 @@ base::Result<void> server_live(const Door&, net::Request&, net::Response& respon
 }
 
 base::Result<void> server_ready(const Door& door, net::Request&, net::Response& response) {
-  const auto pin = door.runtime.pin();
-  const bool ready = std::ranges::all_of(pin->endpoints, [](const auto& endpoint) { return endpoint->predictor != nullptr; });
+  const bool ready = all_ready(door);
   response.send_json(ready ? "{\"ready\":true}" : "{\"ready\":false}", ready ? 200 : 503);
   return {};
 }
@@ -240,18 +182,20 @@ void add_oip_routes(net::RouteTable& routes, const DoorPtr& door) {
   constexpr auto kProtocol = net::Protocol::kInference;
   constexpr net::RouteLimits kInfer{.body_bytes = base::limits::kInferBody};
   constexpr net::RouteLimits kNoBody{.body_bytes = 0};
-  const auto get = [&](const char* pattern, PlainHandler handler) {
-    routes.add({Method::kGet, pattern, kProtocol, Permission::kInfer, kNoBody, without_body(door, kProtocol, std::move(handler))});
+  const auto get = [&](const char* pattern, PlainHandler handler, Permission permission = Permission::kInfer) {
+    routes.add(
+        {Method::kGet, pattern, kProtocol, permission, kNoBody, without_body(door, kProtocol, std::move(handler))});
   };
   get("/v2", server_metadata);
-  get("/v2/health/live", server_live);
-  get("/v2/health/ready", server_ready);
+  get("/v2/health/live", server_live, Permission::kNone);
+  get("/v2/health/ready", server_ready, Permission::kNone);
   get("/v2/models/{model}", model_metadata);
   get("/v2/models/{model}/versions/{version}", model_metadata);
   get("/v2/models/{model}/ready", model_ready);
   get("/v2/models/{model}/versions/{version}/ready", model_ready);
   for (const char* pattern : {"/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"}) {
-    routes.add({Method::kPost, pattern, kProtocol, Permission::kInfer, kInfer, with_body(door, kProtocol, infer)});
+    routes.add({Method::kPost, pattern, kProtocol, Permission::kInfer, kInfer,
+                with_body(door, kProtocol, infer, base::limits::kInferBody)});
   }
 }
 

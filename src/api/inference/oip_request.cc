@@ -6,6 +6,9 @@
 #include <cstring>
 #include <limits>
 
+#include "api/inference/outputs.h"
+#include "net/http.h"
+
 namespace api::inference {
 namespace {
 
@@ -13,39 +16,65 @@ namespace od = simdjson::ondemand;
 using serve::DataType;
 using serve::Tensor;
 
-constexpr size_t kMaxTensors = 1024;    // inputs, or outputs asked for, of one request
+constexpr size_t kMaxTensors = 1024;  // inputs, or outputs asked for, of one request
 constexpr int64_t kMaxClasses = 10'000;
 
 base::Error broken(simdjson::error_code code) {
   return {base::Code::kInvalid, std::string("the body is not valid JSON: ") + simdjson::error_message(code)};
 }
 // A value of another type than wanted and broken JSON look alike to the caller of simdjson: the code tells them apart.
-base::Error wrong(simdjson::error_code code, const std::string& what, const char* wanted) {
+base::Error wrong(simdjson::error_code code, const char* what, const char* wanted) {
   if (code == simdjson::INCORRECT_TYPE || code == simdjson::NUMBER_OUT_OF_RANGE) {
-    return {base::Code::kInvalid, what + " must be " + wanted};
+    return {base::Code::kInvalid, std::string(what) + " must be " + wanted};
   }
   return broken(code);
 }
 
 // SIMD_TRY(call, error): returns the error unless the call succeeded.
-#define SIMD_TRY(call, error_value)                                              \
-  if (const simdjson::error_code simd_code = (call); simd_code) [[unlikely]] {   \
-    const simdjson::error_code code = simd_code;                                 \
-    return std::unexpected(error_value);                                         \
+#define SIMD_TRY(call, error_value)                                            \
+  if (const simdjson::error_code simd_code = (call); simd_code) [[unlikely]] { \
+    const simdjson::error_code code = simd_code;                               \
+    return std::unexpected(error_value);                                       \
   }
 
-base::Result<std::string> read_text(od::value value, const std::string& what) {
+// Valid as long as the parser keeps the document.
+base::Result<std::string_view> read_text(od::value value, const char* what) {
   std::string_view text;
   SIMD_TRY(value.get_string().get(text), wrong(code, what, "text"));
-  return std::string(text);
+  return text;
 }
 
 struct InputParts {
   Tensor tensor;
   bool has_name = false, has_shape = false, has_type = false;
-  std::optional<std::string> late_data;      // `data` that came before `shape` and `datatype`
+  std::optional<std::string> late_data;  // `data` that came before `shape` and `datatype`
   bool has_data = false;
   std::optional<size_t> binary_bytes;
+  SharedPart shared;
+};
+
+// Where a tensor lies, as its parameters tell one by one.
+struct PartParameters {
+  std::optional<std::string> region;
+  std::optional<uint64_t> offset, bytes;
+
+  // True: it was one of them.
+  base::Result<bool> read(std::string_view key, od::value value) {
+    if (!key.starts_with("shared_memory_")) return false;
+    if (key == "shared_memory_region") {
+      std::string_view text;
+      SIMD_TRY(value.get_string().get(text), wrong(code, "'shared_memory_region'", "text"));
+      region = text;
+      return true;
+    }
+    const bool is_offset = key == "shared_memory_offset";
+    if (!is_offset && key != "shared_memory_byte_size") return false;
+    uint64_t number = 0;
+    SIMD_TRY(value.get_uint64().get(number),
+             wrong(code, is_offset ? "'shared_memory_offset'" : "'shared_memory_byte_size'", "a whole number"));
+    (is_offset ? offset : bytes) = number;
+    return true;
+  }
 };
 
 // The elements of `data`, flat or nested by the shape.
@@ -56,7 +85,8 @@ class DataReader {
   base::Result<void> read(od::array data, size_t count, size_t body_bytes) {
     wanted_ = count;
     // An element takes at least two bytes of JSON: a shape that promises more reserves nothing.
-    if (tensor_.type != DataType::kBytes && count <= body_bytes) tensor_.bytes.reserve(count * serve::byte_size(tensor_.type));
+    if (tensor_.type != DataType::kBytes && count <= body_bytes)
+      tensor_.bytes.reserve(count * serve::byte_size(tensor_.type));
     TRY(level(data, 0));
     if (found_ != count) {
       return base::invalid("input '" + tensor_.name + "' of shape " + serve::shape_text(tensor_.shape) + " needs " +
@@ -98,11 +128,13 @@ class DataReader {
   }
 
   std::unexpected<base::Error> ragged() const {
-    return base::invalid("the lists in 'data' of input '" + tensor_.name + "' do not fit its shape " + serve::shape_text(tensor_.shape));
+    return base::invalid("the lists in 'data' of input '" + tensor_.name + "' do not fit its shape " +
+                         serve::shape_text(tensor_.shape));
   }
   std::unexpected<base::Error> misfit(std::string_view found) const {
-    return base::invalid("input '" + tensor_.name + "', element " + std::to_string(found_) + ": " + std::string(found.substr(0, 60)) +
-                         " is not a value of type " + std::string(serve::name(tensor_.type)));
+    return base::invalid("input '" + tensor_.name + "', element " + std::to_string(found_) + ": " +
+                         std::string(found.substr(0, 60)) + " is not a value of type " +
+                         std::string(serve::name(tensor_.type)));
   }
 
   base::Result<void> element(od::value value, od::json_type type) {
@@ -126,7 +158,9 @@ class DataReader {
     if (type == od::json_type::number) return number(value);
     if (serve::is_floating(tensor_.type)) {
       if (type == od::json_type::null) {
-        SIMD_TRY(value.is_null() ? simdjson::SUCCESS : simdjson::TAPE_ERROR, broken(code));
+        bool null = false;  // what begins with n may be something else
+        SIMD_TRY(value.is_null().get(null), broken(code));
+        if (!null) return misfit("a value that is not a number");
         serve::append_number(tensor_, std::numeric_limits<double>::quiet_NaN());  // missing
         return {};
       }
@@ -194,17 +228,21 @@ base::Result<void> read_shape(od::value value, InputParts& input) {
 base::Result<void> read_input_parameters(od::value value, InputParts& input) {
   od::object parameters;
   SIMD_TRY(value.get_object().get(parameters), wrong(code, "'parameters' of an input", "an object"));
+  PartParameters part;
   for (auto field : parameters) {
     std::string_view key;
     SIMD_TRY(field.unescaped_key().get(key), broken(code));
-    if (key == "shared_memory_region") {
-      return base::invalid("shared memory is not offered; send the tensor in the request");
+    od::value given;
+    SIMD_TRY(field.value().get(given), broken(code));
+    if (key == "binary_data_size") {
+      uint64_t size = 0;
+      SIMD_TRY(given.get_uint64().get(size), wrong(code, "'binary_data_size'", "a whole number"));
+      input.binary_bytes = size;
+    } else {
+      TRY(part.read(key, given));
     }
-    if (key != "binary_data_size") continue;
-    uint64_t size = 0;
-    SIMD_TRY(field.value().get_uint64().get(size), wrong(code, "'binary_data_size'", "a whole number"));
-    input.binary_bytes = size;
   }
+  TRY_SET(input.shared, make_part(std::move(part.region), part.offset, part.bytes));
   return {};
 }
 
@@ -223,8 +261,7 @@ base::Result<void> read_late_data(InputParts& input) {
   return read_data(data, input, text.size());
 }
 
-base::Result<InputParts> read_input(od::object object, size_t body_bytes) {
-  InputParts input;
+base::Result<void> read_input(od::object object, size_t body_bytes, InputParts& input) {
   for (auto field : object) {
     std::string_view key;
     SIMD_TRY(field.unescaped_key().get(key), broken(code));
@@ -234,10 +271,11 @@ base::Result<InputParts> read_input(od::object object, size_t body_bytes) {
       TRY_SET(input.tensor.name, read_text(value, "'name' of an input"));
       input.has_name = true;
     } else if (key == "datatype") {
-      TRY_SET(const std::string word, read_text(value, "'datatype' of an input"));
+      TRY_SET(const std::string_view word, read_text(value, "'datatype' of an input"));
       const auto type = serve::parse_data_type(word);
       if (!type) {
-        return base::invalid("datatype '" + word.substr(0, 40) + "' is unknown; allowed: BOOL, UINT8, UINT16, UINT32, UINT64, INT8,"
+        return base::invalid("datatype '" + std::string(word.substr(0, 40)) +
+                             "' is unknown; allowed: BOOL, UINT8, UINT16, UINT32, UINT64, INT8,"
                              " INT16, INT32, INT64, FP16, BF16, FP32, FP64, BYTES");
       }
       input.tensor.type = *type;
@@ -262,15 +300,48 @@ base::Result<InputParts> read_input(od::object object, size_t body_bytes) {
     }
   }
   if (!input.has_name) return base::invalid("an input has no 'name'");
-  const std::string what = "input '" + input.tensor.name + "' has no ";
-  if (!input.has_shape) return base::invalid(what + "'shape'");
-  if (!input.has_type) return base::invalid(what + "'datatype'");
+  const auto lacks = [&](const char* what) {
+    return base::invalid("input '" + input.tensor.name + "' has no '" + what + "'");
+  };
+  if (!input.has_shape) return lacks("shape");
+  if (!input.has_type) return lacks("datatype");
   if (input.late_data) TRY(read_late_data(input));
-  if (!input.has_data && !input.binary_bytes) return base::invalid(what + "'data'");
+  const bool shared = !input.shared.region.empty();
+  if (shared && (input.has_data || input.binary_bytes)) {
+    return base::invalid("input '" + input.tensor.name + "' has data beside its shared memory region");
+  }
+  if (!input.has_data && !input.binary_bytes && !shared) return lacks("data");
   if (input.has_data && input.binary_bytes) {
     return base::invalid("input '" + input.tensor.name + "' has both 'data' and 'binary_data_size'");
   }
-  return input;
+  return {};
+}
+
+base::Result<void> read_output_parameters(od::object parameters, OipRequest::Output& output) {
+  PartParameters part;
+  for (auto parameter : parameters) {
+    std::string_view name;
+    SIMD_TRY(parameter.unescaped_key().get(name), broken(code));
+    od::value given;
+    SIMD_TRY(parameter.value().get(given), broken(code));
+    if (name == "binary_data") {
+      bool flag = false;
+      SIMD_TRY(given.get_bool().get(flag), wrong(code, "'binary_data'", "true or false"));
+      output.binary = flag;
+    } else if (name == "classification") {
+      SIMD_TRY(given.get_int64().get(output.classes), wrong(code, "'classification'", "a whole number"));
+      if (output.classes < 0 || output.classes > kMaxClasses) {
+        return base::invalid("'classification' is " + std::to_string(output.classes) + "; allowed: 0 to " +
+                             std::to_string(kMaxClasses));
+      }
+    } else {
+      TRY(part.read(name, given));
+    }
+  }
+  TRY_SET(output.shared, make_part(std::move(part.region), part.offset, part.bytes));
+  if (!output.shared.region.empty() && output.classes > 0)
+    return base::invalid("shared memory does not support classification");
+  return {};
 }
 
 base::Result<OipRequest::Output> read_output(od::object object) {
@@ -285,22 +356,7 @@ base::Result<OipRequest::Output> read_output(od::object object) {
     } else if (key == "parameters") {
       od::object parameters;
       SIMD_TRY(value.get_object().get(parameters), wrong(code, "'parameters' of an output", "an object"));
-      for (auto parameter : parameters) {
-        std::string_view name;
-        SIMD_TRY(parameter.unescaped_key().get(name), broken(code));
-        if (name == "binary_data") {
-          bool flag = false;
-          SIMD_TRY(parameter.value().get_bool().get(flag), wrong(code, "'binary_data'", "true or false"));
-          output.binary = flag;
-        } else if (name == "classification") {
-          SIMD_TRY(parameter.value().get_int64().get(output.classes), wrong(code, "'classification'", "a whole number"));
-          if (output.classes < 0 || output.classes > kMaxClasses) {
-            return base::invalid("'classification' is " + std::to_string(output.classes) + "; allowed: 0 to " + std::to_string(kMaxClasses));
-          }
-        } else if (name == "shared_memory_region") {
-          return base::invalid("shared memory is not offered; read the tensor from the answer");
-        }
-      }
+      TRY(read_output_parameters(parameters, output));
     }
   }
   if (output.name.empty()) return base::invalid("an output has no 'name'");
@@ -310,40 +366,14 @@ base::Result<OipRequest::Output> read_output(od::object object) {
 // Takes an input's raw bytes from the front of `rest`.
 base::Result<void> take_binary(InputParts& input, std::string_view& rest) {
   Tensor& tensor = input.tensor;
-  TRY_SET(const size_t count, serve::element_count(tensor.name, tensor.shape));
   const size_t size = *input.binary_bytes;
   if (size > rest.size()) {
     return base::invalid("input '" + tensor.name + "': binary_data_size is " + std::to_string(size) + ", but only " +
                          std::to_string(rest.size()) + " bytes follow");
   }
-  std::string_view bytes = rest.substr(0, size);
+  const std::string_view bytes = rest.substr(0, size);
   rest.remove_prefix(size);
-  if (tensor.type != DataType::kBytes) {
-    if (size != count * serve::byte_size(tensor.type)) {
-      return base::invalid("input '" + tensor.name + "' of shape " + serve::shape_text(tensor.shape) + " needs " +
-                           std::to_string(count * serve::byte_size(tensor.type)) + " bytes of " +
-                           std::string(serve::name(tensor.type)) + ", binary_data_size is " + std::to_string(size));
-    }
-    if (tensor.type == DataType::kBool && std::ranges::any_of(bytes, [](char c) { return c != 0 && c != 1; })) {
-      return base::invalid("input '" + tensor.name + "': a BOOL is one byte, 0 or 1");
-    }
-    tensor.bytes = bytes;
-    return {};
-  }
-  while (!bytes.empty()) {
-    uint32_t length = 0;
-    if (bytes.size() >= sizeof length) std::memcpy(&length, bytes.data(), sizeof length);
-    if (bytes.size() < sizeof length || length > bytes.size() - sizeof length) {
-      return base::invalid("input '" + tensor.name + "': a BYTES element is cut off (each is a 4-byte length and its bytes)");
-    }
-    tensor.strings.emplace_back(bytes.substr(sizeof length, length));
-    bytes.remove_prefix(sizeof length + length);
-  }
-  if (tensor.strings.size() != count) {
-    return base::invalid("input '" + tensor.name + "' of shape " + serve::shape_text(tensor.shape) + " needs " +
-                         std::to_string(count) + " elements, found " + std::to_string(tensor.strings.size()));
-  }
-  return {};
+  return set_raw(tensor, bytes);
 }
 
 base::Result<void> read_request_parameters(od::value value, OipRequest& request) {
@@ -353,7 +383,11 @@ base::Result<void> read_request_parameters(od::value value, OipRequest& request)
     std::string_view key;
     SIMD_TRY(field.unescaped_key().get(key), broken(code));
     if (key == "binary_data_output") {
-      SIMD_TRY(field.value().get_bool().get(request.binary_outputs), wrong(code, "'binary_data_output'", "true or false"));
+      SIMD_TRY(field.value().get_bool().get(request.binary_outputs),
+               wrong(code, "'binary_data_output'", "true or false"));
+    } else if (key == "timeout") {
+      SIMD_TRY(field.value().get_uint64().get(request.timeout_us),
+               wrong(code, "'timeout'", "a whole number of microseconds"));
     }
   }
   return {};
@@ -366,8 +400,7 @@ base::Result<void> read_inputs(od::value value, std::vector<InputParts>& inputs,
     od::object object;
     SIMD_TRY(item.get_object().get(object), wrong(code, "an entry of 'inputs'", "an object"));
     if (inputs.size() == kMaxTensors) return base::invalid("more than " + std::to_string(kMaxTensors) + " inputs");
-    TRY_SET(InputParts input, read_input(object, body_bytes));
-    inputs.push_back(std::move(input));
+    TRY(read_input(object, body_bytes, inputs.emplace_back()));
   }
   return {};
 }
@@ -378,7 +411,8 @@ base::Result<void> read_outputs(od::value value, OipRequest& request) {
   for (auto item : list) {
     od::object object;
     SIMD_TRY(item.get_object().get(object), wrong(code, "an entry of 'outputs'", "an object"));
-    if (request.outputs.size() == kMaxTensors) return base::invalid("more than " + std::to_string(kMaxTensors) + " outputs");
+    if (request.outputs.size() == kMaxTensors)
+      return base::invalid("more than " + std::to_string(kMaxTensors) + " outputs");
     TRY_SET(OipRequest::Output output, read_output(object));
     for (const auto& other : request.outputs) {
       if (other.name == output.name) return base::invalid("output '" + output.name + "' is asked for twice");
@@ -391,13 +425,24 @@ base::Result<void> read_outputs(od::value value, OipRequest& request) {
 
 }  // namespace
 
-base::Result<OipRequest> parse_oip(std::string& body, std::optional<size_t> json_bytes) {
+base::Result<SharedPart> make_part(std::optional<std::string> region, std::optional<uint64_t> offset,
+                                   std::optional<uint64_t> bytes) {
+  if (!region) {
+    if (offset || bytes) return base::invalid("a tensor has an offset or size in shared memory, but no region");
+    return SharedPart{};
+  }
+  if (region->empty()) return base::invalid("'shared_memory_region' is empty");
+  if (!bytes) return base::invalid("'shared_memory_byte_size' is missing beside 'shared_memory_region'");
+  return SharedPart{std::move(*region), offset.value_or(0), *bytes};
+}
+
+base::Result<OipRequest> parse_oip(std::string_view body, std::optional<size_t> json_bytes) {
   const size_t json_size = json_bytes.value_or(body.size());
   if (json_size > body.size()) {
     return base::invalid("Inference-Header-Content-Length is " + std::to_string(json_size) + ", but the body has " +
                          std::to_string(body.size()) + " bytes");
   }
-  body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
+  static_assert(net::Request::kBodyPadding >= simdjson::SIMDJSON_PADDING);
   thread_local od::parser parser;
   OipRequest request;
   std::vector<InputParts> inputs;
@@ -405,7 +450,8 @@ base::Result<OipRequest> parse_oip(std::string& body, std::optional<size_t> json
 
   od::document document;
   od::object object;
-  SIMD_TRY(parser.iterate(body.data(), json_size, body.capacity()).get(document), broken(code));
+  SIMD_TRY(parser.iterate(body.data(), json_size, body.size() + net::Request::kBodyPadding).get(document),
+           broken(code));
   SIMD_TRY(document.get_object().get(object), wrong(code, "the body", "a JSON object"));
   for (auto field : object) {
     std::string_view key;
@@ -426,15 +472,19 @@ base::Result<OipRequest> parse_oip(std::string& body, std::optional<size_t> json
     }
   }
   const char* behind = nullptr;
-  if (document.current_location().get(behind) != simdjson::OUT_OF_BOUNDS) return base::invalid("the body is not valid JSON: something follows its object");
+  if (document.current_location().get(behind) != simdjson::OUT_OF_BOUNDS)
+    return base::invalid("the body is not valid JSON: something follows its object");
   if (!has_inputs) return base::invalid("'inputs' is missing");
-  std::string_view rest = std::string_view(body).substr(json_size);
+  std::string_view rest = body.substr(json_size);
   request.inputs.reserve(inputs.size());
+  const bool any_shared = std::ranges::any_of(inputs, [](const auto& input) { return !input.shared.region.empty(); });
   for (InputParts& input : inputs) {
     if (input.binary_bytes) TRY(take_binary(input, rest));
+    if (any_shared) request.shared_inputs.push_back(std::move(input.shared));
     request.inputs.push_back(std::move(input.tensor));
   }
-  if (!rest.empty()) return base::invalid(std::to_string(rest.size()) + " bytes follow that no input's binary_data_size names");
+  if (!rest.empty())
+    return base::invalid(std::to_string(rest.size()) + " bytes follow that no input's binary_data_size names");
   return request;
 }
 

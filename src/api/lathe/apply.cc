@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "api/lathe/blobs.h"
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
@@ -12,9 +14,7 @@
 namespace api::lathe {
 namespace {
 
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 constexpr net::RouteLimits kManifestBody{.body_bytes = 16 * base::limits::kMiB};
-constexpr size_t kMissingNamed = 5;  // of the blobs that an error lists
 
 struct BundleRequest {
   std::vector<loop::BundleFile> files;
@@ -51,23 +51,13 @@ base::Result<BundleRequest> parse_bundle(std::string_view body) {
   return out;
 }
 
-// Every file's bytes are here, and as long as they are said to be.
-base::Result<void> check_blobs(blob::BlobStore& blobs, const std::vector<loop::BundleFile>& files) {
-  std::string missing;
-  size_t count = 0;
-  for (const auto& file : files) {
-    std::error_code ec;
-    const auto size = std::filesystem::file_size(blobs.path_of(file.digest), ec);
-    if (!ec && static_cast<int64_t>(size) == file.size) continue;
-    if (!ec) return base::invalid("the file '" + file.path + "' is said to have " + std::to_string(file.size) + " bytes, its blob has " + std::to_string(size));
-    if (count++ < kMissingNamed) missing += (missing.empty() ? "" : ", ") + file.path;
-  }
-  if (count == 0) return {};
-  return base::fail(base::Code::kConflict, std::to_string(count) + " blobs must be uploaded first (PUT /api/lathe/v1/blobs/{sha256}): " + missing + (count > kMissingNamed ? ", …" : ""));
-}
-
 void write_bundle(base::JsonWriter& w, const loop::Bundle& bundle) {
-  w.field("bundle", bundle.id).field("commit", bundle.commit).field("dirty", bundle.dirty).field("files", bundle.files).field("bytes", bundle.bytes).field("created_us", bundle.created_us);
+  w.field("bundle", bundle.id)
+      .field("commit", bundle.commit)
+      .field("dirty", bundle.dirty)
+      .field("files", bundle.files)
+      .field("bytes", bundle.bytes)
+      .field("created_us", bundle.created_us);
 }
 
 base::Task<void> post_bundle(const ApplyDoor& door, net::Request& request, net::Response& response) {
@@ -75,9 +65,11 @@ base::Task<void> post_bundle(const ApplyDoor& door, net::Request& request, net::
   if (!body) co_return fail(response, request, body.error());
   const auto wanted = parse_bundle(*body);
   if (!wanted) co_return fail(response, request, wanted.error());
-  const auto present = co_await door.offload.run([&] { return check_blobs(door.blobs, wanted->files); });
+  const auto present = co_await door.offload.run([&] { return check_uploaded(door.blobs, wanted->files); });
   if (!present) co_return fail(response, request, present.error());
-  const auto bundle = co_await door.store.write(request.ctx, [&](store::Tx& tx) { return loop::create_bundle(tx, wanted->files, wanted->commit, wanted->dirty); });
+  const auto bundle = co_await door.store.write(request.ctx, [&](store::Tx& tx) {
+    return loop::create_bundle(tx, wanted->files, wanted->commit, wanted->dirty);
+  });
   if (!bundle) co_return fail(response, request, bundle.error());
   std::string out;
   base::JsonWriter w(out);
@@ -108,7 +100,12 @@ base::Task<void> get_bundle(const ApplyDoor& door, net::Request& request, net::R
   write_bundle(w, found->bundle);
   w.key("tree").begin_array();
   for (const auto& file : found->files) {
-    w.begin_object().field("path", file.path).field("digest", file.digest.hex()).field("size", file.size).field("executable", file.executable).end_object();
+    w.begin_object()
+        .field("path", file.path)
+        .field("digest", file.digest.hex())
+        .field("size", file.size)
+        .field("executable", file.executable)
+        .end_object();
   }
   w.end_array().end_object();
   response.send_json(std::move(out));
@@ -127,13 +124,21 @@ void write_settings(base::JsonWriter& w, const std::vector<loop::Setting>& setti
 std::string outcome_json(const loop::ApplyOutcome& outcome, bool dry_run) {
   std::string out;
   base::JsonWriter w(out);
-  w.begin_object().field("pipeline", outcome.pipeline).field("generation", outcome.generation).field("dry_run", dry_run).field("first", outcome.first);
+  w.begin_object()
+      .field("pipeline", outcome.pipeline)
+      .field("generation", outcome.generation)
+      .field("dry_run", dry_run)
+      .field("first", outcome.first);
   w.key("changes").begin_array();
-  for (const auto& c : outcome.changes) w.begin_object().field("what", c.what).field("from", c.from).field("to", c.to).end_object();
+  for (const auto& c : outcome.changes)
+    w.begin_object().field("what", c.what).field("from", c.from).field("to", c.to).end_object();
   w.end_array();
   write_settings(w, outcome.settings);
   w.key("run");
-  if (outcome.run.empty()) w.null(); else w.value(outcome.run);
+  if (outcome.run.empty())
+    w.null();
+  else
+    w.value(outcome.run);
   w.end_object();
   return out;
 }
@@ -157,11 +162,13 @@ struct ParsedBundle {
   std::string text;
   std::map<std::string, std::string> texts;
 };
-base::Result<ParsedBundle> parse_bundle_config(blob::BlobStore& blobs, const std::vector<loop::BundleFile>& files, const std::string& file) {
+base::Result<ParsedBundle> parse_bundle_config(blob::BlobStore& blobs, const std::vector<loop::BundleFile>& files,
+                                               const std::string& file) {
   ParsedBundle out;
   TRY_SET(out.texts, loop::read_config_texts(blobs, files));
   const auto found = out.texts.find(file);
-  if (found == out.texts.end()) return base::invalid("the bundle has no file '" + file + "'; name another with --file, or create it");
+  if (found == out.texts.end())
+    return base::invalid("the bundle has no file '" + file + "'; name another with --file, or create it");
   out.text = found->second;
   TRY_SET(out.config, loop::parse_config(out.text, file, out.texts));
   return out;
@@ -172,12 +179,20 @@ base::Task<void> post_apply(const ApplyDoor& door, net::Request& request, net::R
   if (!body) co_return fail(response, request, body.error());
   const auto wanted = parse_apply(*body);
   if (!wanted) co_return fail(response, request, wanted.error());
-  const auto bundle = co_await door.store.read(request.ctx, [&](store::Tx& tx) { return read_bundle(tx, wanted->bundle); });
+  const auto bundle =
+      co_await door.store.read(request.ctx, [&](store::Tx& tx) { return read_bundle(tx, wanted->bundle); });
   if (!bundle) co_return fail(response, request, bundle.error());
-  const auto parsed = co_await door.offload.run([&] { return parse_bundle_config(door.blobs, bundle->files, wanted->file); });
+  const auto parsed =
+      co_await door.offload.run([&] { return parse_bundle_config(door.blobs, bundle->files, wanted->file); });
   if (!parsed) co_return fail(response, request, parsed.error());
-  const auto outcome = co_await door.store.write(request.ctx, [&](store::Tx& tx) { return loop::apply(tx, *wanted, parsed->config, parsed->text, parsed->texts); });
+  const auto outcome = co_await door.store.write(request.ctx, [&](store::Tx& tx) {
+    return loop::apply(tx, *wanted, parsed->config, parsed->text, parsed->texts);
+  });
   if (!outcome) co_return fail(response, request, outcome.error());
+  if (!wanted->dry_run) {  // what capture writes is part of the routes
+    const auto refreshed = co_await door.offload.run([&door] { return door.runtime.refresh(); });
+    if (!refreshed) co_return fail(response, request, refreshed.error());
+  }
   response.send_json(outcome_json(*outcome, wanted->dry_run));
 }
 
@@ -195,11 +210,16 @@ base::Task<void> get_config(const ApplyDoor& door, net::Request& request, net::R
   base::JsonWriter w(out);
   w.begin_object().key("projects").begin_array();
   for (const auto& applied : *all) {
-    w.begin_object().field("pipeline", applied.pipeline).field("generation", applied.generation).field("bundle", applied.bundle).field("file", applied.file);
+    w.begin_object()
+        .field("pipeline", applied.pipeline)
+        .field("generation", applied.generation)
+        .field("bundle", applied.bundle)
+        .field("file", applied.file);
     w.field("applied_us", applied.applied_us).field("text", applied.text);
     if (const auto config = loop::config_of(applied)) {
       w.key("environments").begin_array();
-      for (const auto& env : config->environments) w.begin_object().field("name", env.name).field("endpoint", env.endpoint).end_object();
+      for (const auto& env : config->environments)
+        w.begin_object().field("name", env.name).field("endpoint", env.endpoint).end_object();
       w.end_array();
       write_settings(w, config->settings);
     }
@@ -219,16 +239,13 @@ base::Task<void> get_schema(net::Response& response) {
 void add_apply_routes(net::RouteTable& routes, const ApplyDoor& door) {
   using base::Permission;
   using net::Method;
-  constexpr auto kLathe = net::Protocol::kLathe;
-  const auto add = [&](Method method, std::string path, Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, "/api/lathe/v1" + path, kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  const auto add = route_adder(routes, door);
   add(Method::kPost, "/bundles", Permission::kWrite, kManifestBody, post_bundle);
   add(Method::kGet, "/bundles/{id}", Permission::kRead, kNoBody, get_bundle);
   add(Method::kPost, "/apply", Permission::kRunCode, {}, post_apply);
   add(Method::kGet, "/config", Permission::kRead, kNoBody, get_config);
-  add(Method::kGet, "/schema", Permission::kRead, kNoBody, [](const ApplyDoor&, net::Request&, net::Response& response) { return get_schema(response); });
+  add(Method::kGet, "/schema", Permission::kRead, kNoBody,
+      [](const ApplyDoor&, net::Request&, net::Response& response) { return get_schema(response); });
 }
 
 }  // namespace api::lathe

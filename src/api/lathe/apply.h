@@ -5,6 +5,7 @@
 #include "blob/blob.h"
 #include "net/offload.h"
 #include "net/router.h"
+#include "serve/runtime.h"
 #include "store/store.h"
 
 namespace api::lathe {
@@ -13,6 +14,7 @@ struct ApplyDoor {  // all outlive the routes
   store::Store& store;
   blob::BlobStore& blobs;
   net::Offload& offload;
+  serve::Runtime& runtime;
 };
 
 void add_apply_routes(net::RouteTable& routes, const ApplyDoor& door);

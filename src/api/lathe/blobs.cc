@@ -1,21 +1,21 @@
 #include "api/lathe/blobs.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <optional>
 #include <span>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
+#include "net/pieces.h"
 
 namespace api::lathe {
 namespace {
 
-constexpr size_t kChunk = 256 << 10;        // of a body, between the socket and the disk
-constexpr size_t kMaxDigests = 100'000;     // asked for by one POST /blobs/missing
+constexpr size_t kChunk = 256 << 10;     // of a body, between the socket and the disk
+constexpr size_t kMissingNamed = 5;      // of the blobs that an error lists
+constexpr size_t kMaxDigests = 100'000;  // asked for by one POST /blobs/missing
 constexpr net::RouteLimits kQuestion{.body_bytes = 16 * base::limits::kMiB};
 constexpr net::RouteLimits kUpload{.body_bytes = base::limits::kUploadBody, .deadline_us = 0};  // a stall ends it
 constexpr net::RouteLimits kDownload{.body_bytes = 0, .deadline_us = 0};
@@ -65,7 +65,11 @@ base::Task<void> put_blob(BlobDoor door, net::Request& request, net::Response& r
   if (!info) co_return fail(response, request, info.error());
   std::string body;
   base::JsonWriter json(body);
-  json.begin_object().field("sha256", info->sha256.hex()).field("md5", info->md5_hex()).field("size", info->size).end_object();
+  json.begin_object()
+      .field("sha256", info->sha256.hex())
+      .field("md5", info->md5_hex())
+      .field("size", info->size)
+      .end_object();
   response.send_json(std::move(body), 201);
 }
 
@@ -76,7 +80,8 @@ base::Task<void> get_blob(BlobDoor door, net::Request& request, net::Response& r
   const auto known = co_await door.store.read_point(request.ctx, find);
   if (!known) co_return fail(response, request, known.error());
   if (!*known) {
-    co_return fail(response, request, {base::Code::kNotFound, "blob " + digest->hex() + " is not known to this project"});
+    co_return fail(response, request,
+                   {base::Code::kNotFound, "blob " + digest->hex() + " is not known to this project"});
   }
   response.header("Cache-Control", "private, max-age=31536000, immutable");
   co_await send_blob(door, *digest, "application/octet-stream", request, response);
@@ -92,7 +97,8 @@ base::Result<std::vector<base::Digest>> parse_digests(std::string_view body) {
   }
   std::vector<base::Digest> digests;
   for (const auto& entry : *array) {
-    if (!entry.is_string()) return base::invalid("'digests' must hold strings, found " + std::string(base::kind_name(entry.kind())));
+    if (!entry.is_string())
+      return base::invalid("'digests' must hold strings, found " + std::string(base::kind_name(entry.kind())));
     TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, std::string_view(entry.as_string())));
     digests.push_back(digest);
   }
@@ -113,9 +119,13 @@ base::Task<base::Result<std::vector<base::Digest>>> missing_of(BlobDoor door, ba
   };
   CO_TRY_SET(const auto known, co_await door.store.read(std::move(ctx), read));
   auto touch = [&]() -> base::Result<std::vector<base::Digest>> {
-    std::vector<base::Digest> missing;
+    std::vector<base::Digest> wanted, missing;
     for (size_t i = 0; i < digests.size(); ++i) {
-      if (!known[i] || !door.blobs.touch(digests[i])) missing.push_back(digests[i]);
+      if (known[i]) wanted.push_back(digests[i]);
+    }
+    TRY_SET(const auto sizes, door.blobs.touch(wanted));
+    for (size_t i = 0, of_wanted = 0; i < digests.size(); ++i) {
+      if (!known[i] || !sizes[of_wanted++]) missing.push_back(digests[i]);
     }
     return missing;
   };
@@ -141,26 +151,49 @@ base::Task<void> post_missing(BlobDoor door, net::Request& request, net::Respons
 
 base::Task<void> send_blob(BlobDoor door, base::Digest digest, std::string type, net::Request& request,
                            net::Response& response) {
-  auto open = [&] { return door.blobs.open_blob(digest); };
-  const auto fd = co_await door.offload.run(open);
-  if (!fd) co_return fail(response, request, fd.error());
-  struct stat found;
-  if (::fstat(fd->get(), &found) != 0) co_return fail(response, request, base::errno_error("a blob", errno).error());
-  const auto size = static_cast<uint64_t>(found.st_size);
+  uint64_t size = 0;
+  auto open = [&]() -> base::Result<blob::BlobStore::Source> {
+    TRY_SET(const int64_t bytes, door.blobs.size_of(digest));
+    size = static_cast<uint64_t>(bytes);
+    return door.blobs.open_range(digest, 0, size);
+  };
+  auto source = co_await door.offload.run(open);
+  if (!source) co_return fail(response, request, source.error());
   response.header("ETag", "\"" + digest.hex() + "\"");
   if (!co_await response.begin(200, type, size)) co_return;
-  if (!co_await response.send_file(fd->get(), 0, size)) co_return;
+  if (source->fd) {
+    if (!co_await response.send_file(source->fd.get(), 0, size)) co_return;
+  } else {
+    auto next = [&] { return source->reader->next(); };
+    if (!co_await net::send_pieces(response, door.offload, next)) co_return;
+  }
   std::ignore = co_await response.end();
+}
+
+base::Result<void> check_uploaded(blob::BlobStore& blobs, std::span<const UploadedFile> files) {
+  std::vector<base::Digest> digests;
+  for (const auto& file : files) digests.push_back(file.digest);
+  TRY_SET(const auto sizes, blobs.touch(digests));
+  std::string missing;
+  size_t count = 0;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const auto& file = files[i];
+    if (sizes[i] == file.size) continue;
+    if (sizes[i])
+      return base::invalid("the file '" + std::string(file.path) + "' is said to have " + std::to_string(file.size) +
+                           " bytes, its blob has " + std::to_string(*sizes[i]));
+    if (count++ < kMissingNamed) (missing += missing.empty() ? "" : ", ") += file.path;
+  }
+  if (count == 0) return {};
+  return base::fail(base::Code::kConflict, std::to_string(count) +
+                                               " blobs must be uploaded first (PUT /api/lathe/v1/blobs/{sha256}): " +
+                                               missing + (count > kMissingNamed ? ", …" : ""));
 }
 
 void add_blob_routes(net::RouteTable& routes, const BlobDoor& door) {
   using base::Permission;
   using net::Method;
-  const auto add = [&](Method method, std::string path, Permission permission, net::RouteLimits limits,
-                       base::Task<void> (*handler)(BlobDoor, net::Request&, net::Response&)) {
-    routes.add({method, "/api/lathe/v1" + path, net::Protocol::kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  const auto add = route_adder(routes, door);
   add(Method::kPut, "/blobs/{sha256}", Permission::kWrite, kUpload, put_blob);
   add(Method::kGet, "/blobs/{sha256}", Permission::kRead, kDownload, get_blob);
   add(Method::kPost, "/blobs/missing", Permission::kRead, kQuestion, post_missing);

@@ -4,10 +4,14 @@
 #include <charconv>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
-#include "core/audit.h"
+#include "core/audit_log.h"
 #include "core/event.h"
+#include "core/users.h"
+#include "gate/gatekeeper.h"
+#include "net/access.h"
 #include "net/sse.h"
 
 namespace api::lathe {
@@ -19,7 +23,6 @@ namespace {
 constexpr size_t kPage = 100;
 constexpr size_t kMaxPage = 1000;
 constexpr int64_t kHeartbeatUs = 15'000'000;
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 
 std::string position_text(core::EventPosition p) { return std::to_string(p.xid) + "." + std::to_string(p.seq); }
 
@@ -27,7 +30,8 @@ base::Result<int64_t> parse_count(std::string_view text, std::string_view what, 
   int64_t n = -1;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
   if (ec != std::errc() || end != text.data() + text.size() || n < 0 || n > most) {
-    return base::invalid(std::string(what) + " is '" + std::string(text) + "'; it must be a whole number from 0 to " + std::to_string(most));
+    return base::invalid(std::string(what) + " is '" + std::string(text) + "'; it must be a whole number from 0 to " +
+                         std::to_string(most));
   }
   return n;
 }
@@ -35,7 +39,9 @@ base::Result<int64_t> parse_count(std::string_view text, std::string_view what, 
 base::Result<core::EventPosition> parse_position(std::string_view text) {
   core::EventPosition position;
   const size_t dot = text.find('.');
-  if (dot == text.npos) return base::invalid("an event position is '" + std::string(text) + "'; it must look like 0.17, as an event's id does");
+  if (dot == text.npos)
+    return base::invalid("an event position is '" + std::string(text) +
+                         "'; it must look like 0.17, as an event's id does");
   TRY_SET(position.xid, parse_count(text.substr(0, dot), "the position's first part", INT64_MAX));
   TRY_SET(position.seq, parse_count(text.substr(dot + 1), "the position's second part", INT64_MAX));
   return position;
@@ -121,16 +127,21 @@ base::Task<void> events_stream(const CoreDoor& door, net::Request& request, net:
 }
 
 base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Response& response) {
-  int64_t before = 0;
-  if (const auto text = request.query_value("before")) {
-    auto n = parse_count(*text, "before", INT64_MAX);
-    if (!n) co_return fail(response, request, n.error());
-    before = *n;
+  core::AuditFilter filter;
+  for (const char* name : {"before", "after"}) {  // "after" a page, in the order of the list: older than it
+    if (const auto text = request.query_value(name)) {
+      auto n = parse_count(*text, name, INT64_MAX);
+      if (!n) co_return fail(response, request, n.error());
+      filter.before_id = *n;
+    }
   }
+  filter.actor = request.query_value("actor").value_or("");
+  filter.action = request.query_value("kind").value_or("");
+  filter.with_server = request.grant->rules_server;
   const auto limit = limit_of(request);
   if (!limit) co_return fail(response, request, limit.error());
-  auto read = [before, n = *limit](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
-    auto lines = core::audit_lines(tx, before, n);
+  auto read = [&filter, n = *limit](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
+    auto lines = core::audit_lines(tx, filter, n);
     TRY(tx.status());
     return lines;
   };
@@ -140,14 +151,48 @@ base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Re
   base::JsonWriter json(body);
   json.begin_object().key("lines").begin_array();
   for (const auto& line : *lines) {
-    json.begin_object().field("id", line.id).field("at_us", line.at_us).field("actor", line.actor).field("action", line.action);
+    json.begin_object()
+        .field("id", line.id)
+        .field("at_us", line.at_us)
+        .field("actor", line.actor)
+        .field("action", line.action);
     json.key("subject").begin_object().field("kind", line.subject_kind).field("id", line.subject).end_object();
     json.field("request_id", line.request_id).key("body").raw(line.body).end_object();
   }
   json.end_array();
-  if (lines->size() == *limit) json.field("next_before", lines->back().id);
+  if (lines->size() == *limit) json.field("next", std::to_string(lines->back().id));
   json.end_object();
   response.send_json(std::move(body));
+}
+
+// Numbers of all projects, with names of theirs in the labels.
+base::Task<void> metrics(const CoreDoor& door, net::Request& request, net::Response& response) {
+  if (!request.grant->rules_server) {
+    auto ask = [&request](store::Tx& tx) -> base::Result<bool> {
+      const bool all = core::reads_everything(tx, gate::admission_of(request).identity);
+      TRY(tx.status());
+      return all;
+    };
+    const auto all = co_await door.store.read_point(request.ctx, ask);
+    if (!all) co_return fail(response, request, all.error());
+    if (!*all) {
+      co_return fail(response, request,
+                     {base::Code::kForbidden, "the metrics tell of all projects, and '" + request.ctx.actor.name +
+                                                  "' may not read all of them (lathe user role NAME '*:viewer')"});
+    }
+  }
+  std::string text = door.metrics.render();
+  if (door.more_metrics) door.more_metrics(text);
+  response.send(200, "text/plain; version=0.0.4; charset=utf-8", std::move(text));
+}
+
+base::Task<void> readyz(const CoreDoor& door, net::Request& request, net::Response& response) {
+  auto ask = [](store::Tx& tx) -> base::Result<void> {
+    std::ignore = tx.query_i64("SELECT id FROM projects WHERE id = ?", base::kDefaultProject);
+    return tx.status();
+  };
+  const bool ready = (co_await door.store.read_point(request.ctx, ask)).has_value();
+  response.send(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "OK" : "the store does not answer");
 }
 
 base::Task<void> routes_table(const net::RouteTable& table, net::Response& response) {
@@ -156,7 +201,8 @@ base::Task<void> routes_table(const net::RouteTable& table, net::Response& respo
   json.begin_object().key("routes").begin_array();
   for (const auto& route : table.routes()) {
     json.begin_object().field("method", net::name(route.method)).field("pattern", route.pattern);
-    json.field("protocol", net::name(route.protocol)).field("permission", net::name(route.permission));
+    json.field("protocol", net::name(route.protocol)).field("permission", route.asks());
+    json.field("by_resource", route.checks_resources);
     json.field("body_bytes", route.limits.body_bytes).field("deadline_us", route.limits.deadline_us).end_object();
   }
   json.end_array().end_object();
@@ -170,32 +216,35 @@ void add_core_routes(net::RouteTable& routes, const CoreDoor& door) {
   using base::Permission;
   using net::Method;
   using net::Protocol;
-  routes.add({Method::kGet, "/health", Protocol::kOps, Permission::kNone, kNoBody,
-              [](net::Request&, net::Response& response) -> base::Task<void> {
-                response.send(200, "text/plain; charset=utf-8", "OK");
-                co_return;
-              }});
-  routes.add({Method::kGet, "/metrics", Protocol::kOps, Permission::kRead, kNoBody,
-              [door](net::Request&, net::Response& response) -> base::Task<void> {
-                response.send(200, "text/plain; version=0.0.4; charset=utf-8", door.metrics.render());
-                co_return;
-              }});
-  routes.add({Method::kGet, "/api/lathe/v1/status", Protocol::kLathe, Permission::kRead, kNoBody,
-              [door](net::Request&, net::Response& response) -> base::Task<void> {
-                response.send_json(door.status());
-                co_return;
-              }});
+  // What anybody may ask: that the process answers (live), and that its store does (ready).
+  for (const char* pattern : {"/health", "/healthz", "/livez"}) {
+    routes.add({Method::kGet, pattern, Protocol::kOps, Permission::kNone, kNoBody,
+                [](net::Request&, net::Response& response) -> base::Task<void> {
+                  response.send(200, "text/plain; charset=utf-8", "OK");
+                  co_return;
+                }});
+  }
+  routes.add({Method::kGet, "/readyz", Protocol::kOps, Permission::kNone, kNoBody,
+              [door](net::Request& request, net::Response& response) { return readyz(door, request, response); }});
+  routes.add({Method::kGet, "/metrics", Protocol::kMetrics, Permission::kNone, kNoBody,
+              [door](net::Request& request, net::Response& response) { return metrics(door, request, response); },
+              net::Scope::kSelf});
   routes.add({Method::kGet, "/api/lathe/v1/audit", Protocol::kLathe, Permission::kAdmin, kNoBody,
               [door](net::Request& request, net::Response& response) { return audit_page(door, request, response); }});
-  routes.add({Method::kGet, "/api/lathe/v1/routes", Protocol::kLathe, Permission::kRead, kNoBody,
-              [&routes](net::Request&, net::Response& response) { return routes_table(routes, response); }});
-  routes.add({Method::kGet, "/api/lathe/v1/openapi.json", Protocol::kLathe, Permission::kRead, kNoBody,
+  routes.add({Method::kGet, "/api/lathe/v1/routes", Protocol::kLathe, Permission::kNone, kNoBody,
+              [&routes](net::Request&, net::Response& response) { return routes_table(routes, response); },
+              net::Scope::kSelf});
+  routes.add({Method::kGet, "/api/lathe/v1/openapi.json", Protocol::kLathe, Permission::kNone, kNoBody,
               [](net::Request&, net::Response& response) -> base::Task<void> {
                 response.send_json(std::string(openapi_json()));
                 co_return;
-              }});
+              },
+              net::Scope::kSelf});
   // One path, two forms: a stream for whoever accepts text/event-stream, else a page.
-  routes.add({Method::kGet, "/api/lathe/v1/events", Protocol::kLathe, Permission::kRead,
+  routes.add({Method::kGet,
+              "/api/lathe/v1/events",
+              Protocol::kLathe,
+              Permission::kRead,
               {.body_bytes = 0, .deadline_us = 0},
               [door](net::Request& request, net::Response& response) {
                 const bool live = request.header("accept").find("text/event-stream") != std::string_view::npos;

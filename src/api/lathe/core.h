@@ -1,5 +1,5 @@
-// The server's own routes: /health, /metrics, and under /api/lathe/v1 status, audit lines, events (JSON pages, or a live
-// stream of server-sent events that goes on where Last-Event-ID says), the table of all routes and openapi.json.
+// The server's own routes: /health, /metrics, and under /api/lathe/v1 audit lines, events (JSON pages, or a
+// live stream of server-sent events that goes on where Last-Event-ID says), the table of all routes and openapi.json.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,8 @@ struct CoreDoor {  // all outlive the routes
   store::Store& store;
   const base::Clock& clock;
   base::Registry& metrics;
-  net::Broadcast& commits;             // notified after each commit that left an event
-  std::function<std::string()> status; // JSON object
+  net::Broadcast& commits;                              // notified after each commit that left an event
+  std::function<void(std::string&)> more_metrics = {};  // appends to the text of /metrics
 };
 
 void add_core_routes(net::RouteTable& routes, const CoreDoor& door);

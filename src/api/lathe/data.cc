@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "data/data.h"
 
@@ -10,8 +11,7 @@ namespace api::lathe {
 namespace {
 
 constexpr size_t kVersionBody = size_t{8} << 20;
-constexpr size_t kListed = 1000;                  // versions in one answer
-constexpr size_t kMissingNamed = 5;               // of the blobs that an error lists
+constexpr size_t kListed = 1000;  // versions in one answer
 constexpr size_t kMaxRawFiles = 100'000;
 constexpr int64_t kTransferUs = int64_t{3600} * 1'000'000;
 
@@ -37,13 +37,18 @@ base::Result<blob::Artifact> parse_file(const base::json::value& value) {
   return artifact;
 }
 
-base::Result<std::vector<std::string>> parse_strings(const base::json::object& object, std::string_view key, size_t most) {
+base::Result<std::vector<std::string>> parse_strings(const base::json::object& object, std::string_view key,
+                                                     size_t most) {
   std::vector<std::string> out;
   if (!object.contains(key)) return out;
   TRY_SET(const auto* list, base::required_array(object, key));
-  if (list->size() > most) return base::fail(base::Code::kTooLarge, "field '" + std::string(key) + "' has more than " + std::to_string(most) + " entries");
+  if (list->size() > most)
+    return base::fail(base::Code::kTooLarge,
+                      "field '" + std::string(key) + "' has more than " + std::to_string(most) + " entries");
   for (const auto& item : *list) {
-    if (!item.is_string()) return base::invalid("field '" + std::string(key) + "' must hold strings, found " + std::string(base::kind_name(item.kind())));
+    if (!item.is_string())
+      return base::invalid("field '" + std::string(key) + "' must hold strings, found " +
+                           std::string(base::kind_name(item.kind())));
     out.emplace_back(item.get_string());
   }
   return out;
@@ -71,7 +76,8 @@ base::Result<data::NewDataVersion> parse_version(std::string_view name, const st
     version.source = base::to_text(*source);
   }
   TRY_SET(const auto* files, base::required_array(*object, "files"));
-  if (files->size() > data::kMaxVersionFiles) return base::fail(base::Code::kTooLarge, "more than " + std::to_string(data::kMaxVersionFiles) + " files");
+  if (files->size() > data::kMaxVersionFiles)
+    return base::fail(base::Code::kTooLarge, "more than " + std::to_string(data::kMaxVersionFiles) + " files");
   for (const auto& value : *files) {
     TRY_SET(auto file, parse_file(value));
     version.files.push_back(std::move(file));
@@ -79,31 +85,15 @@ base::Result<data::NewDataVersion> parse_version(std::string_view name, const st
   return version;
 }
 
-base::Result<void> check_blobs(blob::BlobStore& blobs, const std::vector<blob::Artifact>& files) {
-  std::string missing;
-  size_t count = 0;
-  for (const auto& file : files) {
-    if (blobs.touch(file.digest)) {
-      std::error_code error;
-      const auto size = std::filesystem::file_size(blobs.path_of(file.digest), error);
-      if (error || static_cast<int64_t>(size) == file.size) continue;
-      return base::invalid("the file '" + file.path + "' is said to have " + std::to_string(file.size) + " bytes, its blob has " + std::to_string(size));
-    }
-    if (count++ < kMissingNamed) missing += (missing.empty() ? "" : ", ") + file.path;
-  }
-  if (count == 0) return {};
-  return base::fail(base::Code::kConflict, std::to_string(count) + " blobs must be uploaded first (PUT /api/lathe/v1/blobs/{sha256}): " +
-                                               missing + (count > kMissingNamed ? ", …" : ""));
-}
-
 base::Task<void> post_version(DataDoor door, net::Request& request, net::Response& response) {
   const auto body = co_await request.read_body();
   if (!body) co_return fail(response, request, body.error());
   const auto wanted = parse_version(request.param("name"), *body);
   if (!wanted) co_return fail(response, request, wanted.error());
-  const auto present = co_await door.blobs.offload.run([&] { return check_blobs(door.blobs.blobs, wanted->files); });
+  const auto present = co_await door.blobs.offload.run([&] { return check_uploaded(door.blobs.blobs, wanted->files); });
   if (!present) co_return fail(response, request, present.error());
-  const auto version = co_await door.store.write(request.ctx, [&](store::Tx& tx) { return data::create_version(tx, *wanted); });
+  const auto version =
+      co_await door.store.write(request.ctx, [&](store::Tx& tx) { return data::create_version(tx, *wanted); });
   if (!version) co_return fail(response, request, version.error());
   std::string out;
   base::JsonWriter json(out);
@@ -138,13 +128,14 @@ base::Task<void> get_data(DataDoor door, net::Request& request, net::Response& r
 }
 
 base::Task<void> get_versions(DataDoor door, net::Request& request, net::Response& response) {
-  return send_list(door, request, response, "versions",
-                   [name = std::string(request.param("name"))](store::Tx& tx) -> base::Result<std::vector<data::DataVersion>> {
-    auto versions = data::list_versions(tx, name, kListed);
-    TRY(tx.status());
-    if (versions.empty()) return base::not_found("no data set '" + name + "' has been prepared");
-    return versions;
-  });
+  return send_list(
+      door, request, response, "versions",
+      [name = std::string(request.param("name"))](store::Tx& tx) -> base::Result<std::vector<data::DataVersion>> {
+        auto versions = data::list_versions(tx, name, kListed);
+        TRY(tx.status());
+        if (versions.empty()) return base::not_found("no data set '" + name + "' has been prepared");
+        return versions;
+      });
 }
 
 struct Whole {
@@ -170,7 +161,11 @@ base::Task<void> get_version(DataDoor door, net::Request& request, net::Response
   append_version(json, whole->version);
   json.key("files").begin_array();
   for (const auto& file : whole->files) {
-    json.begin_object().field("path", file.path).field("digest", file.digest.hex()).field("size", file.size).end_object();
+    json.begin_object()
+        .field("path", file.path)
+        .field("digest", file.digest.hex())
+        .field("size", file.size)
+        .end_object();
   }
   json.end_array().end_object();
   response.send_json(std::move(out));
@@ -184,9 +179,12 @@ base::Task<void> get_file(DataDoor door, net::Request& request, net::Response& r
   if (file == whole->files.end()) {
     std::string known;
     for (const auto& f : whole->files) known += (known.empty() ? "" : ", ") + f.path;
-    co_return fail(response, request, {base::Code::kNotFound, "the version has no file '" + path + "'; it has " + known});
+    co_return fail(response, request,
+                   {base::Code::kNotFound, "the version has no file '" + path + "'; it has " + known});
   }
-  const std::string type = path.ends_with(".json") ? "application/json" : path.ends_with(".csv") ? "text/csv; charset=utf-8" : "application/octet-stream";
+  const std::string type = path.ends_with(".json")  ? "application/json"
+                           : path.ends_with(".csv") ? "text/csv; charset=utf-8"
+                                                    : "application/octet-stream";
   co_await send_blob(door.blobs, file->digest, type, request, response);
 }
 
@@ -194,17 +192,14 @@ base::Task<void> get_file(DataDoor door, net::Request& request, net::Response& r
 
 void add_data_routes(net::RouteTable& routes, const DataDoor& door) {
   using net::Method;
-  const std::string base = "/api/lathe/v1/data";
-  auto add = [&](Method method, const std::string& path, base::Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, base + path, net::Protocol::kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  const auto add = route_adder(routes, door);
   const net::RouteLimits no_body{.body_bytes = 0};
-  add(Method::kGet, "", base::Permission::kRead, no_body, get_data);
-  add(Method::kGet, "/{name}/versions", base::Permission::kRead, no_body, get_versions);
-  add(Method::kPost, "/{name}/versions", base::Permission::kWrite, {.body_bytes = kVersionBody}, post_version);
-  add(Method::kGet, "/{name}/versions/{id}", base::Permission::kRead, no_body, get_version);
-  add(Method::kGet, "/{name}/versions/{id}/files/{path...}", base::Permission::kRead, {.body_bytes = 0, .deadline_us = kTransferUs}, get_file);
+  add(Method::kGet, "/data", base::Permission::kRead, no_body, get_data);
+  add(Method::kGet, "/data/{name}/versions", base::Permission::kRead, no_body, get_versions);
+  add(Method::kPost, "/data/{name}/versions", base::Permission::kWrite, {.body_bytes = kVersionBody}, post_version);
+  add(Method::kGet, "/data/{name}/versions/{id}", base::Permission::kRead, no_body, get_version);
+  add(Method::kGet, "/data/{name}/versions/{id}/files/{path...}", base::Permission::kRead,
+      {.body_bytes = 0, .deadline_us = kTransferUs}, get_file);
 }
 
 }  // namespace api::lathe

@@ -10,7 +10,9 @@ inline void fail(net::Response& response, const net::Request& request, const bas
   std::string body;
   base::JsonWriter json(body);
   json.begin_object().key("error").begin_object();
-  json.field("code", base::name(error.code)).field("message", error.message).field("request_id", request.ctx.request_id);
+  json.field("code", base::name(error.code))
+      .field("message", error.message)
+      .field("request_id", request.ctx.request_id);
   json.end_object().end_object();
   response.send_json(std::move(body), net::http_status(error.code));
 }

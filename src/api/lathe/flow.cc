@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "flow/dvc_lock.h"
@@ -24,7 +25,6 @@ using base::Task;
 constexpr size_t kMaxRuns = 1000;
 constexpr size_t kLogPiece = 65'536;
 constexpr int64_t kFollowUs = 100'000;  // between looks at a log that has nothing new
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 
 void write_run(base::JsonWriter& w, const flow::PipelineRun& run) {
   w.field("id", run.id)
@@ -202,10 +202,12 @@ Task<void> show_outs(const FlowDoor& door, net::Request& request, net::Response&
           .field("stage", o.stage)
           .field("attempt", o.attempt)
           .field("path", o.path)
+          .field("out", o.out)
           .field("size", o.blob.size)
           .field("digest", o.blob.sha256.hex())
           .field("md5", o.blob.md5_hex())
           .field("executable", o.executable)
+          .field("cached", o.cached)
           .end_object();
     w.end_array().end_object();
     return out;
@@ -274,10 +276,17 @@ Result<std::string> read_piece(const base::Path& path, Log& log) {
   return piece;
 }
 
-// The whole log as it is; with follow, on until the attempt has ended.
+// The log as it is, from byte `offset` on; with follow, on until the attempt has ended.
 Task<void> show_log(const FlowDoor& door, net::Request& request, net::Response& response) {
   const std::string id(request.param("id"));
   const bool follow = request.query_value("follow").value_or("false") == "true";
+  Log log;
+  if (const auto text = request.query_value("offset")) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), log.offset);
+    if (error != std::errc() || end != text->data() + text->size() || log.offset < 0)
+      co_return fail(response, request,
+                     base::invalid("offset is '" + *text + "'; it must be a whole number from 0 on").error());
+  }
   auto exists = [&id](store::Tx& tx) -> Result<bool> {
     if (!flow::attempt_exists(tx, id)) return base::not_found("no attempt has the id '" + id + "'");
     return flow::attempt_ended(tx, id);
@@ -285,7 +294,6 @@ Task<void> show_log(const FlowDoor& door, net::Request& request, net::Response& 
   auto ended = co_await door.store.read(request.ctx, exists);
   if (!ended) co_return fail(response, request, ended.error());
   const base::Path path = flow::attempt_dir(door.dir, id) / "log";
-  Log log;
   auto read = [&] { return read_piece(path, log); };
   if (!co_await response.begin(200, "text/plain; charset=utf-8")) co_return;
   const std::stop_token cancelled = request.ctx.cancelled;
@@ -310,12 +318,7 @@ Task<void> show_log(const FlowDoor& door, net::Request& request, net::Response& 
 void add_flow_routes(net::RouteTable& routes, const FlowDoor& door) {
   using base::Permission;
   using net::Method;
-  const auto add = [&](Method method, std::string_view path, Permission permission, net::RouteLimits limits,
-                       auto handler) {
-    routes.add(
-        {method, "/api/lathe/v1" + std::string(path), net::Protocol::kLathe, permission, limits,
-         [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  const auto add = route_adder(routes, door);
   const net::RouteLimits json_body{.body_bytes = base::limits::kSmallBody};
   add(Method::kGet, "/pipelines", Permission::kRead, kNoBody, list_pipelines);
   add(Method::kGet, "/pipelines/{name}", Permission::kRead, kNoBody, show_pipeline);

@@ -6,18 +6,21 @@
 
 #include "api/lathe/errors.h"
 #include "api/lathe/loop_json.h"
+#include "api/lathe/pages_lineage.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "flow/flow.h"
+#include "net/access.h"
 #include "serve/capture.h"
 #include "stats/table.h"
 
 namespace api::lathe {
 namespace {
 
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 constexpr net::RouteLimits kPredictionsBody{.body_bytes = 256 * base::limits::kMiB, .deadline_us = 300'000'000};
-constexpr net::RouteLimits kSlow{.body_bytes = base::limits::kSmallBody, .deadline_us = 300'000'000};  // a model is loaded and tried
+constexpr net::RouteLimits kSlow{.body_bytes = base::limits::kSmallBody,
+                                 .deadline_us = 300'000'000};  // a model is loaded and tried
 constexpr size_t kMaxListed = 500;
 constexpr size_t kMaxPartBytes = size_t{1} << 30;
 
@@ -40,8 +43,11 @@ base::Result<std::string> run_of(store::Tx& tx, std::string_view named, std::str
     return std::string(named);
   }
   TRY_SET(const auto info, flow::attempt_info(tx, actor.attempt));
-  if (info.stage != step) return base::fail(base::Code::kForbidden, "stage '" + info.stage + "' of a run may not do what its '" + std::string(step) + "' stage does");
-  if (!named.empty() && named != info.run) return base::fail(base::Code::kForbidden, "an attempt speaks for its own run " + info.run);
+  if (info.stage != step)
+    return base::fail(base::Code::kForbidden,
+                      "stage '" + info.stage + "' of a run may not do what its '" + std::string(step) + "' stage does");
+  if (!named.empty() && named != info.run)
+    return base::fail(base::Code::kForbidden, "an attempt speaks for its own run " + info.run);
   return info.run;
 }
 
@@ -129,11 +135,13 @@ struct Measured {
   loop::Scores scores;
   blob::BlobInfo predictions;
 };
-base::Result<Measured> measure(blob::BlobStore& blobs, const ReadPlan& plan, const PlannedWork& work, const loop::Predictions& predictions) {
+base::Result<Measured> measure(blob::BlobStore& blobs, const ReadPlan& plan, const PlannedWork& work,
+                               const loop::Predictions& predictions) {
   TRY_SET(const auto csv, blobs.get(work.rows.digest, kMaxPartBytes));
   TRY_SET(const auto table, stats::parse_csv(csv));
   loop::ScoringRule rule{.evaluate = plan.plan.config.evaluate};
-  if (const auto* env = plan.plan.environment()) rule.confidence = env->gate.confidence, rule.seed = static_cast<uint64_t>(env->gate.seed);
+  if (const auto* env = plan.plan.environment())
+    rule.confidence = env->gate.confidence, rule.seed = static_cast<uint64_t>(env->gate.seed);
   Measured out;
   TRY_SET(out.scores, loop::score(rule, table, plan.plan.data.label, predictions));
   TRY_SET(out.predictions, blobs.put(out.scores.predictions_csv));
@@ -153,7 +161,8 @@ base::Task<void> post_evaluation(const LoopDoor& door, net::Request& request, ne
   const auto wanted = parse_evaluation(*body);
   if (!wanted) co_return fail(response, request, wanted.error());
   const auto same = [&](const auto& other, std::string_view model) {
-    return other.purpose == wanted->purpose && other.side == wanted->side && other.part == wanted->part && model == wanted->model;
+    return other.purpose == wanted->purpose && other.side == wanted->side && other.part == wanted->part &&
+           model == wanted->model;
   };
   auto read = [&](store::Tx& tx) -> base::Result<ReadPlan> {
     TRY_SET(const auto run, run_of(tx, wanted->run, "evaluate"));
@@ -164,14 +173,19 @@ base::Task<void> post_evaluation(const LoopDoor& door, net::Request& request, ne
   for (const auto& done : plan->plan.done) {
     if (same(done, done.subject)) co_return send_evaluation(response, done, 200);  // said before
   }
-  const auto work = std::find_if(plan->todo.begin(), plan->todo.end(), [&](const PlannedWork& w) { return same(w.task, w.task.model.subject); });
+  const auto work = std::find_if(plan->todo.begin(), plan->todo.end(),
+                                 [&](const PlannedWork& w) { return same(w.task, w.task.model.subject); });
   if (work == plan->todo.end()) {
-    co_return fail(response, request, {base::Code::kConflict, "the run's plan does not ask for " + wanted->model + " on " + wanted->part + " now; read GET /evaluation-plan"});
+    co_return fail(response, request,
+                   {base::Code::kConflict, "the run's plan does not ask for " + wanted->model + " on " + wanted->part +
+                                               " now; read GET /evaluation-plan"});
   }
-  const auto measured = co_await door.offload.run([&] { return measure(door.blobs, *plan, *work, wanted->predictions); });
+  const auto measured =
+      co_await door.offload.run([&] { return measure(door.blobs, *plan, *work, wanted->predictions); });
   if (!measured) co_return fail(response, request, measured.error());
   const auto stored = co_await door.store.write(request.ctx, [&](store::Tx& tx) {
-    return loop::store_evaluation(tx, plan->plan, work->task, measured->scores, work->rows.digest.hex(), measured->predictions, tx.ctx().actor.attempt);
+    return loop::store_evaluation(tx, plan->plan, work->task, measured->scores, work->rows.digest.hex(),
+                                  measured->predictions, tx.ctx().actor.attempt);
   });
   if (!stored) co_return fail(response, request, stored.error());
   send_evaluation(response, *stored, 201);
@@ -186,7 +200,8 @@ base::Task<void> get_evaluation(const LoopDoor& door, net::Request& request, net
 
 // Reads a list and answers {"<name>": […]}.
 template <class Read, class Write>
-base::Task<void> send_list(const LoopDoor& door, net::Request& request, net::Response& response, std::string_view name, Read read, Write write) {
+base::Task<void> send_list(const LoopDoor& door, net::Request& request, net::Response& response, std::string_view name,
+                           Read read, Write write) {
   const auto limit = limit_of(request);
   if (!limit) co_return fail(response, request, limit.error());
   auto in_tx = [&](store::Tx& tx) -> base::Result<decltype(read(tx, *limit))> {
@@ -206,8 +221,10 @@ base::Task<void> send_list(const LoopDoor& door, net::Request& request, net::Res
 
 base::Task<void> list_evaluations(const LoopDoor& door, net::Request& request, net::Response& response) {
   const std::string run = request.query_value("run").value_or("");
-  return send_list(door, request, response, "evaluations", [run](store::Tx& tx, size_t limit) { return loop::list_evaluations(tx, run, limit); },
-                   [](base::JsonWriter& w, const loop::Evaluation& e) { write_evaluation(w, e, false); });
+  return send_list(
+      door, request, response, "evaluations",
+      [run](store::Tx& tx, size_t limit) { return loop::list_evaluations(tx, run, limit); },
+      [](base::JsonWriter& w, const loop::Evaluation& e) { write_evaluation(w, e, false); });
 }
 
 // --- verdicts -------------------------------------------------------------------------------------------------------
@@ -260,7 +277,9 @@ base::Task<void> post_verdict(const LoopDoor& door, net::Request& request, net::
   if (found->verdict) co_return send_verdict(response, *found->verdict, 200);
   const auto judged = co_await door.offload.run([&] { return judge(door.blobs, found->plan); });
   if (!judged) co_return fail(response, request, judged.error());
-  const auto stored = co_await door.store.write(request.ctx, [&](store::Tx& tx) { return loop::store_verdict(tx, found->plan, judged->kind, judged->result, tx.ctx().actor.attempt); });
+  const auto stored = co_await door.store.write(request.ctx, [&](store::Tx& tx) {
+    return loop::store_verdict(tx, found->plan, judged->kind, judged->result, tx.ctx().actor.attempt);
+  });
   if (!stored) co_return fail(response, request, stored.error());
   send_verdict(response, *stored, 201);
 }
@@ -298,6 +317,12 @@ base::Result<loop::PromoteRequest> parse_promote(std::string_view body) {
   TRY_SET(out.verdict, optional_field(body, "verdict"));
   TRY_SET(out.pipeline, optional_field(body, "pipeline"));
   TRY_SET(out.environment, optional_field(body, "environment"));
+  if (body.empty()) return out;
+  TRY_SET(const auto value, base::parse_json(body));
+  const auto* traffic = value.as_object().if_contains("traffic");
+  if (!traffic || traffic->is_null()) return out;
+  if (!traffic->is_number()) return base::invalid("'traffic' must be a percentage");
+  TRY_SET(out.share, serve::share_of_percent(traffic->to_number<double>()));
   return out;
 }
 
@@ -316,8 +341,12 @@ base::Task<void> post_promotion(const LoopDoor& door, net::Request& request, net
     wanted = co_await door.store.read(request.ctx, own);
     if (!wanted) co_return fail(response, request, wanted.error());
   } else if (wanted->verdict.empty() && (wanted->pipeline.empty() || wanted->environment.empty())) {
-    co_return fail(response, request, {base::Code::kInvalid, "say what to promote: 'verdict', or 'pipeline' and 'environment'"});
+    co_return fail(response, request,
+                   {base::Code::kInvalid, "say what to promote: 'verdict', or 'pipeline' and 'environment'"});
   }
+  // A run was started by somebody who may run code.
+  wanted->may_run_code = !request.ctx.actor.attempt.empty() ||
+                         (request.grant && request.grant->permissions.has(base::Permission::kRunCode));
   loop::Promoter promoter(door.store, door.blobs, door.runtime);
   const auto done = co_await door.offload.run([&] { return promoter.promote(request.ctx, *wanted); });
   if (!done) co_return fail(response, request, done.error());
@@ -334,12 +363,17 @@ base::Task<void> post_rollback(const LoopDoor& door, net::Request& request, net:
 
 base::Task<void> list_promotions(const LoopDoor& door, net::Request& request, net::Response& response) {
   const std::string endpoint = request.query_value("endpoint").value_or("");
-  return send_list(door, request, response, "promotions", [endpoint](store::Tx& tx, size_t limit) { return loop::list_promotions(tx, endpoint, limit); }, write_promotion);
+  return send_list(
+      door, request, response, "promotions",
+      [endpoint](store::Tx& tx, size_t limit) { return loop::list_promotions(tx, endpoint, limit); }, write_promotion);
 }
 
 base::Task<void> list_retrainings(const LoopDoor& door, net::Request& request, net::Response& response) {
   const std::string endpoint = request.query_value("endpoint").value_or("");
-  return send_list(door, request, response, "retrainings", [endpoint](store::Tx& tx, size_t limit) { return loop::list_retrainings(tx, endpoint, limit); }, write_retraining);
+  return send_list(
+      door, request, response, "retrainings",
+      [endpoint](store::Tx& tx, size_t limit) { return loop::list_retrainings(tx, endpoint, limit); },
+      write_retraining);
 }
 
 // --- lineage --------------------------------------------------------------------------------------------------------
@@ -348,20 +382,17 @@ base::Task<void> get_lineage(const LoopDoor& door, net::Request& request, net::R
   const std::string id(request.param("id"));
   const std::string said = request.query_value("direction").value_or("upstream");
   if (said != "upstream" && said != "downstream") {
-    co_return fail(response, request, {base::Code::kInvalid, "direction is '" + said + "'; allowed: upstream, downstream"});
+    co_return fail(response, request,
+                   {base::Code::kInvalid, "direction is '" + said + "'; allowed: upstream, downstream"});
   }
   const auto direction = said == "upstream" ? core::Direction::kUpstream : core::Direction::kDownstream;
   const auto node = co_await door.store.read(request.ctx, [&](store::Tx& tx) { return loop::find_node(tx, id); });
   if (!node) co_return fail(response, request, node.error());
-  std::vector<core::Edge> extra;
-  if (node->kind == "prediction") {  // lives in the capture segments, not in rows
-    const auto captured = co_await door.offload.run([&] { return door.runtime.capture().find(node->id); });
-    if (!captured) co_return fail(response, request, captured.error());
-    if (!*captured || (*captured)->project != request.ctx.project) co_return fail(response, request, {base::Code::kNotFound, "there is no prediction '" + node->id + "'"});
-    const auto& c = **captured;
-    if (direction == core::Direction::kUpstream) extra.push_back({{"revision", c.endpoint + "/" + std::to_string(c.revision)}, *node, "answered", c.at_us});
-  }
-  const auto graph = co_await door.store.read(request.ctx, [&](store::Tx& tx) { return loop::lineage(tx, *node, direction, extra); });
+  auto extra = co_await prediction_edges(door.runtime, door.offload, request.ctx.project, *node);
+  if (!extra) co_return fail(response, request, extra.error());
+  if (direction == core::Direction::kDownstream) extra->clear();
+  const auto graph =
+      co_await door.store.read(request.ctx, [&](store::Tx& tx) { return loop::lineage(tx, *node, direction, *extra); });
   if (!graph) co_return fail(response, request, graph.error());
   std::string out;
   base::JsonWriter w(out);
@@ -374,11 +405,7 @@ base::Task<void> get_lineage(const LoopDoor& door, net::Request& request, net::R
 void add_loop_routes(net::RouteTable& routes, const LoopDoor& door) {
   using base::Permission;
   using net::Method;
-  constexpr auto kLathe = net::Protocol::kLathe;
-  const auto add = [&](Method method, std::string path, Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, "/api/lathe/v1" + path, kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  const auto add = route_adder(routes, door);
   add(Method::kGet, "/evaluation-plan", Permission::kRead, kNoBody, get_plan);
   add(Method::kPost, "/evaluations", Permission::kWrite, kPredictionsBody, post_evaluation);
   add(Method::kGet, "/evaluations", Permission::kRead, kNoBody, list_evaluations);

@@ -4,15 +4,15 @@
 #include <charconv>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json_writer.h"
 #include "base/utf8.h"
 
 namespace api::lathe {
 namespace {
 
-constexpr size_t kBatchRequests = 200;   // read, joined and written at once
-constexpr size_t kMaxPage = 1000;        // requests in one bounded answer
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
+constexpr size_t kBatchRequests = 200;  // read, joined and written at once
+constexpr size_t kMaxPage = 1000;       // requests in one bounded answer
 
 using Labels = std::vector<std::vector<std::optional<std::string>>>;  // per request, per row
 
@@ -20,7 +20,8 @@ base::Result<int64_t> number(std::string_view text, const char* what) {
   int64_t n = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
   if (error != std::errc() || end != text.data() + text.size() || n < 0) {
-    return base::invalid(std::string(what) + " is '" + std::string(text.substr(0, 40)) + "'; it must be a whole number");
+    return base::invalid(std::string(what) + " is '" + std::string(text.substr(0, 40)) +
+                         "'; it must be a whole number");
   }
   return n;
 }
@@ -28,7 +29,8 @@ base::Result<int64_t> number(std::string_view text, const char* what) {
 base::Result<serve::CapturePosition> position_of(std::string_view text) {
   serve::CapturePosition position;
   const size_t dot = text.find('.');
-  if (dot == std::string_view::npos) return base::invalid("'from' is '" + std::string(text.substr(0, 40)) + "'; it must be what X-Lathe-Next said");
+  if (dot == std::string_view::npos)
+    return base::invalid("'from' is '" + std::string(text.substr(0, 40)) + "'; it must be what X-Lathe-Next said");
   TRY_SET(position.segment, number(text.substr(0, dot), "'from'"));
   TRY_SET(position.offset, number(text.substr(dot + 1), "'from'"));
   return position;
@@ -53,9 +55,16 @@ void write_features(base::JsonWriter& json, const serve::CapturedRequest& reques
   json.end_object();
 }
 
-void write_row(std::string& out, const serve::CapturedRequest& request, size_t row, const std::optional<std::string>& label) {
+void write_row(std::string& out, const serve::CapturedRequest& request, size_t row,
+               const std::optional<std::string>& label) {
   base::JsonWriter json(out);
-  json.begin_object().field("id", request.id).field("row", row).field("at_us", request.at_us).field("revision", request.revision);
+  json.begin_object()
+      .field("id", request.id)
+      .field("row", row)
+      .field("at_us", request.at_us)
+      .field("revision", request.revision);
+  if (request.sample < 1) json.field("sample", request.sample);
+  if (!request.role.empty()) json.field("role", request.role);
   if (!request.client_id.empty()) {
     json.key("client_id");
     write_text(json, request.client_id);
@@ -80,7 +89,8 @@ Labels labels_of(const ServeDoor& door, store::Tx& tx, const std::vector<serve::
   Labels labels;
   for (const auto& request : requests) {
     auto& rows = labels.emplace_back(request.row_count);
-    for (size_t row = 0; door.label_of && row < rows.size(); ++row) rows[row] = door.label_of(tx, request.id, static_cast<int64_t>(row));
+    for (size_t row = 0; door.label_of && row < rows.size(); ++row)
+      rows[row] = door.label_of(tx, request.id, static_cast<int64_t>(row));
   }
   return labels;
 }
@@ -92,7 +102,8 @@ struct Lines {
   size_t requests = 0;
 };
 base::Task<base::Result<Lines>> read_lines(const ServeDoor& door, base::Context ctx, std::string endpoint,
-                                           serve::CapturePosition from, size_t limit, bool labelled) {
+                                           serve::CapturePosition from, size_t limit, bool labelled,
+                                           std::string_view role) {
   auto read = [&door, project = ctx.project, endpoint, from, limit] {
     return door.runtime.capture().read(project, endpoint, from, limit);
   };
@@ -105,6 +116,7 @@ base::Task<base::Result<Lines>> read_lines(const ServeDoor& door, base::Context 
   CO_TRY_SET(const Labels labels, co_await door.store.read(ctx, join));
   Lines lines{.next = batch.next, .requests = batch.requests.size()};
   for (size_t i = 0; i < batch.requests.size(); ++i) {
+    if (role != "all" && batch.requests[i].role != role) continue;
     for (size_t row = 0; row < batch.requests[i].row_count; ++row) {
       if (labelled && !labels[i][row]) continue;
       write_row(lines.text, batch.requests[i], row, labels[i][row]);
@@ -118,6 +130,11 @@ base::Task<base::Result<Lines>> read_lines(const ServeDoor& door, base::Context 
 base::Task<void> requests(const ServeDoor& door, net::Request& request, net::Response& response) {
   const std::string endpoint(request.param("name"));
   const bool labelled = request.query_value("labelled").value_or("") == "true";
+  // "": answers that were given; "shadow": to copies of requests; "all".
+  const std::string role = request.query_value("role").value_or("");
+  if (!role.empty() && role != "all" && role != serve::kShadowRole)
+    co_return fail(response, request,
+                   {base::Code::kInvalid, "'role' is '" + role.substr(0, 40) + "'; allowed: shadow, all"});
   serve::CapturePosition from;
   if (const auto text = request.query_value("from")) {
     auto position = position_of(*text);
@@ -125,7 +142,8 @@ base::Task<void> requests(const ServeDoor& door, net::Request& request, net::Res
     from = *position;
   }
   auto known = [&endpoint](store::Tx& tx) { return serve::get_endpoint(tx, endpoint); };
-  if (auto found = co_await door.store.read(request.ctx, known); !found) co_return fail(response, request, found.error());
+  if (auto found = co_await door.store.read(request.ctx, known); !found)
+    co_return fail(response, request, found.error());
   auto flush = [&door]() -> base::Result<void> {
     door.runtime.capture().flush();
     return {};
@@ -136,14 +154,14 @@ base::Task<void> requests(const ServeDoor& door, net::Request& request, net::Res
     const auto limit = number(*text, "'limit'");
     if (!limit) co_return fail(response, request, limit.error());
     const size_t most = std::clamp<size_t>(static_cast<size_t>(*limit), 1, kMaxPage);
-    auto lines = co_await read_lines(door, request.ctx, endpoint, from, most, labelled);
+    auto lines = co_await read_lines(door, request.ctx, endpoint, from, most, labelled, role);
     if (!lines) co_return fail(response, request, lines.error());
     response.header("X-Lathe-Next", std::to_string(lines->next.segment) + "." + std::to_string(lines->next.offset));
     co_return response.send(200, "application/x-ndjson", std::move(lines->text));
   }
   if (!co_await response.begin(200, "application/x-ndjson")) co_return;
   for (;;) {
-    const auto lines = co_await read_lines(door, request.ctx, endpoint, from, kBatchRequests, labelled);
+    const auto lines = co_await read_lines(door, request.ctx, endpoint, from, kBatchRequests, labelled, role);
     if (!lines) co_return;  // the answer has begun: without its end the reader knows that something is missing
     if (lines->requests == 0) break;
     from = lines->next;
@@ -165,7 +183,8 @@ base::Task<void> prediction(const ServeDoor& door, net::Request& request, net::R
   auto found = co_await door.offload.run(find);
   if (!found) co_return fail(response, request, found.error());
   if (!*found || (*found)->project != request.ctx.project) {
-    co_return fail(response, request, {base::Code::kNotFound, "prediction " + id + " was not captured, or retention has removed it"});
+    co_return fail(response, request,
+                   {base::Code::kNotFound, "prediction " + id + " was not captured, or retention has removed it"});
   }
   const std::vector<serve::CapturedRequest> one{std::move(**found)};
   auto join = [&](store::Tx& tx) -> base::Result<Labels> {
@@ -193,16 +212,22 @@ struct EndpointRows {
   std::vector<serve::Revision> revisions;
 };
 
-void write_endpoint(base::JsonWriter& json, const ServeDoor& door, int64_t project, const EndpointRows& rows, bool revisions) {
+void write_endpoint(base::JsonWriter& json, const ServeDoor& door, int64_t project, const EndpointRows& rows,
+                    bool revisions) {
   const serve::Endpoint& endpoint = rows.endpoint;
   const auto live = door.runtime.route(project, endpoint.name);
-  json.begin_object().field("name", endpoint.name).field("environment", endpoint.environment).field("default", endpoint.is_default);
+  json.begin_object()
+      .field("name", endpoint.name)
+      .field("environment", endpoint.environment)
+      .field("default", endpoint.is_default);
   json.field("live_revision", endpoint.live_revision).field("previous_revision", endpoint.previous_revision);
   json.field("generation", endpoint.generation);
   const auto current = std::ranges::find(rows.revisions, endpoint.live_revision, &serve::Revision::number);
-  json.field("model", current == rows.revisions.end() ? "" : current->model_name + "/" + std::to_string(current->model_version));
+  json.field("model",
+             current == rows.revisions.end() ? "" : current->model_name + "/" + std::to_string(current->model_version));
   json.field("state", endpoint.live_revision == 0 ? "empty" : live && live->predictor ? "ready" : "failed");
-  if (live && !live->predictor) json.field("problem", live->problem.message);
+  if (const std::string trouble = live ? live->trouble() : std::string(); !trouble.empty())
+    json.field("problem", trouble);
   if (live && live->predictor) {
     json.field("applies_transform", live->predictor->applies_transform()).key("features").begin_array();
     for (const auto& feature : live->predictor->features()) json.value(feature.name);
@@ -211,7 +236,10 @@ void write_endpoint(base::JsonWriter& json, const ServeDoor& door, int64_t proje
   if (revisions) {
     json.key("revisions").begin_array();
     for (const serve::Revision& revision : rows.revisions) {
-      json.begin_object().field("number", revision.number).field("model", revision.model_name).field("version", revision.model_version);
+      json.begin_object()
+          .field("number", revision.number)
+          .field("model", revision.model_name)
+          .field("version", revision.model_version);
       json.field("transform", revision.transform_digest).field("created_us", revision.created_us).end_object();
     }
     json.end_array();
@@ -256,10 +284,9 @@ base::Task<void> show(const ServeDoor& door, net::Request& request, net::Respons
 }  // namespace
 
 void add_serve_routes(net::RouteTable& routes, const ServeDoor& door) {
-  using Call = base::Task<void> (*)(const ServeDoor&, net::Request&, net::Response&);
-  const auto get = [&](const char* pattern, net::RouteLimits limits, Call call) {
-    routes.add({net::Method::kGet, std::string("/api/lathe/v1") + pattern, net::Protocol::kLathe, base::Permission::kRead, limits,
-                [door, call](net::Request& request, net::Response& response) { return call(door, request, response); }});
+  const auto add = route_adder(routes, door);
+  const auto get = [&add](std::string_view path, net::RouteLimits limits, auto call) {
+    add(net::Method::kGet, path, base::Permission::kRead, limits, call);
   };
   get("/endpoints", kNoBody, list);
   get("/endpoints/{name}", kNoBody, show);

@@ -1,6 +1,7 @@
 #include "api/lathe/upkeep.h"
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "blob/backup.h"
@@ -48,7 +49,8 @@ base::Result<int64_t> grace_in(std::string_view body) {
   TRY_SET(const auto value, base::parse_json(body));
   TRY_SET(const auto* const object, base::as_object(value, "the body"));
   TRY_SET(const auto grace_us, base::optional_int(*object, "grace_us"));
-  if (grace_us && *grace_us < 0) return base::invalid("grace_us is " + std::to_string(*grace_us) + "; it must be 0 or more");
+  if (grace_us && *grace_us < 0)
+    return base::invalid("grace_us is " + std::to_string(*grace_us) + "; it must be 0 or more");
   return grace_us.value_or(blob::kGraceUs);
 }
 
@@ -71,13 +73,9 @@ base::Task<void> post_gc(UpkeepDoor door, net::Request& request, net::Response& 
 
 void add_upkeep_routes(net::RouteTable& routes, const UpkeepDoor& door) {
   using net::Method;
-  const auto add = [&](Method method, std::string path, net::RouteLimits limits,
-                       base::Task<void> (*handler)(UpkeepDoor, net::Request&, net::Response&)) {
-    routes.add({method, "/api/lathe/v1" + path, net::Protocol::kLathe, base::Permission::kAdmin, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
-  add(Method::kGet, "/backup", kDownload, get_backup);
-  add(Method::kPost, "/gc", {.deadline_us = 0}, post_gc);
+  const auto add = route_adder(routes, door, net::Scope::kServer);
+  add(Method::kGet, "/backup", base::Permission::kAdmin, kDownload, get_backup);
+  add(Method::kPost, "/gc", base::Permission::kAdmin, {.deadline_us = 0}, post_gc);
 }
 
 }  // namespace api::lathe

@@ -17,7 +17,7 @@ struct UpkeepDoor {  // all outlive the routes
   blob::BlobStore& blobs;
   net::Offload& offload;
   const base::Clock& clock;
-  base::Path dir;       // the server's folder: a backup's copy of the database lies there meanwhile
+  base::Path dir;  // the server's folder: a backup's copy of the database lies there meanwhile
   std::string version;
 };
 

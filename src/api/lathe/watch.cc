@@ -5,7 +5,9 @@
 #include <map>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/routes.h"
 #include "api/lathe/watch_feedback.h"
+#include "api/lathe/watch_seldon.h"
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "serve/endpoint.h"
@@ -19,7 +21,6 @@ namespace {
 
 constexpr size_t kFeedbackBody = 8 * base::limits::kMiB;
 constexpr int64_t kPage = 100, kMaxPage = 1000;
-constexpr net::RouteLimits kNoBody{.body_bytes = 0};
 
 base::Result<int64_t> count_query(const net::Request& request, std::string_view key, int64_t fallback, int64_t most) {
   const auto text = request.query_value(key);
@@ -27,7 +28,8 @@ base::Result<int64_t> count_query(const net::Request& request, std::string_view 
   int64_t n = -1;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), n);
   if (error != std::errc() || end != text->data() + text->size() || n < 1 || n > most) {
-    return base::invalid("'" + std::string(key) + "' is '" + *text + "'; it must be a whole number from 1 to " + std::to_string(most));
+    return base::invalid("'" + std::string(key) + "' is '" + *text + "'; it must be a whole number from 1 to " +
+                         std::to_string(most));
   }
   return n;
 }
@@ -42,17 +44,26 @@ using KnownById = std::map<std::string, std::optional<Known>, std::less<>>;
 
 // Which of the predictions were captured here. What was answered a moment ago may still be on its way to the disk.
 base::Result<void> look_up(serve::Capture& capture, int64_t project, KnownById& predictions) {
-  bool flushed = false;
-  for (auto& [id, known] : predictions) {
-    if (!serve::parse_prediction_id(id)) continue;
-    TRY_SET(auto found, capture.find(id));
-    if (!found && !flushed) {
-      capture.flush();
-      flushed = true;
-      TRY_SET(found, capture.find(id));
+  const auto look = [&](const std::vector<std::string>& ids) -> base::Result<std::vector<std::string>> {
+    std::vector<std::string> missing;
+    TRY_SET(const auto found, capture.find(ids));
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (!found[i]) {
+        missing.push_back(ids[i]);
+      } else if (found[i]->project == project) {
+        predictions.find(ids[i])->second = Known{found[i]->endpoint, found[i]->row_count};
+      }
     }
-    if (found && found->project == project) known = Known{found->endpoint, found->row_count};
+    return missing;
+  };
+  std::vector<std::string> ids;
+  for (const auto& [id, known] : predictions) {
+    if (serve::parse_prediction_id(id)) ids.push_back(id);
   }
+  TRY_SET(const std::vector<std::string> missing, look(ids));
+  if (missing.empty()) return {};
+  capture.flush();
+  TRY(look(missing));
   return {};
 }
 
@@ -69,26 +80,59 @@ base::Result<void> tie_to_endpoints(std::vector<watch::Feedback>& labels, const 
   return {};
 }
 
+struct Stored {
+  int64_t fresh = 0;
+  KnownById predictions;
+};
+
+// Looks up what the labels are about, and keeps them.
+base::Task<base::Result<Stored>> keep_feedback(const WatchDoor& door, const base::Context& ctx,
+                                               std::vector<watch::Feedback>& labels) {
+  Stored stored;
+  for (const auto& label : labels) stored.predictions.try_emplace(label.prediction);
+  auto look = [&door, &stored, project = ctx.project] { return look_up(door.capture, project, stored.predictions); };
+  CO_TRY(co_await door.offload.run(look));
+  CO_TRY(tie_to_endpoints(labels, stored.predictions));
+  auto put = [&labels](store::Tx& tx) { return watch::put_feedback(tx, labels); };
+  CO_TRY_SET(stored.fresh, co_await door.store.write(ctx, put));
+  co_return stored;
+}
+
 base::Task<void> post_feedback(const WatchDoor& door, net::Request& request, net::Response& response) {
   const auto body = co_await request.read_body();
   if (!body) co_return fail(response, request, body.error());
   auto labels = parse_feedback(*body);
   if (!labels) co_return fail(response, request, labels.error());
-  KnownById predictions;
-  for (const auto& label : *labels) predictions.try_emplace(label.prediction);
-  auto look = [&door, &predictions, project = request.ctx.project] { return look_up(door.capture, project, predictions); };
-  if (const auto looked = co_await door.offload.run(look); !looked) co_return fail(response, request, looked.error());
-  if (const auto tied = tie_to_endpoints(*labels, predictions); !tied) co_return fail(response, request, tied.error());
-  auto put = [&labels](store::Tx& tx) { return watch::put_feedback(tx, *labels); };
-  const auto fresh = co_await door.store.write(request.ctx, put);
-  if (!fresh) co_return fail(response, request, fresh.error());
+  const auto stored = co_await keep_feedback(door, request.ctx, *labels);
+  if (!stored) co_return fail(response, request, stored.error());
   std::string text;
   base::JsonWriter json(text);
-  json.begin_object().field("received", labels->size()).field("new", *fresh).key("unknown").begin_array();
-  for (const auto& [id, known] : predictions) {
+  json.begin_object().field("received", labels->size()).field("new", stored->fresh).key("unknown").begin_array();
+  for (const auto& [id, known] : stored->predictions) {
     if (!known) json.value(id);
   }
   json.end_array().end_object();
+  response.send_json(std::move(text));
+}
+
+// Seldon's clients: the truth of an answer of theirs (api/inference/seldon.cc). What no prediction is known for is
+// told.
+base::Task<void> post_seldon_feedback(const WatchDoor& door, net::ErrorWriters& errors, net::Request& request,
+                                      net::Response& response) {
+  const auto refuse = [&](const base::Error& error) {
+    errors.write(net::Protocol::kSeldon, response, error, request.ctx.request_id);
+  };
+  const auto body = co_await request.read_body();
+  if (!body) co_return refuse(body.error());
+  auto labels = parse_seldon_feedback(*body);
+  if (!labels) co_return refuse(labels.error());
+  const auto stored = co_await keep_feedback(door, request.ctx, *labels);
+  if (!stored) co_return refuse(stored.error());
+  std::string text;
+  base::JsonWriter json(text);
+  json.begin_object().key("meta").begin_object().key("tags").begin_object();
+  json.field("received", labels->size()).field("new", stored->fresh);
+  json.field("known", stored->predictions.begin()->second.has_value()).end_object().end_object().end_object();
   response.send_json(std::move(text));
 }
 
@@ -106,17 +150,24 @@ void write_window(base::JsonWriter& json, const watch::Window& w) {
   json.field("first_us", w.first_us).field("last_us", w.last_us).field("closed_us", w.closed_us);
   json.field("requests", w.requests).field("rows", w.rows).field("judged", w.judged);
   json.field("drifted", w.drifted).field("bad_quality", w.bad_quality);
-  json.field("labelled", w.labelled).field("correct", w.correct);
-  if (w.labelled > 0) {
-    const auto interval = stats::wilson_interval(w.correct, w.labelled);
-    json.field("accuracy", static_cast<double>(w.correct) / static_cast<double>(w.labelled));
-    json.key("interval").begin_array().value(interval.low).value(interval.high).end_array();
-    json.field("mean_absolute_error", w.absolute_error / static_cast<double>(w.labelled));
+  json.field("regression", w.regression).field("labelled", w.labels.labelled).field("correct", w.labels.correct);
+  if (w.labels.labelled > 0) {
+    const auto write = [&json](std::string_view key, const stats::Interval& interval) {
+      json.key(key).begin_array().value(interval.low).value(interval.high).end_array();
+    };
+    json.field("accuracy", w.labels.accuracy());
+    write("interval", stats::wilson_interval(w.labels.correct, w.labels.labelled));
+    json.field("mean_absolute_error", w.labels.mean_absolute_error());
+    json.field("root_mean_squared_error", w.labels.root_mean_squared_error());
+    write("error_interval", watch::mean_error_interval(w.labels));
   }
 }
 
 void write_alert(base::JsonWriter& json, const watch::Alert& alert) {
-  json.field("id", alert.id).field("endpoint", alert.endpoint).field("revision", alert.revision).field("kind", alert.kind);
+  json.field("id", alert.id)
+      .field("endpoint", alert.endpoint)
+      .field("revision", alert.revision)
+      .field("kind", alert.kind);
   json.field("raised_us", alert.raised_us).key("ended_us");
   if (alert.ended_us > 0) {
     json.value(alert.ended_us);
@@ -196,8 +247,8 @@ base::Task<void> get_monitor(const WatchDoor& door, net::Request& request, net::
 
 // What is not given is as it is, or the default of a new monitor.
 base::Result<watch::MonitorSpec> merge_spec(watch::MonitorSpec spec, const std::string& body) {
-  constexpr std::string_view kKeys[] = {"window_rows", "window_us", "labels_from_feedback", "ks_alpha", "psi_threshold",
-                                        "drifted_share", "consecutive"};
+  constexpr std::string_view kKeys[] = {"window_rows",   "window_us",     "labels_from_feedback", "ks_alpha",
+                                        "psi_threshold", "drifted_share", "consecutive"};
   TRY_SET(const auto document, base::parse_json(body));
   TRY_SET(const auto* in, base::as_object(document, "the body"));
   for (const auto& [key, unused] : *in) {
@@ -289,7 +340,8 @@ base::Task<void> get_alerts(const WatchDoor& door, net::Request& request, net::R
   const auto limit = count_query(request, "limit", kPage, kMaxPage);
   if (!limit) co_return fail(response, request, limit.error());
   auto read = [&](store::Tx& tx) -> base::Result<std::vector<watch::Alert>> {
-    auto alerts = only_open ? watch::open_alerts(tx, endpoint) : watch::list_alerts(tx, endpoint, static_cast<size_t>(*limit));
+    auto alerts =
+        only_open ? watch::open_alerts(tx, endpoint) : watch::list_alerts(tx, endpoint, static_cast<size_t>(*limit));
     TRY(tx.status());
     return alerts;
   };
@@ -349,12 +401,9 @@ base::Task<void> get_alert(const WatchDoor& door, net::Request& request, net::Re
 }  // namespace
 
 void add_watch_routes(net::RouteTable& routes, const WatchDoor& door) {
-  using net::Method;
   using base::Permission;
-  auto add = [&](Method method, const std::string& path, Permission permission, net::RouteLimits limits, auto handler) {
-    routes.add({method, "/api/lathe/v1" + path, net::Protocol::kLathe, permission, limits,
-                [door, handler](net::Request& request, net::Response& response) { return handler(door, request, response); }});
-  };
+  using net::Method;
+  const auto add = route_adder(routes, door);
   add(Method::kPost, "/feedback", Permission::kInfer, {.body_bytes = kFeedbackBody}, post_feedback);
   add(Method::kGet, "/monitors", Permission::kRead, kNoBody, get_monitors);
   add(Method::kGet, "/monitors/{endpoint}", Permission::kRead, kNoBody, get_monitor);
@@ -363,6 +412,21 @@ void add_watch_routes(net::RouteTable& routes, const WatchDoor& door) {
   add(Method::kGet, "/windows/{id}", Permission::kRead, kNoBody, get_window);
   add(Method::kGet, "/alerts", Permission::kRead, kNoBody, get_alerts);
   add(Method::kGet, "/alerts/{id}", Permission::kRead, kNoBody, get_alert);
+}
+
+void add_seldon_feedback_routes(net::RouteTable& routes, net::ErrorWriters& errors, const WatchDoor& door) {
+  for (const std::string place : {"", "/seldon/{namespace}/{name}"}) {
+    for (const std::string version : {"/api/v1.0", "/api/v0.1"}) {
+      routes.add({net::Method::kPost,
+                  place + version + "/feedback",
+                  net::Protocol::kSeldon,
+                  base::Permission::kInfer,
+                  {.body_bytes = kFeedbackBody},
+                  [door, &errors](net::Request& request, net::Response& response) {
+                    return post_seldon_feedback(door, errors, request, response);
+                  }});
+    }
+  }
 }
 
 }  // namespace api::lathe

@@ -18,5 +18,7 @@ struct WatchDoor {  // all outlive the routes
 };
 
 void add_watch_routes(net::RouteTable& routes, const WatchDoor& door);
+// POST …/api/v1.0/feedback, in Seldon's words. `errors` outlives the routes.
+void add_seldon_feedback_routes(net::RouteTable& routes, net::ErrorWriters& errors, const WatchDoor& door);
 
 }  // namespace api::lathe

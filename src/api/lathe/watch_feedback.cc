@@ -18,7 +18,8 @@ base::Result<std::string> read_label(const base::json::object& in) {
   if (label->is_bool()) return std::string(label->get_bool() ? "true" : "false");
   if (label->is_int64()) return std::to_string(label->get_int64());
   if (label->is_number()) return stats::canonical_label(label->to_number<double>());
-  return base::invalid("field 'label' must be text, a number or a boolean, found " + std::string(base::kind_name(label->kind())));
+  return base::invalid("field 'label' must be text, a number or a boolean, found " +
+                       std::string(base::kind_name(label->kind())));
 }
 
 base::Result<Feedback> read_one(const base::json::value& value) {
@@ -41,7 +42,8 @@ base::Result<Feedback> read_one(const base::json::value& value) {
 
 base::Result<void> too_many(size_t count) {
   if (count <= watch::kMaxFeedbackBatch) return {};
-  return base::fail(base::Code::kTooLarge, "more than " + std::to_string(watch::kMaxFeedbackBatch) + " labels at once; send them in parts");
+  return base::fail(base::Code::kTooLarge,
+                    "more than " + std::to_string(watch::kMaxFeedbackBatch) + " labels at once; send them in parts");
 }
 
 base::Result<std::vector<Feedback>> parse_array(const base::json::array& list) {

@@ -30,26 +30,27 @@ std::string_view python_type(const json::value& value) {
   return "object";
 }
 
-std::string camel_case(std::string_view snake) {
-  std::string out;
-  for (size_t i = 0; i < snake.size(); ++i) {
-    if (snake[i] == '_' && i + 1 < snake.size()) {
-      const char c = snake[++i];
-      out += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-    } else {
-      out += snake[i];
+// Whether `key` is the camelCase form of `snake`.
+bool is_camel_of(std::string_view key, std::string_view snake) {
+  size_t at = 0;
+  for (size_t i = 0; i < snake.size(); ++i, ++at) {
+    char c = snake[i];
+    if (c == '_' && i + 1 < snake.size()) {
+      c = snake[++i];
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
     }
+    if (at >= key.size() || key[at] != c) return false;
   }
-  return out;
-}
-
-std::string at(std::string_view where, std::string_view name) {
-  return where.empty() ? std::string(name) : std::string(where).append(".").append(name);
+  return at == key.size();
 }
 
 const json::value* look_up(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
-  if (!value && name.find('_') != name.npos) value = object.if_contains(camel_case(name));
+  if (!value && name.find('_') != name.npos) {
+    for (const auto& field : object) {
+      if (is_camel_of(field.key(), name)) value = &field.value();
+    }
+  }
   return value && !value->is_null() ? value : nullptr;
 }
 
@@ -60,12 +61,17 @@ bool whole(std::string_view text, int64_t& out) {
 
 }  // namespace
 
+std::string Args::Place::path() const {
+  return where.empty() ? std::string(name) : std::string(where).append(".").append(name);
+}
+
 void Args::fail(base::Error error) {
   if (!error_) error_ = std::move(error);
 }
 
 void Args::missing(std::string_view path) {
-  fail({base::Code::kInvalid, "Missing value for required parameter '" + std::string(path) + "'." + std::string(kSeeDocs)});
+  fail({base::Code::kInvalid,
+        "Missing value for required parameter '" + std::string(path) + "'." + std::string(kSeeDocs)});
 }
 
 void Args::wrong(std::string_view path, const json::value& value) {
@@ -83,43 +89,44 @@ void Args::wrong(std::string_view path, const json::value& value) {
                                   std::string(kSeeDocs)});
 }
 
-void Args::take_body(std::string body) {
-  body_ = std::move(body);
-  if (body_.find_first_not_of(" \t\r\n") == body_.npos) return;  // no body: no parameters
-  auto parsed = base::parse_json(body_);
+void Args::take_body(std::string_view body) {
+  if (body.find_first_not_of(" \t\r\n") == body.npos) return;  // no body: no parameters
+  auto parsed = base::parse_json(body, &memory_);
   if (parsed && parsed->is_string()) {  // old clients encode twice
     const std::string inner(parsed->as_string());
-    parsed = base::parse_json(inner);
+    parsed = base::parse_json(inner, &memory_);
   }
   if (!parsed) return fail({base::Code::kInvalid, "The request's body is " + parsed.error().message});
-  json::value& value = *parsed;
-  if (value.is_null()) return;
-  if (!value.is_object()) {
-    return fail({base::Code::kInvalid, "The request's body must be a JSON object, found " +
-                                           std::string(base::kind_name(value.kind()))});
+  if (parsed->is_null()) return;
+  if (!parsed->is_object()) {
+    return fail({base::Code::kInvalid,
+                 "The request's body must be a JSON object, found " + std::string(base::kind_name(parsed->kind()))});
   }
-  object_ = std::move(value.as_object());
+  body_.emplace(std::move(*parsed));
 }
 
-const json::object& Args::root() { return object_; }
+const json::object& Args::root() {
+  static const json::object kNone;
+  return body_ ? body_->get_object() : kNone;
+}
 
-const json::value* Args::find(std::string_view name) { return look_up(object_, name); }
+const json::value* Args::find(std::string_view name) { return look_up(root(), name); }
 
-std::optional<std::string> Args::read_text(const json::value& value, std::string_view path) {
+std::optional<std::string> Args::read_text(const json::value& value, Place place) {
   if (!value.is_string()) {
-    wrong(path, value);
+    wrong(place.path(), value);
     return std::nullopt;
   }
   const auto& text = value.as_string();
   if (text.find('\0') != json::string::npos) {
-    fail({base::Code::kInvalid, "Invalid value for parameter '" + std::string(path) +
-                                    "' supplied: text must not contain the character U+0000."});
+    fail({base::Code::kInvalid,
+          "Invalid value for parameter '" + place.path() + "' supplied: text must not contain the character U+0000."});
     return std::nullopt;
   }
   return std::string(text.data(), text.size());
 }
 
-std::optional<int64_t> Args::read_integer(const json::value& value, std::string_view path) {
+std::optional<int64_t> Args::read_integer(const json::value& value, Place place) {
   int64_t number = 0;
   if (value.is_int64()) return value.as_int64();
   if (value.is_double()) {
@@ -127,7 +134,7 @@ std::optional<int64_t> Args::read_integer(const json::value& value, std::string_
     if (d == std::floor(d) && std::abs(d) < 9.2e18) return static_cast<int64_t>(d);
   }
   if (value.is_string() && whole(std::string_view(value.as_string()), number)) return number;
-  wrong(path, value);
+  wrong(place.path(), value);
   return std::nullopt;
 }
 
@@ -135,13 +142,14 @@ std::optional<std::string> Args::optional_text(std::string_view name) {
   if (!in_body(request_)) {
     auto value = request_.query_value(name);
     if (value && (!net::is_utf8(*value) || value->find('\0') != value->npos)) {
-      fail({base::Code::kInvalid, "Invalid value for parameter '" + std::string(name) + "' supplied: it is not valid text."});
+      fail({base::Code::kInvalid,
+            "Invalid value for parameter '" + std::string(name) + "' supplied: it is not valid text."});
       return std::nullopt;
     }
     return value;
   }
   const json::value* value = find(name);
-  return value ? read_text(*value, name) : std::nullopt;
+  return value ? read_text(*value, {"", name}) : std::nullopt;
 }
 
 std::string Args::text(std::string_view name) { return optional_text(name).value_or(""); }
@@ -155,7 +163,7 @@ std::string Args::required_text(std::string_view name) {
 std::optional<int64_t> Args::integer(std::string_view name) {
   if (in_body(request_)) {
     const json::value* value = find(name);
-    return value ? read_integer(*value, name) : std::nullopt;
+    return value ? read_integer(*value, {"", name}) : std::nullopt;
   }
   const auto text = optional_text(name);
   if (!text || text->empty()) return std::nullopt;
@@ -181,7 +189,8 @@ std::optional<bool> Args::boolean(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<int64_t> Args::choice(std::string_view name, std::span<const std::string_view> names, int64_t first_number) {
+std::optional<int64_t> Args::choice(std::string_view name, std::span<const std::string_view> names,
+                                    int64_t first_number) {
   if (!has(name)) return std::nullopt;
   json::value shown;
   if (in_body(request_)) {
@@ -222,7 +231,8 @@ std::vector<std::string> Args::texts(std::string_view name) {
   if (!in_body(request_)) {
     for (std::string& value : request_.query_values(name)) {
       if (!net::is_utf8(value) || value.find('\0') != value.npos) {
-        fail({base::Code::kInvalid, "Invalid value for parameter '" + std::string(name) + "' supplied: it is not valid text."});
+        fail({base::Code::kInvalid,
+              "Invalid value for parameter '" + std::string(name) + "' supplied: it is not valid text."});
         return {};
       }
       out.push_back(std::move(value));
@@ -240,7 +250,19 @@ std::vector<std::string> Args::texts(std::string_view name) {
       wrong(name, *value);
       return {};
     }
-    out.push_back(read_text(item, name).value_or(""));
+    out.push_back(read_text(item, {"", name}).value_or(""));
+  }
+  return out;
+}
+
+track::Tags Args::unique_tags(std::string_view name) {
+  track::Tags out = tags(name);
+  std::vector<std::string_view> keys;
+  for (const track::Tag& tag : out) keys.push_back(tag.key);
+  std::ranges::sort(keys);
+  if (const auto twice = std::ranges::adjacent_find(keys); twice != keys.end()) {
+    fail({base::Code::kInvalid, "Duplicate keys in parameter '" + std::string(name) + "': '" + std::string(*twice) +
+                                    "' is there twice." + std::string(kSeeDocs)});
   }
   return out;
 }
@@ -278,25 +300,25 @@ track::Tags Args::tags(std::string_view name) {
 std::optional<std::string> Args::optional_text_in(const json::object& object, std::string_view name,
                                                   std::string_view where) {
   const json::value* value = look_up(object, name);
-  return value ? read_text(*value, at(where, name)) : std::nullopt;
+  return value ? read_text(*value, {where, name}) : std::nullopt;
 }
 
 std::string Args::text_in(const json::object& object, std::string_view name, std::string_view where, bool required) {
   const json::value* value = look_up(object, name);
-  std::string out = value ? read_text(*value, at(where, name)).value_or("") : "";
-  if (required && out.empty()) missing(at(where, name));
+  std::string out = value ? read_text(*value, {where, name}).value_or("") : "";
+  if (required && out.empty()) missing(Place{where, name}.path());
   return out;
 }
 
 std::optional<int64_t> Args::integer_in(const json::object& object, std::string_view name, std::string_view where) {
   const json::value* value = look_up(object, name);
-  return value ? read_integer(*value, at(where, name)) : std::nullopt;
+  return value ? read_integer(*value, {where, name}) : std::nullopt;
 }
 
 double Args::number_in(const json::object& object, std::string_view name, std::string_view where) {
   const json::value* value = look_up(object, name);
   if (!value) {
-    missing(at(where, name));
+    missing(Place{where, name}.path());
     return 0;
   }
   if (value->is_double()) return value->as_double();
@@ -311,14 +333,14 @@ double Args::number_in(const json::object& object, std::string_view name, std::s
     const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (!text.empty() && failed == std::errc() && end == text.data() + text.size()) return number;
   }
-  wrong(at(where, name), *value);
+  wrong(Place{where, name}.path(), *value);
   return 0;
 }
 
 bool Args::boolean_in(const json::object& object, std::string_view name, std::string_view where, bool otherwise) {
   const json::value* value = look_up(object, name);
   if (!value) return otherwise;
-  if (!value->is_bool()) wrong(at(where, name), *value);
+  if (!value->is_bool()) wrong(Place{where, name}.path(), *value);
   return value->is_bool() ? value->as_bool() : otherwise;
 }
 

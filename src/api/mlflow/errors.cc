@@ -41,7 +41,7 @@ void fail(net::Response& response, const base::Error& error) {
 }
 
 void write_route_error(net::Response& response, const base::Error& error, std::string_view) {
-  if (error.code == base::Code::kNotFound) return write(response, "ENDPOINT_NOT_FOUND", error.message, 404);
+  if (error.message.starts_with(net::kNothingServed)) return write(response, "ENDPOINT_NOT_FOUND", error.message, 404);
   fail(response, error);
 }
 

@@ -13,7 +13,7 @@ inline constexpr std::string_view kSeeDocs = " See the API docs for more informa
 
 // From a handler: a missing thing is RESOURCE_DOES_NOT_EXIST.
 void fail(net::Response& response, const base::Error& error);
-// From the server, before any handler: a missing thing is the route itself, ENDPOINT_NOT_FOUND.
+// From the server, before any handler: a missing thing is the route itself, ENDPOINT_NOT_FOUND, or the project.
 void write_route_error(net::Response& response, const base::Error& error, std::string_view request_id);
 
 }  // namespace api::mlflow

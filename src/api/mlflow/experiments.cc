@@ -1,6 +1,7 @@
+#include "track/experiments.h"
+
 #include "api/mlflow/door.h"
 #include "api/mlflow/json.h"
-#include "track/experiments.h"
 #include "track/search.h"
 
 namespace api::mlflow {
@@ -14,8 +15,15 @@ namespace {
 
 constexpr int64_t kDefaultPage = 400;  // of a search without max_results
 
-track::NewExperiment parse_create(Args& args) {
-  return {.name = args.required_text("name"), .artifact_location = args.text("artifact_location"), .tags = args.tags("tags")};
+track::NewExperiment parse_create(Args& args, const LocationPolicy& policy, const std::string& root) {
+  track::NewExperiment experiment{.name = args.required_text("name"),
+                                  .artifact_location = args.text("artifact_location"),
+                                  .default_root = {},
+                                  .tags = args.unique_tags("tags")};
+  if (experiment.artifact_location.empty()) experiment.default_root = root;
+  const auto fits = policy.check_scheme(experiment.artifact_location, "artifact_location");
+  if (!fits) args.fail(fits.error());
+  return experiment;
 }
 
 std::string parse_id(Args& args) { return args.required_text("experiment_id"); }
@@ -80,29 +88,40 @@ std::vector<std::string> parse_dataset_search(Args& args) {
 }  // namespace
 
 void add_experiment_routes(Door& door) {
-  door.write(Method::kPost, "experiments/create", parse_create, track::create_experiment,
-             [](JsonWriter& json, int64_t id) { json.field("experiment_id", std::to_string(id)); });
+  door.write(
+      Method::kPost, "experiments/create",
+      [options = door.options()](Args& args) {
+        return parse_create(args, *options.locations, options.default_artifact_root);
+      },
+      track::create_experiment, [](JsonWriter& json, int64_t id) { json.field("experiment_id", std::to_string(id)); });
   door.point(Method::kGet, "experiments/get", parse_id, track::get_experiment, render_experiment);
-  door.point(Method::kGet, "experiments/get-by-name", [](Args& args) { return args.required_text("experiment_name"); },
-             track::get_experiment_by_name, render_experiment);
+  door.point(
+      Method::kGet, "experiments/get-by-name", [](Args& args) { return args.required_text("experiment_name"); },
+      track::get_experiment_by_name, render_experiment);
   door.write(Method::kPost, "experiments/delete", parse_id, track::delete_experiment);
   door.write(Method::kPost, "experiments/restore", parse_id, track::restore_experiment);
-  door.write(Method::kPost, "experiments/update",
-             [](Args& args) -> Rename { return {args.required_text("experiment_id"), args.required_text("new_name")}; },
-             [](Tx& tx, const Rename& in) { return track::rename_experiment(tx, in.id, in.name); });
-  door.write(Method::kPost, "experiments/set-experiment-tag",
-             [](Args& args) -> TagOf {
-               return {args.required_text("experiment_id"), {args.required_text("key"), args.text("value")}};
-             },
-             [](Tx& tx, const TagOf& in) { return track::set_experiment_tag(tx, in.id, in.tag); });
-  door.write(Method::kPost, "experiments/delete-experiment-tag",
-             [](Args& args) -> TagOf { return {args.required_text("experiment_id"), {args.required_text("key"), ""}}; },
-             [](Tx& tx, const TagOf& in) { return track::delete_experiment_tag(tx, in.id, in.tag.key); });
-  door.read(Method::kPost, "experiments/search", [](Args& args) { return parse_search(args, false); },
-            track::search_experiments, render_page);
-  door.read(Method::kGet, "experiments/search", [](Args& args) { return parse_search(args, true); },
-            track::search_experiments, render_page);
-  door.read(Method::kPost, "experiments/search-datasets", parse_dataset_search, track::search_datasets, render_datasets);
+  door.write(
+      Method::kPost, "experiments/update",
+      [](Args& args) -> Rename { return {args.required_text("experiment_id"), args.required_text("new_name")}; },
+      [](Tx& tx, const Rename& in) { return track::rename_experiment(tx, in.id, in.name); });
+  door.write(
+      Method::kPost, "experiments/set-experiment-tag",
+      [](Args& args) -> TagOf {
+        return {args.required_text("experiment_id"), {args.required_text("key"), args.text("value")}};
+      },
+      [](Tx& tx, const TagOf& in) { return track::set_experiment_tag(tx, in.id, in.tag); });
+  door.write(
+      Method::kPost, "experiments/delete-experiment-tag",
+      [](Args& args) -> TagOf { return {args.required_text("experiment_id"), {args.required_text("key"), ""}}; },
+      [](Tx& tx, const TagOf& in) { return track::delete_experiment_tag(tx, in.id, in.tag.key); });
+  door.read(
+      Method::kPost, "experiments/search", [](Args& args) { return parse_search(args, false); },
+      track::search_experiments, render_page);
+  door.read(
+      Method::kGet, "experiments/search", [](Args& args) { return parse_search(args, true); },
+      track::search_experiments, render_page);
+  door.read(Method::kPost, "experiments/search-datasets", parse_dataset_search, track::search_datasets,
+            render_datasets);
 }
 
 }  // namespace api::mlflow

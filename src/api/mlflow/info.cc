@@ -1,5 +1,5 @@
-// What the server tells about itself. The level is the MLflow release whose behaviour it has; clients switch features on
-// by it.
+// What the server tells about itself. The level is the MLflow release whose behaviour it has; clients switch features
+// on by it.
 #include "api/mlflow/door.h"
 
 namespace api::mlflow {
@@ -14,12 +14,12 @@ base::Task<void> version(net::Request&, net::Response& response) {
   co_return;
 }
 
-base::Task<void> server_info(net::Request&, net::Response& response) {
+base::Task<void> server_info(bool presigned, net::Response& response) {
   std::string body;
   base::JsonWriter json(body);
-  json.begin_object().field("store_type", "SqlStore").field("workspaces_enabled", false);
-  json.field("trace_archival_enabled", false).field("multipart_uploads_enabled", false);
-  json.field("multipart_downloads_enabled", false).field("presigned_upload_run_id_supported", false);
+  json.begin_object().field("store_type", "SqlStore").field("workspaces_enabled", true);
+  json.field("trace_archival_enabled", false).field("multipart_uploads_enabled", true);
+  json.field("multipart_downloads_enabled", presigned).field("presigned_upload_run_id_supported", false);
   json.field("presigned_upload_model_id_supported", false);
   json.key("features_enabled").begin_object().field("gateway", false).end_object().end_object();
   response.send_json(std::move(body));
@@ -29,8 +29,11 @@ base::Task<void> server_info(net::Request&, net::Response& response) {
 }  // namespace
 
 void add_info_routes(Door& door) {
+  // Clients then ask for each file's address first: worth it only where the files are elsewhere.
+  const bool presigned = door.blobs().home() != "folder";
   door.add(net::Method::kGet, "/version", base::Permission::kRead, kNoBody, version);
-  door.add(net::Method::kGet, "server-info", base::Permission::kRead, kNoBody, server_info);
+  door.add(net::Method::kGet, "server-info", base::Permission::kRead, kNoBody,
+           [presigned](net::Request&, net::Response& response) { return server_info(presigned, response); });
 }
 
 }  // namespace api::mlflow

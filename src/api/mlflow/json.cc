@@ -29,8 +29,8 @@ void write_inputs(JsonWriter& json, const track::Run& run) {
       const track::Dataset& dataset = input.dataset;
       json.key("dataset").begin_object().field("name", dataset.name).field("digest", dataset.digest);
       json.field("source_type", dataset.source_type).field("source", dataset.source);
-      if (dataset.schema) json.field("schema", *dataset.schema);
-      if (dataset.profile) json.field("profile", *dataset.profile);
+      if (dataset.schema && !dataset.schema->empty()) json.field("schema", *dataset.schema);
+      if (dataset.profile && !dataset.profile->empty()) json.field("profile", *dataset.profile);
       json.end_object().end_object();
     }
     json.end_array();
@@ -71,7 +71,7 @@ void write(JsonWriter& json, const track::Experiment& experiment) {
   if (experiment.updated_ms) json.field("last_update_time", experiment.updated_ms);
   if (experiment.created_ms) json.field("creation_time", experiment.created_ms);
   write_tags(json, "tags", experiment.tags);
-  json.field("workspace", "default").end_object();
+  json.field("workspace", experiment.workspace).end_object();
 }
 
 void write(JsonWriter& json, const track::RunInfo& info) {

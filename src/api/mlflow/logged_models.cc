@@ -17,8 +17,8 @@ track::NewModel parse_create(Args& args) {
   model.name = args.text("name");
   model.model_type = args.text("model_type");
   model.source_run_id = args.text("source_run_id");
-  model.params = args.tags("params");
-  model.tags = args.tags("tags");
+  model.params = args.unique_tags("params");
+  model.tags = args.unique_tags("tags");
   return model;
 }
 
@@ -36,9 +36,16 @@ ModelCall parse_id(Args& args) {
   return in;
 }
 
+// The path says which model; upstream wants its id in the body as well.
+ModelCall parse_id_in_both(Args& args) {
+  args.required_text("model_id");
+  return parse_id(args);
+}
+
 ModelCall parse_finalize(Args& args) {
-  ModelCall in = parse_id(args);
-  static constexpr std::string_view kNames[] = {"LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"};
+  ModelCall in = parse_id_in_both(args);
+  static constexpr std::string_view kNames[] = {"LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY",
+                                                "LOGGED_MODEL_UPLOAD_FAILED"};
   if (!args.has("status")) args.missing("status");
   if (const auto number = args.choice("status", kNames, 1)) in.status = static_cast<track::ModelStatus>(*number);
   return in;
@@ -88,38 +95,43 @@ void render_page(JsonWriter& out, const track::Page<track::Model>& page) {
 void add_logged_model_routes(Door& door) {
   door.write(Method::kPost, "logged-models", parse_create, track::create_model, render_model);
   door.read(Method::kPost, "logged-models/search", parse_search, track::search_models, render_page);
-  door.point(Method::kGet, "logged-models/{model_id}",
-             [](Args& args) {
-               ModelCall in = parse_id(args);
-               in.allow_deleted = args.boolean("allow_deleted").value_or(false);
-               return in;
-             },
-             [](Tx& tx, const ModelCall& in) { return track::get_model(tx, in.model_id, in.allow_deleted); }, render_model);
-  door.write(Method::kPatch, "logged-models/{model_id}", parse_finalize,
-             [](Tx& tx, const ModelCall& in) { return track::finalize_model(tx, in.model_id, in.status); }, render_model);
+  door.point(
+      Method::kGet, "logged-models/{model_id}",
+      [](Args& args) {
+        ModelCall in = parse_id(args);
+        in.allow_deleted = args.boolean("allow_deleted").value_or(false);
+        return in;
+      },
+      [](Tx& tx, const ModelCall& in) { return track::get_model(tx, in.model_id, in.allow_deleted); }, render_model);
+  door.write(
+      Method::kPatch, "logged-models/{model_id}", parse_finalize,
+      [](Tx& tx, const ModelCall& in) { return track::finalize_model(tx, in.model_id, in.status); }, render_model);
   door.write(Method::kDelete, "logged-models/{model_id}", parse_id,
              [](Tx& tx, const ModelCall& in) { return track::delete_model(tx, in.model_id); });
-  door.write(Method::kPatch, "logged-models/{model_id}/tags",
-             [](Args& args) {
-               ModelCall in = parse_id(args);
-               in.tags = args.tags("tags");
-               return in;
-             },
-             [](Tx& tx, const ModelCall& in) { return track::set_model_tags(tx, in.model_id, in.tags); });
-  door.write(Method::kDelete, "logged-models/{model_id}/tags/{key...}",
-             [](Args& args) {
-               ModelCall in = parse_id(args);
-               in.key = args.path_param("key");
-               return in;
-             },
-             [](Tx& tx, const ModelCall& in) { return track::delete_model_tag(tx, in.model_id, in.key); });
-  door.write(Method::kPost, "logged-models/{model_id}/params",
-             [](Args& args) {
-               ModelCall in = parse_id(args);
-               in.tags = args.tags("params");
-               return in;
-             },
-             [](Tx& tx, const ModelCall& in) { return track::log_model_params(tx, in.model_id, in.tags); });
+  door.write(
+      Method::kPatch, "logged-models/{model_id}/tags",
+      [](Args& args) {
+        ModelCall in = parse_id(args);
+        in.tags = args.tags("tags");
+        return in;
+      },
+      [](Tx& tx, const ModelCall& in) { return track::set_model_tags(tx, in.model_id, in.tags); });
+  door.write(
+      Method::kDelete, "logged-models/{model_id}/tags/{key...}",
+      [](Args& args) {
+        ModelCall in = parse_id(args);
+        in.key = args.path_param("key");
+        return in;
+      },
+      [](Tx& tx, const ModelCall& in) { return track::delete_model_tag(tx, in.model_id, in.key); });
+  door.write(
+      Method::kPost, "logged-models/{model_id}/params",
+      [](Args& args) {
+        ModelCall in = parse_id_in_both(args);
+        in.tags = args.tags("params");
+        return in;
+      },
+      [](Tx& tx, const ModelCall& in) { return track::log_model_params(tx, in.model_id, in.tags); });
 }
 
 }  // namespace api::mlflow

@@ -16,16 +16,16 @@ struct Ending {
 };
 
 constexpr std::array kEndings = {
-    Ending{"bmp", "image/bmp"},        Ending{"css", "text/css"},          Ending{"csv", "text/csv"},
-    Ending{"gif", "image/gif"},        Ending{"gz", "application/gzip"},   Ending{"htm", "text/html"},
-    Ending{"html", "text/html"},       Ending{"jpeg", "image/jpeg"},       Ending{"jpg", "image/jpeg"},
-    Ending{"js", "text/javascript"},   Ending{"mp3", "audio/mpeg"},        Ending{"mp4", "video/mp4"},
-    Ending{"pdf", "application/pdf"},  Ending{"png", "image/png"},         Ending{"svg", "image/svg+xml"},
-    Ending{"tar", "application/x-tar"}, Ending{"tif", "image/tiff"},       Ending{"tiff", "image/tiff"},
-    Ending{"wav", "audio/x-wav"},      Ending{"webm", "video/webm"},       Ending{"webp", "image/webp"},
-    Ending{"xml", "application/xml"},  Ending{"zip", "application/zip"}};
+    Ending{"bmp", "image/bmp"},         Ending{"css", "text/css"},        Ending{"csv", "text/csv"},
+    Ending{"gif", "image/gif"},         Ending{"gz", "application/gzip"}, Ending{"htm", "text/html"},
+    Ending{"html", "text/html"},        Ending{"jpeg", "image/jpeg"},     Ending{"jpg", "image/jpeg"},
+    Ending{"js", "text/javascript"},    Ending{"mp3", "audio/mpeg"},      Ending{"mp4", "video/mp4"},
+    Ending{"pdf", "application/pdf"},   Ending{"png", "image/png"},       Ending{"svg", "image/svg+xml"},
+    Ending{"tar", "application/x-tar"}, Ending{"tif", "image/tiff"},      Ending{"tiff", "image/tiff"},
+    Ending{"wav", "audio/x-wav"},       Ending{"webm", "video/webm"},     Ending{"webp", "image/webp"},
+    Ending{"xml", "application/xml"},   Ending{"zip", "application/zip"}};
 
-constexpr std::array<std::string_view, 15> kText = {"txt", "log", "err", "cfg", "conf",  "cnf",  "cf", "ini",
+constexpr std::array<std::string_view, 15> kText = {"txt",        "log",  "err",   "cfg",  "conf", "cnf", "cf", "ini",
                                                     "properties", "prop", "hocon", "toml", "yaml", "yml", "md"};
 constexpr std::array<std::string_view, 7> kMoreText = {"json", "py", "ipynb", "xsd", "tsv", "MLmodel", "MLproject"};
 

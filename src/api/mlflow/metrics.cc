@@ -1,8 +1,9 @@
+#include "track/metrics.h"
+
 #include <algorithm>
 
 #include "api/mlflow/door.h"
 #include "api/mlflow/json.h"
-#include "track/metrics.h"
 
 namespace api::mlflow {
 
@@ -39,7 +40,8 @@ void render_list(JsonWriter& json, const std::vector<track::Metric>& metrics) {
 
 void check_run_count(Args& args, size_t count, std::string_view call, std::string_view name) {
   if (count == 0) {
-    args.fail({base::Code::kInvalid, std::string(call) + " request must specify at least one " + std::string(name) + "."});
+    args.fail(
+        {base::Code::kInvalid, std::string(call) + " request must specify at least one " + std::string(name) + "."});
   } else if (count > track::kMaxBulkRuns) {
     args.fail({base::Code::kInvalid, std::string(call) + " request cannot specify more than " +
                                          std::to_string(track::kMaxBulkRuns) + " run_ids. Received " +
@@ -55,8 +57,8 @@ track::BulkQuery parse_bulk(Args& args) {
     args.fail({base::Code::kInvalid, "GetMetricHistoryBulk request must specify a metric_key."});
   }
   query.key = args.text("metric_key");
-  query.max_results = std::clamp<int64_t>(args.integer("max_results").value_or(track::kMaxBulkPoints), 0,
-                                          track::kMaxBulkPoints);
+  query.max_results =
+      std::clamp<int64_t>(args.integer("max_results").value_or(track::kMaxBulkPoints), 0, track::kMaxBulkPoints);
   return query;
 }
 
@@ -70,15 +72,15 @@ track::IntervalQuery parse_interval(Args& args) {
   query.end_step = args.integer("end_step");
   query.max_points = args.integer("max_results").value_or(kMaxSampledPoints);
   if (query.max_points < 1 || query.max_points > kMaxSampledPoints) {
-    args.fail({base::Code::kInvalid, "max_results must be between 1 and " + std::to_string(kMaxSampledPoints) + "." +
-                                         std::string(kSeeDocs)});
+    args.fail({base::Code::kInvalid,
+               "max_results must be between 1 and " + std::to_string(kMaxSampledPoints) + "." + std::string(kSeeDocs)});
   }
   if (query.start_step.has_value() != query.end_step.has_value()) {
     args.fail({base::Code::kInvalid, "If either start step or end step are specified, both must be specified."});
   } else if (query.start_step && *query.start_step > *query.end_step) {
-    args.fail({base::Code::kInvalid, "end_step must be greater than start_step. Found start_step=" +
-                                         std::to_string(*query.start_step) + " and end_step=" +
-                                         std::to_string(*query.end_step) + "."});
+    args.fail({base::Code::kInvalid,
+               "end_step must be greater than start_step. Found start_step=" + std::to_string(*query.start_step) +
+                   " and end_step=" + std::to_string(*query.end_step) + "."});
   }
   return query;
 }

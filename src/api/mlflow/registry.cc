@@ -1,5 +1,9 @@
+#include <algorithm>
+#include <array>
+
 #include "api/mlflow/door.h"
 #include "api/mlflow/json.h"
+#include "net/text.h"
 #include "track/registered.h"
 #include "track/search.h"
 #include "track/validate.h"
@@ -30,7 +34,7 @@ std::string parse_name(Args& args) { return args.required_text("name"); }
 struct Named {  // a model, one of its versions, and a word about it
   std::string name;
   int64_t version = 0;
-  std::string key;    // tag key or alias
+  std::string key;  // tag key or alias
   std::string value;
 };
 
@@ -42,7 +46,9 @@ int64_t read_version_number(Args& args) {
   return version.value_or(0);
 }
 
-Named parse_version(Args& args) { return {.name = args.required_text("name"), .version = read_version_number(args), .key = "", .value = ""}; }
+Named parse_version(Args& args) {
+  return {.name = args.required_text("name"), .version = read_version_number(args), .key = "", .value = ""};
+}
 
 // name, key and value first and the version's number last: upstream misses parameters before it reads numbers.
 Named parse_version_tag(Args& args) {
@@ -65,7 +71,8 @@ Named parse_name_and_alias(Args& args) {
 }
 
 Named parse_model_tag(Args& args) {
-  return {.name = args.required_text("name"), .version = 0, .key = args.required_text("key"), .value = args.text("value")};
+  return {
+      .name = args.required_text("name"), .version = 0, .key = args.required_text("key"), .value = args.text("value")};
 }
 
 void render_model(JsonWriter& json, const track::RegisteredModel& model) {
@@ -85,7 +92,22 @@ void render_versions(JsonWriter& json, const std::vector<track::ModelVersion>& v
   json.end_array();
 }
 
-track::VersionRequest parse_new_version(Args& args, bool strict) {
+constexpr std::array<std::string_view, 2> kPromptSources = {"dummy-source", "prompt-template"};
+
+// In upstream's order: the operator's rule, a prompt's placeholder, hosts.
+void check_source(Args& args, const track::VersionRequest& request, const LocationPolicy& policy) {
+  const std::string& source = request.version.source;
+  const auto prompt = request.version.tags.find(std::string(track::kPromptTag));
+  const bool is_prompt = prompt != request.version.tags.end() && net::equals_ignoring_case(prompt->second, "true");
+  if (const auto fits = policy.check_source(source); !fits) return args.fail(fits.error());
+  if (is_prompt && std::ranges::find(kPromptSources, source) == kPromptSources.end()) {
+    return args.fail({base::Code::kInvalid,
+                      "Invalid prompt source: '" + source + "'. Prompt sources must use an MLflow placeholder."});
+  }
+  if (const auto fits = policy.check_scheme(source, "source"); !fits) args.fail(fits.error());
+}
+
+track::VersionRequest parse_new_version(Args& args, bool strict, const LocationPolicy& policy) {
   track::VersionRequest request;
   request.strict = strict;
   request.version.name = args.required_text("name");
@@ -97,6 +119,7 @@ track::VersionRequest parse_new_version(Args& args, bool strict) {
   request.version.description = args.text("description");
   request.has_model_id = args.has("model_id");
   request.version.model_id = args.text("model_id");
+  if (!args.error()) check_source(args, request, policy);
   return request;
 }
 
@@ -138,19 +161,22 @@ track::RegistrySearch parse_search(Args& args, int64_t otherwise, int64_t most) 
 }
 
 void add_model_routes(Door& door) {
-  door.write(Method::kPost, "registered-models/create", parse_new_model,
-             [](Tx& tx, const ModelIn& in) { return track::create_registered_model(tx, in.name, in.description, in.tags); },
-             render_model);
+  door.write(
+      Method::kPost, "registered-models/create", parse_new_model,
+      [](Tx& tx, const ModelIn& in) { return track::create_registered_model(tx, in.name, in.description, in.tags); },
+      render_model);
   door.point(Method::kGet, "registered-models/get", parse_name, track::get_registered_model, render_model);
-  door.write(Method::kPost, "registered-models/rename",
-             [](Args& args) -> Named {
-               return {.name = args.required_text("name"), .version = 0, .key = args.required_text("new_name"), .value = ""};
-             },
-             [](Tx& tx, const Named& in) { return track::rename_registered_model(tx, in.name, in.key); }, render_model);
-  door.write(Method::kPatch, "registered-models/update",
-             [](Args& args) -> ModelIn { return {args.required_text("name"), args.text("description"), {}}; },
-             [](Tx& tx, const ModelIn& in) { return track::describe_registered_model(tx, in.name, in.description); },
-             render_model);
+  door.write(
+      Method::kPost, "registered-models/rename",
+      [](Args& args) -> Named {
+        return {.name = args.required_text("name"), .version = 0, .key = args.required_text("new_name"), .value = ""};
+      },
+      [](Tx& tx, const Named& in) { return track::rename_registered_model(tx, in.name, in.key); }, render_model);
+  door.write(
+      Method::kPatch, "registered-models/update",
+      [](Args& args) -> ModelIn { return {args.required_text("name"), args.text("description"), {}}; },
+      [](Tx& tx, const ModelIn& in) { return track::describe_registered_model(tx, in.name, in.description); },
+      render_model);
   door.write(Method::kDelete, "registered-models/delete", parse_name, track::delete_registered_model);
   door.write(Method::kPost, "registered-models/set-tag", parse_model_tag,
              [](Tx& tx, const Named& in) { return track::set_registered_tag(tx, in.name, {in.key, in.value}); });
@@ -171,58 +197,75 @@ void add_model_routes(Door& door) {
   door.read(Method::kPost, "registered-models/get-latest-versions", parse_latest, latest, render_versions);
 }
 
+// "latest" is no alias that anybody sets: it is the highest version.
+Result<track::ModelVersion> latest_of_all(Tx& tx, const std::string& name) {
+  TRY_SET(auto versions, track::latest_versions(tx, name, {}));
+  if (versions.empty()) return base::not_found("Latest version not found for model " + name + ".");
+  return std::move(*std::ranges::max_element(versions, {}, &track::ModelVersion::version));
+}
+
 void add_alias_routes(Door& door) {
   door.write(Method::kPost, "registered-models/alias", parse_alias,
              [](Tx& tx, const Named& in) { return track::set_alias(tx, in.name, in.key, in.version); });
   door.write(Method::kDelete, "registered-models/alias", parse_name_and_alias,
              [](Tx& tx, const Named& in) { return track::delete_alias(tx, in.name, in.key); });
-  door.point(Method::kGet, "registered-models/alias", parse_name_and_alias,
-             [](Tx& tx, const Named& in) -> Result<track::ModelVersion> {
-               TRY_SET(auto version, track::version_by_alias(tx, in.name, in.key));
-               if (!version) return base::invalid("Registered model alias " + in.key + " not found.");
-               return std::move(*version);
-             },
-             render_version);
+  door.point(
+      Method::kGet, "registered-models/alias", parse_name_and_alias,
+      [](Tx& tx, const Named& in) -> Result<track::ModelVersion> {
+        if (net::equals_ignoring_case(in.key, "latest")) return latest_of_all(tx, in.name);
+        TRY_SET(auto version, track::version_by_alias(tx, in.name, in.key));
+        if (!version) return base::invalid("Registered model alias " + in.key + " not found.");
+        return std::move(*version);
+      },
+      render_version);
 }
 
 void add_version_routes(Door& door) {
-  door.write(Method::kPost, "model-versions/create",
-             [strict = door.options().strict_source](Args& args) { return parse_new_version(args, strict); },
-             track::register_version, render_version);
-  door.point(Method::kGet, "model-versions/get", parse_version,
-             [](Tx& tx, const Named& in) { return track::get_model_version(tx, in.name, in.version); }, render_version);
+  door.write(
+      Method::kPost, "model-versions/create",
+      [options = door.options()](Args& args) {
+        return parse_new_version(args, options.strict_source, *options.locations);
+      },
+      track::register_version, render_version);
+  door.point(
+      Method::kGet, "model-versions/get", parse_version,
+      [](Tx& tx, const Named& in) { return track::get_model_version(tx, in.name, in.version); }, render_version);
   struct Describe {
     Named version;
     std::optional<std::string> description;
   };
-  door.write(Method::kPatch, "model-versions/update",
-             [](Args& args) -> Describe { return {parse_version(args), args.optional_text("description")}; },
-             [](Tx& tx, const Describe& in) {
-               return track::describe_version(tx, in.version.name, in.version.version, in.description);
-             },
-             render_version);
-  door.write(Method::kPost, "model-versions/transition-stage", parse_stage,
-             [](Tx& tx, const Stage& in) {
-               return track::transition_stage(tx, in.version.name, in.version.version, in.stage, in.archive_existing);
-             },
-             render_version);
+  door.write(
+      Method::kPatch, "model-versions/update",
+      [](Args& args) -> Describe { return {parse_version(args), args.optional_text("description")}; },
+      [](Tx& tx, const Describe& in) {
+        return track::describe_version(tx, in.version.name, in.version.version, in.description);
+      },
+      render_version);
+  door.write(
+      Method::kPost, "model-versions/transition-stage", parse_stage,
+      [](Tx& tx, const Stage& in) {
+        return track::transition_stage(tx, in.version.name, in.version.version, in.stage, in.archive_existing);
+      },
+      render_version);
   door.write(Method::kDelete, "model-versions/delete", parse_version,
              [](Tx& tx, const Named& in) { return track::delete_version(tx, in.name, in.version); });
   door.write(Method::kPost, "model-versions/set-tag", parse_version_tag,
              [](Tx& tx, const Named& in) { return track::set_version_tag(tx, in.name, in.version, in.key, in.value); });
   door.write(Method::kDelete, "model-versions/delete-tag", parse_version_tag,
              [](Tx& tx, const Named& in) { return track::delete_version_tag(tx, in.name, in.version, in.key); });
-  door.point(Method::kGet, "model-versions/get-download-uri", parse_version,
-             [](Tx& tx, const Named& in) { return track::get_model_version(tx, in.name, in.version); },
-             [](JsonWriter& json, const track::ModelVersion& version) {
-               json.field("artifact_uri", version.storage_uri.empty() ? version.source : version.storage_uri);
-             });
-  door.read(Method::kGet, "model-versions/search",
-            [](Args& args) { return parse_search(args, 10'000, track::kMaxVersionsPage); }, track::search_versions,
-            [](JsonWriter& json, const track::Page<track::ModelVersion>& page) {
-              render_versions(json, page.rows);
-              if (!page.next_token.empty()) json.field("next_page_token", page.next_token);
-            });
+  door.point(
+      Method::kGet, "model-versions/get-download-uri", parse_version,
+      [](Tx& tx, const Named& in) { return track::get_model_version(tx, in.name, in.version); },
+      [](JsonWriter& json, const track::ModelVersion& version) {
+        json.field("artifact_uri", version.storage_uri.empty() ? version.source : version.storage_uri);
+      });
+  door.read(
+      Method::kGet, "model-versions/search",
+      [](Args& args) { return parse_search(args, 10'000, track::kMaxVersionsPage); }, track::search_versions,
+      [](JsonWriter& json, const track::Page<track::ModelVersion>& page) {
+        render_versions(json, page.rows);
+        if (!page.next_token.empty()) json.field("next_page_token", page.next_token);
+      });
 }
 
 }  // namespace

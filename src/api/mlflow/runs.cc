@@ -1,6 +1,7 @@
+#include "track/runs.h"
+
 #include "api/mlflow/door.h"
 #include "api/mlflow/json.h"
-#include "track/runs.h"
 #include "track/search.h"
 
 namespace api::mlflow {
@@ -19,7 +20,7 @@ track::NewRun parse_create(Args& args) {
   run.start_ms = args.integer("start_time").value_or(0);
   run.name = args.text("run_name");
   run.user_id = args.text("user_id");
-  run.tags = args.tags("tags");
+  run.tags = args.unique_tags("tags");
   return run;
 }
 
@@ -65,6 +66,8 @@ track::Metric parse_metric_in(Args& args, const json::object& object, std::strin
   metric.model_id = args.text_in(object, "model_id", where, false);
   metric.dataset_name = args.text_in(object, "dataset_name", where, false);
   metric.dataset_digest = args.text_in(object, "dataset_digest", where, false);
+  if (metric.dataset_name.empty() != metric.dataset_digest.empty())
+    args.fail({base::Code::kInvalid, "Both dataset_name and dataset_digest must be provided if one is provided"});
   return metric;
 }
 
@@ -247,9 +250,9 @@ void add_run_routes(Door& door) {
   door.write(Method::kPost, "runs/log-parameter", parse_param, track::log_batch);
   door.write(Method::kPost, "runs/set-tag", parse_tag, track::log_batch);
   door.write(Method::kPost, "runs/log-batch", parse_batch, track::log_batch);
-  door.write(Method::kPost, "runs/delete-tag",
-             [](Args& args) -> TagKey { return {args.run_id(), args.required_text("key")}; },
-             [](Tx& tx, const TagKey& in) { return track::delete_run_tag(tx, in.run_id, in.key); });
+  door.write(
+      Method::kPost, "runs/delete-tag", [](Args& args) -> TagKey { return {args.run_id(), args.required_text("key")}; },
+      [](Tx& tx, const TagKey& in) { return track::delete_run_tag(tx, in.run_id, in.key); });
   door.write(Method::kPost, "runs/log-inputs", parse_inputs, track::log_inputs, Nothing{}, kInputsBody);
   door.write(Method::kPost, "runs/outputs", parse_outputs, track::log_outputs);
   door.write(Method::kPost, "runs/log-model", parse_log_model, log_model);

@@ -1,0 +1,64 @@
+"""The real `mlflow server`, in a venv that the benchmark makes: what Lathe's tracking is measured against."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from harness import ROOT, Process
+
+VERSION = "3.17.2"
+
+
+def program() -> pathlib.Path:
+    """LATHE_BENCH_MLFLOW names an `mlflow` to use; else one is installed into build/, once."""
+    if named := os.environ.get("LATHE_BENCH_MLFLOW"):
+        return pathlib.Path(named)
+    venv = ROOT / f"build/mlflow-{VERSION}"
+    if not (venv / "bin/mlflow").exists():
+        print(f"installing mlflow {VERSION} into {venv}", flush=True)
+        shutil.rmtree(venv, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        try:
+            subprocess.run([venv / "bin/pip", "install", "-q", f"mlflow=={VERSION}"], check=True)
+        except BaseException:
+            shutil.rmtree(venv, ignore_errors=True)
+            raise
+    return venv / "bin/mlflow"
+
+
+class Peer(Process):
+    """Its default settings, on SQLite, artifacts proxied; `first_answer_ms` counts from exec to the first /health."""
+
+    def __init__(self, folder: pathlib.Path):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
+        super().__init__(program(), "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+                         "--artifacts-destination", folder / "artifacts", "--host", "127.0.0.1", "--port", port)
+        while True:
+            if self.popen.poll() is not None:
+                raise SystemExit(f"mlflow server ended with {self.popen.returncode}")
+            with contextlib.suppress(OSError):
+                if urllib.request.urlopen(f"{self.url}/health", timeout=5).status == 200:
+                    break
+            time.sleep(0.05)
+        self.first_answer_ms = (time.monotonic() - self.started) * 1e3
+
+
+@contextlib.contextmanager
+def peer():
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="bench-", ignore_cleanup_errors=True) as folder:
+        made = Peer(pathlib.Path(folder) / "state")
+        try:
+            yield made
+        finally:
+            made.stop()

@@ -1,0 +1,189 @@
+#include "serve/routes.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <tuple>
+
+namespace serve {
+namespace {
+
+// Fine enough that a percentile read from the buckets is off by less than a fifth.
+constexpr std::array kLatencyBounds = {0.00002, 0.00003, 0.00005, 0.00007, 0.0001, 0.00015, 0.0002, 0.0003,
+                                       0.0005,  0.0007,  0.001,   0.0015,  0.002,  0.003,   0.005,  0.007,
+                                       0.01,    0.015,   0.02,    0.03,    0.05,   0.07,    0.1,    0.15,
+                                       0.2,     0.3,     0.5,     0.7,     1.0,    2.0,     5.0,    10.0};
+
+using Key = std::pair<int64_t, std::string_view>;
+
+struct ByKey {
+  static Key of(const LivePtr& endpoint) { return {endpoint->project, endpoint->name}; }
+  bool operator()(const LivePtr& a, const Key& b) const { return of(a) < b; }
+  bool operator()(const Key& a, const LivePtr& b) const { return a < of(b); }
+};
+
+int64_t number_of(const LivePtr& endpoint) {
+  int64_t number = 0;
+  std::from_chars(endpoint->version.data(), endpoint->version.data() + endpoint->version.size(), number);
+  return number;
+}
+
+void append_label(std::string& out, std::string_view value) {
+  for (const char c : value) {
+    if (c == '\n') {
+      out += "\\n";
+      continue;
+    }
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+}
+
+}  // namespace
+
+const LivePtr* RouteSnapshot::find(int64_t project, std::string_view name, std::string_view version) const {
+  if (name.empty()) {
+    for (const LivePtr& endpoint : defaults) {
+      if (endpoint->project == project && (version.empty() || endpoint->version == version)) return &endpoint;
+    }
+    return nullptr;
+  }
+  const Key key(project, name);
+  const LivePtr* newest = nullptr;
+  for (auto at = std::lower_bound(endpoints.begin(), endpoints.end(), key, ByKey()); at != endpoints.end(); ++at) {
+    if ((*at)->project != project || (*at)->name != name) break;
+    if (version.empty() ? (*at)->ready() : (*at)->version == version) return &*at;
+    if (version.empty() && !newest) newest = &*at;
+  }
+  return newest;
+}
+
+std::vector<LivePtr> RouteSnapshot::versions(int64_t project, std::string_view name) const {
+  const auto [from, to] = std::equal_range(endpoints.begin(), endpoints.end(), Key(project, name), ByKey());
+  return {from, to};
+}
+
+void RouteSnapshot::sort() {
+  std::ranges::sort(endpoints, [](const LivePtr& a, const LivePtr& b) {
+    return std::tuple(a->project, std::string_view(a->name), -number_of(a)) <
+           std::tuple(b->project, std::string_view(b->name), -number_of(b));
+  });
+}
+
+LivePtr Routes::route(int64_t project, std::string_view name) const {
+  const Pin now = pin();
+  const LivePtr* found = now->find(project, name);
+  return found ? *found : nullptr;
+}
+
+std::vector<LivePtr> Routes::loaded() const {
+  const Pin now = pin();
+  std::vector<LivePtr> out = now->endpoints;
+  for (const auto& endpoint : now->endpoints) {
+    if (!endpoint->split) continue;
+    for (const LiveSplit::Part& part : endpoint->split->parts)
+      if (part.target) out.push_back(part.target);
+  }
+  return out;
+}
+
+const LivePtr& choose(const LivePtr& endpoint, std::string_view key) {
+  const LiveSplit& split = *endpoint->split;
+  const uint32_t place = place_of(key, split.salt);
+  for (const LiveSplit::Part& part : split.parts) {
+    if (place < part.upto) return part.target ? part.target : endpoint;
+  }
+  return endpoint;
+}
+
+const LivePtr* find_revision(const LivePtr& endpoint, int64_t number) {
+  if (endpoint->revision.number == number) return &endpoint;
+  if (endpoint->split) {
+    for (const LiveSplit::Part& part : endpoint->split->parts)
+      if (part.target && part.target->revision.number == number) return &part.target;
+  }
+  return nullptr;
+}
+
+const LivePtr* find_version(const LivePtr& endpoint, std::string_view version) {
+  if (endpoint->version == version) return &endpoint;
+  if (endpoint->split) {
+    for (const LiveSplit::Part& part : endpoint->split->parts)
+      if (part.target && part.target->version == version) return &part.target;
+  }
+  return nullptr;
+}
+
+bool Routes::ready() const {
+  const Pin now = pin();
+  return std::ranges::all_of(now->endpoints, [](const LivePtr& endpoint) { return endpoint->ready(); });
+}
+
+base::Result<LivePtr> Routes::warm(const LiveEndpoint& cold, int64_t) {
+  return base::internal("endpoint '" + cold.name + "' has nobody who loads it");
+}
+
+EndpointStatistics statistics_of(const LiveEndpoint& endpoint) {
+  EndpointStatistics out;
+  out.failed = endpoint.failures->value();
+  out.succeeded = endpoint.requests->value() - std::min(out.failed, endpoint.requests->value());
+  out.rows = endpoint.rows->value();
+  out.ns = static_cast<uint64_t>(std::max(endpoint.seconds->sum(), 0.0) * 1e9);
+  out.executions = out.queued = out.succeeded;
+  if (const auto batched = endpoint.predictor ? endpoint.predictor->batch_statistics() : std::nullopt) {
+    out.executions = batched->executions;
+    out.queued = batched->requests;
+    out.queue_ns = batched->queue_ns;
+    out.batches = batched->sizes;
+  }
+  return out;
+}
+
+void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels) {
+  endpoint.requests = &metrics.counter("lathe_inference_requests_total", "Inference requests answered.", labels);
+  endpoint.failures =
+      &metrics.counter("lathe_inference_failures_total", "Inference requests answered with an error.", labels);
+  endpoint.faults = &metrics.counter("lathe_inference_faults_total",
+                                     "Inference requests whose error was the model's, not the client's.", labels);
+  endpoint.rows = &metrics.counter("lathe_inference_rows_total", "Rows predicted.", labels);
+  endpoint.seconds =
+      &metrics.histogram("lathe_inference_seconds", "Computation of an answered request.", kLatencyBounds, labels);
+}
+
+void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoints) {
+  struct Family {
+    std::string_view name, help;
+    uint64_t (*value)(const EndpointStatistics&);
+  };
+  using Numbers = const EndpointStatistics&;
+  constexpr auto none = [](Numbers) -> uint64_t { return 0; };
+  const Family families[] = {
+      {"nv_inference_request_success", "Requests answered", [](Numbers n) { return n.succeeded; }},
+      {"nv_inference_request_failure", "Requests answered with an error", [](Numbers n) { return n.failed; }},
+      {"nv_inference_count", "Rows predicted", [](Numbers n) { return n.rows; }},
+      {"nv_inference_exec_count", "Runs of the model", [](Numbers n) { return n.executions; }},
+      {"nv_inference_request_duration_us", "Time of answered requests", [](Numbers n) { return n.ns / 1000; }},
+      {"nv_inference_queue_duration_us", "Time in queues", [](Numbers n) { return n.queue_ns / 1000; }},
+      {"nv_inference_compute_input_duration_us", "Time to prepare inputs", none},
+      {"nv_inference_compute_infer_duration_us", "Time in the model", [](Numbers n) { return n.ns / 1000; }},
+      {"nv_inference_compute_output_duration_us", "Time to take outputs", none},
+      {"nv_inference_pending_request_count", "Requests in queues", none},
+  };
+  std::vector<EndpointStatistics> numbers;
+  for (const LivePtr& endpoint : endpoints) numbers.push_back(statistics_of(*endpoint));
+  for (const Family& family : families) {
+    const bool gauge = family.name == "nv_inference_pending_request_count";
+    out.append("# HELP ").append(family.name).append(" ").append(family.help).append("\n# TYPE ").append(family.name);
+    out.append(gauge ? " gauge\n" : " counter\n");
+    for (size_t i = 0; i < endpoints.size(); ++i) {
+      out.append(family.name).append("{model=\"");
+      append_label(out, endpoints[i]->name);
+      out.append("\",version=\"");
+      append_label(out, endpoints[i]->version);
+      out.append("\"} ").append(std::to_string(family.value(numbers[i]))).append("\n");
+    }
+  }
+}
+
+}  // namespace serve

@@ -1,0 +1,32 @@
+// The life of `lathe serve`: the inference doors over a folder of models. No store, no folder of state, no users: who
+// may ask is decided by where he asks from (docs/design/access.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "repository/repository.h"
+#include "server/listeners.h"
+
+namespace server {
+
+enum class NetworkAccess : uint8_t { kNone, kInfer, kControl };  // what other machines may do
+
+struct ServeOptions {
+  repository::Repository::Options repository;  // without `self`
+  std::vector<Listener> listeners;             // beyond loopback only if `network` is not kNone
+  NetworkAccess network = NetworkAccess::kNone;
+  size_t threads = 1;
+  base::Path tls_cert;  // both or neither; for listeners that want it
+  base::Path tls_key;
+  std::vector<std::string> allowed_hosts;  // names under which browsers may reach us; "*": any
+  base::log::Level log_level = base::log::Level::kInfo;
+  bool log_json = false;
+};
+
+// Answers the process's exit code. Called from main's thread before any other thread exists.
+int serve_models(const ServeOptions& options);
+
+}  // namespace server

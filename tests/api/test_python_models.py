@@ -1,0 +1,357 @@
+"""Models in Python: MLflow's own flavours and plain classes, in worker processes that may fail without harm."""
+import json
+import os
+import pathlib
+import signal
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+import tritonclient.grpc
+import tritonclient.http
+
+from deploy import deploy
+
+ENV = {"LATHE_PYTHON": sys.executable}
+
+PLAIN = """
+    import os, signal, sys, time
+    import numpy as np
+
+    class Model:
+        inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
+        outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}]
+        serving = {"max_workers": 2, "timeout_ms": 1500, "memory_mb": 200}
+
+        def load(self, context):
+            self.factor = float(open(context.path("factor.txt")).read())
+
+        def predict(self, data, params=None):
+            what = data[0, 1]
+            if what == -1: os.kill(os.getpid(), signal.SIGSEGV)
+            if what == -2: time.sleep(60)
+            if what == -3: hog = np.ones(1 << 27)
+            if what == -4: raise ValueError("no such row")
+            if what == -5: return np.zeros((64 << 20,))
+            if what == -6: sys.exit(3)
+            if what == -7: time.sleep(0.4)
+            return data[:, 0] * self.factor + (params or {}).get("plus", 0)
+"""
+ANSWERS = """
+    class Model:
+        inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 1]}]
+        outputs = [{"name": "out", "datatype": "BYTES", "shape": [-1]}]
+
+        def predict(self, data):
+            kind = int(data[0, 0])
+            return [["a", "ü"], [{"label": "cat", "score": 0.5}, {"label": None}], [[1, 2], [3]], "text", {"out": ["x", "y"]}][kind]
+"""
+
+
+def folder(path, source, **files):
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "model.py").write_text(textwrap.dedent(source))
+    for name, text in files.items():
+        (path / name.replace("_txt", ".txt")).write_text(text)
+    return path
+
+
+def start_loaded(server):
+    """Python models are loaded after the server answers: waits until each is there, or says why not."""
+    server.start()
+    until = time.monotonic() + 120
+    while any("being loaded" in e.get("problem", "") for e in requests.get(server.api("/endpoints")).json()["endpoints"]):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def infer(server, x, name="plain", what=0.0, timeout=30):
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [x, what]}]}
+    return requests.post(f"{server.url}/v2/models/{name}/infer", json=body, timeout=timeout)
+
+
+def workers_of(server):
+    """Forked workers of this server: grandchildren whose parent is a keeper."""
+    def parent(pid):
+        try:
+            return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            return 0
+    pids = [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
+    parents = {pid: parent(pid) for pid in pids}
+    return [pid for pid in pids if parents.get(parents[pid]) == server.process.pid and b"keeper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.fixture
+def plain(start_server, tmp_path):
+    server = start_server(env=ENV)
+    server.stop()
+    deploy(server.dir, "plain", folder(tmp_path / "plain", PLAIN, factor_txt="3"))
+    deploy(server.dir, "answers", folder(tmp_path / "answers", ANSWERS))
+    start_loaded(server)
+    return server
+
+
+def test_a_plain_class_over_every_protocol(plain):
+    answer = infer(plain, 2.0)
+    assert answer.status_code == 200 and answer.json()["outputs"] == [{"name": "y", "shape": [1], "datatype": "FP64", "data": [6]}], answer.text
+    assert requests.get(plain.url + "/v2/models/plain").json()["platform"] == "python"
+    assert requests.post(plain.url + "/v1/models/plain:predict", json={"instances": [[1, 0], [2, 0]]}).json() == {"predictions": [3, 6]}
+    invoke = lambda **body: requests.post(plain.url + "/endpoints/plain/invocations", json=body)
+    assert invoke(inputs=[[1, 0], [4, 0]]).json() == {"predictions": [3, 12]}
+    assert invoke(inputs=[[1, 0]], params={"plus": 10}).json() == {"predictions": [13]}
+    bad = invoke(inputs=[[1, 0]], params=7)
+    assert bad.status_code == 400 and "params" in bad.json()["message"]
+    data = np.array([[5.0, 0.0]])
+    for module, url in ((tritonclient.http, plain.url.removeprefix("http://")), (tritonclient.grpc, plain.url.removeprefix("http://"))):
+        client = module.InferenceServerClient(url)
+        given = module.InferInput("x", [1, 2], "FP64")
+        given.set_data_from_numpy(data)
+        assert client.infer("plain", [given]).as_numpy("y").tolist() == [15.0]
+        assert client.is_model_ready("plain")
+    wrong = requests.post(plain.url + "/v2/models/plain/infer", json={"inputs": [{"name": "z", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}]})
+    assert wrong.status_code == 400 and "'x' is missing" in wrong.json()["error"]
+
+
+def test_answers_that_are_no_numbers(plain):
+    ask = lambda kind: requests.post(plain.url + "/v1/models/answers:predict", json={"instances": [[kind]]})
+    assert ask(0).json() == {"predictions": ["a", "ü"]}
+    assert ask(1).json() == {"predictions": [{"label": "cat", "score": 0.5}, {"label": None}]}
+    assert ask(2).json() == {"predictions": [[1, 2], [3]]}
+    assert ask(3).json() == {"predictions": ["text"]}
+    assert ask(4).json() == {"predictions": {"out": ["x", "y"]}}
+    body = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1]}]}
+    out = requests.post(plain.url + "/v2/models/answers/infer", json=body).json()["outputs"][0]
+    assert out["datatype"] == "BYTES" and json.loads(out["data"][0]) == {"label": "cat", "score": 0.5}
+
+
+def test_what_fails_fails_alone(plain):
+    assert infer(plain, 1).status_code == 200
+    refused = infer(plain, 1, what=-4)
+    assert refused.status_code == 400 and "ValueError: no such row" in refused.json()["error"]
+    memory = infer(plain, 1, what=-3)
+    assert memory.status_code in (500, 503) and ("Memory" in memory.text or "memory" in memory.text), memory.text
+    assert infer(plain, 1).status_code == 200
+    huge = infer(plain, 1, what=-5)
+    assert huge.status_code == 500 and "allowed are" in huge.text or "Memory" in huge.text, huge.text
+    crash = infer(plain, 1, what=-1)
+    assert crash.status_code == 503 and "signal 11" in crash.text and crash.headers["Retry-After"] == "1", crash.text
+    assert infer(plain, 1).status_code == 200
+    start = time.monotonic()
+    hang = infer(plain, 1, what=-2)
+    assert hang.status_code == 504 and "1500 ms" in hang.text and time.monotonic() - start < 5, hang.text
+    assert infer(plain, 1).status_code == 200
+    assert infer(plain, 1, what=-6).status_code == 503
+    assert infer(plain, 2).json()["outputs"][0]["data"] == [6]
+
+
+def test_a_short_deadline_ends_no_worker(plain):
+    assert infer(plain, 1).status_code == 200
+    before = set(workers_of(plain))
+    client = tritonclient.grpc.InferenceServerClient(plain.url.removeprefix("http://"))
+    given = tritonclient.grpc.InferInput("x", [1, 2], "FP64")
+    given.set_data_from_numpy(np.array([[1.0, -7.0]]))
+    with pytest.raises(tritonclient.grpc.InferenceServerException, match="(?i)deadline|time"):
+        client.infer("plain", [given], client_timeout=0.1)
+    time.sleep(0.6)
+    assert infer(plain, 1).status_code == 200
+    assert before <= set(workers_of(plain))
+
+
+def test_a_crash_loop_opens_the_breaker(plain):
+    codes = [infer(plain, 1, what=-1).status_code for _ in range(4)]
+    assert set(codes) == {503}
+    page = requests.get(plain.api("/pages/endpoints/plain")).text
+    assert "signal 11" in page
+    until = time.monotonic() + 20
+    while infer(plain, 1).status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_killed_workers_cost_only_their_own_requests(plain):
+    answers, stop = [], threading.Event()
+
+    def ask():
+        session = requests.Session()
+        while not stop.is_set():
+            body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [7, 0]}]}
+            answer = session.post(f"{plain.url}/v2/models/plain/infer", json=body, timeout=30)
+            answers.append((answer.status_code, answer.text))
+            assert answer.status_code != 200 or answer.json()["outputs"][0]["data"] == [21]
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    kills = 0
+    for _ in range(6):
+        time.sleep(0.5)
+        pids = workers_of(plain)
+        if pids:
+            os.kill(pids[0], signal.SIGKILL)
+            kills += 1
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    failed = [text for code, text in answers if code != 200]
+    assert kills >= 4 and len(answers) > 200
+    assert len(failed) <= kills, failed
+
+
+def test_no_worker_outlives_the_server(plain):
+    assert infer(plain, 1).status_code == 200
+    workers = workers_of(plain)
+    assert workers
+    plain.kill()
+    until = time.monotonic() + 10
+    while any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_an_import_error_is_shown(start_server, tmp_path):
+    server = start_server(env=ENV)
+    server.stop()
+    deploy(server.dir, "broken", folder(tmp_path / "broken", "import nothing_of_that_name\nclass Model:\n    pass\n"))
+    deploy(server.dir, "empty", folder(tmp_path / "empty", "class Other:\n    pass\n"))
+    start_loaded(server)
+    answer = infer(server, 1, name="broken")
+    assert answer.status_code == 503 and "ModuleNotFoundError: No module named 'nothing_of_that_name'" in answer.json()["error"]
+    assert "has no class Model" in infer(server, 1, name="empty").json()["error"]
+    assert requests.get(server.api("/endpoints/broken")).json()["state"] == "failed"
+
+
+@pytest.fixture(scope="module")
+def mlflow_models(tmp_path_factory):
+    import mlflow
+    import pandas as pd
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.compose import make_column_transformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    out = tmp_path_factory.mktemp("models")
+    iris = load_iris(as_frame=True)
+    model = LogisticRegression(max_iter=500).fit(iris.data, iris.target_names[iris.target])
+    mlflow.sklearn.save_model(model, out / "iris", input_example=iris.data[:2], serialization_format="cloudpickle")
+    cars = pd.DataFrame({"colour": ["red", "blue", "red", "green"] * 5, "age": np.arange(20.0), "doors": np.arange(20) % 3})
+    shop = make_pipeline(make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["colour"]), remainder="passthrough"),
+                         LogisticRegression(max_iter=500)).fit(cars, np.arange(20) > 9)
+    mlflow.sklearn.save_model(shop, out / "cars", input_example=cars[:2], serialization_format="cloudpickle")
+    code = out / "code" / "helping"
+    code.mkdir(parents=True)
+    (code / "__init__.py").write_text("FACTOR = 5\n")
+
+    class Custom(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            from helping import FACTOR
+            return pd.DataFrame({"value": model_input["a"] * FACTOR + (params or {}).get("plus", 0), "name": model_input["b"]})
+
+    sys.path.insert(0, str(out / "code"))
+    example = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    signature = mlflow.models.infer_signature(example, pd.DataFrame({"value": [1.0], "name": ["x"]}), params={"plus": 0})
+    mlflow.pyfunc.save_model(out / "custom", python_model=Custom(), code_paths=[str(code)], signature=signature, input_example=example)
+    return out, iris, model, cars, shop
+
+
+def test_mlflow_models_answer_as_mlflow_does(start_server, mlflow_models):
+    models, iris, model, cars, shop = mlflow_models
+    server = start_server(env=ENV)
+    server.stop()
+    for name in ("iris", "cars", "custom"):
+        deploy(server.dir, name, models / name)
+    start_loaded(server)
+    invoke = lambda name, **body: requests.post(f"{server.url}/endpoints/{name}/invocations", json=body, timeout=60)
+    split = json.loads(iris.data[::10].to_json(orient="split"))
+    answer = invoke("iris", dataframe_split={"columns": split["columns"], "data": split["data"]})
+    assert answer.json() == {"predictions": model.predict(iris.data[::10]).tolist()}, answer.text
+    assert invoke("iris", dataframe_records=json.loads(iris.data[:3].to_json(orient="records"))).json()["predictions"] == ["setosa"] * 3
+    metadata = requests.get(server.url + "/v2/models/iris").json()
+    assert metadata["platform"] == "mlflow_pyfunc" and [i["name"] for i in metadata["inputs"]] == list(iris.data.columns)
+    records = json.loads(cars.to_json(orient="records"))
+    answer = invoke("cars", dataframe_records=records)
+    assert answer.json()["predictions"] == shop.predict(cars).tolist(), answer.text
+    inputs = [{"name": c, "shape": [2], "datatype": t, "data": cars[c][:2].tolist()} for c, t in (("colour", "BYTES"), ("age", "FP64"), ("doors", "INT64"))]
+    answer = requests.post(server.url + "/v2/models/cars/infer", json={"inputs": inputs})
+    assert answer.json()["outputs"][0]["data"] == shop.predict(cars[:2]).tolist(), answer.text
+    answer = invoke("custom", dataframe_split={"columns": ["a", "b"], "data": [[1.0, "x"], [2.0, "y"]]})
+    assert answer.json() == {"predictions": [{"value": 5, "name": "x"}, {"value": 10, "name": "y"}]}, answer.text
+    answer = invoke("custom", dataframe_split={"columns": ["a", "b"], "data": [[1.0, "x"]]}, params={"plus": 2})
+    assert answer.json()["predictions"][0]["value"] == 7
+    missing = invoke("cars", dataframe_records=[{"age": 1, "doors": 2}])
+    assert missing.status_code == 400 and "colour" in missing.json()["message"]
+
+
+def test_batches_form_under_load(start_server, tmp_path):
+    source = PLAIN.replace('"max_workers": 2', '"max_workers": 1, "batch": {"max_rows": 32}').replace(
+        "what = data[0, 1]", "what = data[0, 1]; time.sleep(0.01)")
+    server = start_server(env=ENV)
+    server.stop()
+    deploy(server.dir, "plain", folder(tmp_path / "plain", source, factor_txt="3"))
+    start_loaded(server)
+    wrong = []
+
+    def ask(number):
+        session = requests.Session()
+        for i in range(15):
+            x = number * 1000 + i
+            body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [x, 0]}]}
+            answer = session.post(f"{server.url}/v2/models/plain/infer", json=body, timeout=30).json()
+            if answer.get("outputs", [{}])[0].get("data") != [3 * x]:
+                wrong.append((x, answer))
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]
+    stats = requests.get(server.url + "/v2/models/plain/stats").json()["model_stats"][0]
+    assert stats["inference_count"] == 120 and stats["execution_count"] < 100, stats
+    assert stats["inference_stats"]["queue"]["ns"] > 0 and any(b["batch_size"] > 1 for b in stats["batch_stats"])
+
+
+def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
+    """A model that cannot be forked, one that answers several at once, and one that keeps no worker at rest."""
+    threads = """
+        import threading, time
+        class Model:
+            def load(self, context):
+                threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+            def predict(self, data):
+                return data.sum(axis=1)
+    """
+    together = """
+        import time
+        class Model:
+            inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
+            outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}]
+            serving = {"max_workers": 1, "concurrency": 4}
+            def predict(self, data):
+                time.sleep(0.5)
+                return data[:, 0]
+    """
+    resting = together.replace('"max_workers": 1, "concurrency": 4', '"min_workers": 0').replace("time.sleep(0.5)", "pass")
+    wrong = together.replace('"concurrency": 4', '"workers": 4')
+    server = start_server(env=ENV)
+    server.stop()
+    for name, source in (("threads", threads), ("together", together), ("resting", resting), ("wrong", wrong)):
+        deploy(server.dir, name, folder(tmp_path / name, source))
+    start_loaded(server)
+    answer = requests.post(server.url + "/v1/models/threads:predict", json={"instances": [[1, 2], [3, 4]]})
+    assert answer.json() == {"predictions": [3, 7]}, answer.text
+    assert infer(server, 5, name="resting").json()["outputs"][0]["data"] == [5]
+    refused = infer(server, 1, name="wrong")
+    assert refused.status_code == 503 and "'workers' is unknown" in refused.text
+    infer(server, 1, name="together")
+    start, got = time.monotonic(), []
+    asking = [threading.Thread(target=lambda n=n: got.append(infer(server, n, name="together").json()["outputs"][0]["data"][0] == n)) for n in range(4)]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    assert got == [True] * 4 and time.monotonic() - start < 1.6

@@ -1,0 +1,23 @@
+// Who is looking: one request, shared by the shell and by every act that asks what may be done.
+import { useQuery } from "@tanstack/react-query";
+import { type ApiError, get } from "./api";
+
+export interface Me {
+  name: string;
+  kind: "local" | "user" | "service" | "attempt";
+  roles: string[];
+  admin: boolean;
+  project: string;
+  projects: string[];
+  mode: "local" | "users";
+  permissions: Permission[]; // in this project
+  session?: boolean; // signed in here, so one can sign out
+}
+
+export function useMe(project: string) {
+  return useQuery<Me, ApiError>({ queryKey: [project, "/me", {}], queryFn: ({ signal }) => get<Me>("/me", undefined, signal), meta: { topics: ["principal", "user", "project"] } });
+}
+
+/** The server decides; this only greys what it would refuse, and says why. */
+export type Permission = "read" | "write" | "infer" | "run-code" | "admin" | "server";
+export const may = (me: Me | undefined, what: Permission | "run"): boolean => !me || me.permissions.includes(what === "run" ? "run-code" : what);

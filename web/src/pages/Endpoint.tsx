@@ -1,0 +1,92 @@
+// One endpoint: what it answers and how fast, what it was asked, and a form to ask it.
+import { Button } from "@mantine/core";
+import { IconArrowBackUp } from "@tabler/icons-react";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+import { ConfirmSheet } from "../components/ConfirmSheet";
+import { PageHead } from "../components/PageHead";
+import { Loaded } from "../components/Problem";
+import { StatusMark } from "../components/StatusMark";
+import { Tabs } from "../components/Tabs";
+import { useAction } from "../lib/actions";
+import { currentProject, queries, send, useApi } from "../lib/api";
+import { plural } from "../lib/format";
+import { imageShape } from "../lib/image";
+import { may, useMe } from "../lib/me";
+import { placeOf } from "../lib/places";
+import { useRange } from "../lib/range";
+import { toast } from "../lib/toast";
+import { Images } from "./endpoints/Images";
+import { Live } from "./endpoints/Live";
+import { Requests } from "./endpoints/Requests";
+import { Revisions } from "./endpoints/Revisions";
+import { Traffic } from "./endpoints/Traffic";
+import { Try } from "./endpoints/Try";
+import type { EndpointPage } from "./endpoints/types";
+import { stateOf } from "./endpoints/words";
+
+const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
+const TABS = ["live", "traffic", "requests", "images", "try", "settings"] as const;
+export const RANGE_MS = 6 * 3_600_000;
+
+export function Endpoint() {
+  const { project, name, tab: given } = route.useParams();
+  const { from, to } = route.useSearch();
+  const range = useRange(from, to, RANGE_MS);
+  const tab = TABS.find((t) => t === given) ?? "live";
+  const query = useApi<EndpointPage>(`/pages/endpoints/${encodeURIComponent(name)}`, { from_us: range.fromUs, to_us: range.toUs }, { topics: ["endpoint", "revision", "alert"], keep: true });
+  const [rollingBack, setRollingBack] = useState(false);
+  const mayRun = may(useMe(currentProject()).data, "run");
+  const e = query.data;
+  const open = e?.alerts.filter((a) => a.ended_us === 0) ?? [];
+  const image = e?.signature ? imageShape(e.signature.features.map((f) => f.name)) : undefined;
+  useAction(e?.previous_revision && mayRun ? { id: "rollback", label: `Back to ${e.previous_model}`, group: "Here", run: () => setRollingBack(true) } : null);
+  return (
+    <section className="page">
+      <PageHead
+        title={name} kind="Endpoint" note={e && <StatusMark {...stateOf(e)} />}
+        facts={e && (
+          <>
+            <span>{e.model ? <>serves <Link to={placeOf(project, "model_version", e.model) as "/"}>{e.model}</Link> since revision {e.live_revision}</> : "serves nothing yet"}</span>
+            <span>{e.environment}{e.default && ", default"}</span>
+            {e.pipeline && <span>made by <Link to={placeOf(project, "pipeline", e.pipeline) as "/"}>{e.pipeline}</Link></span>}
+            {e.monitored && <Link to={placeOf(project, "monitor", name) as "/"}>{open.length ? <StatusMark status="drifted" label={plural(open.length, "open alert")} /> : "Monitor"}</Link>}
+            {e.live_revision > 0 && <Link to={placeOf(project, "revision", `${name}/${e.live_revision}`) as "/"}>Lineage</Link>}
+          </>
+        )}
+      >
+        {e && e.previous_revision > 0 && <Button leftSection={<IconArrowBackUp size={14} />} disabled={!mayRun} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</Button>}
+      </PageHead>
+      <Tabs
+        label="Endpoint" active={tab} to={(id) => `/p/${encodeURIComponent(project)}/endpoints/${encodeURIComponent(name)}${id === "live" ? "" : `/${id}`}`}
+        tabs={[{ id: "live", label: "Live" }, { id: "traffic", label: "Traffic" }, { id: "requests", label: "Requests" }, { id: "images", label: "Images", hidden: !image }, { id: "try", label: "Try" }, { id: "settings", label: "Revisions", count: e?.revisions.length }]}
+      />
+      {/* A relative range moves on by itself: what is shown then is not stale, only a step old. */}
+      <Loaded query={range.relative ? ({ ...query, isPlaceholderData: false } as typeof query) : query} what="The endpoint">
+        {(page) => (
+          <>
+            {page.problem && <p className="panel-body" role="alert" style={{ color: "var(--fail)", whiteSpace: "pre-wrap" }}>{page.state === "failed" ? "It cannot serve" : "A worker failed"}: {page.problem}</p>}
+            {tab === "live" && <Live page={page} image={image} />}
+            {tab === "traffic" && <Traffic page={page} />}
+            {tab === "requests" && <Requests page={page} image={image} />}
+            {tab === "images" && image && <Images page={page} image={image} />}
+            {tab === "try" && <Try page={page} image={image} />}
+            {tab === "settings" && <Revisions page={page} />}
+          </>
+        )}
+      </Loaded>
+      {e && (
+        <ConfirmSheet
+          opened={rollingBack} onClose={() => setRollingBack(false)} title={`Back to ${e.previous_model}`} confirm={`Back to ${e.previous_model}`}
+          run={async () => {
+            await send(`/endpoints/${encodeURIComponent(name)}/rollback`);
+            toast(`${name} serves ${e.previous_model} again`);
+            void queries.invalidateQueries({ predicate: (q) => ((q.meta?.topics ?? []) as string[]).includes("endpoint") });
+          }}
+        >
+          <p>All traffic of <b>{name}</b> moves from {e.model} (revision {e.live_revision}) to {e.previous_model} (revision {e.previous_revision}). Its monitor compares with that revision's baseline again. Requests under way end where they began.</p>
+        </ConfirmSheet>
+      )}
+    </section>
+  );
+}
