@@ -15,6 +15,8 @@
 
 #include "base/result.h"
 #include "flow/flow.h"
+#include "serve/graph.h"
+#include "stats/calibration.h"
 
 namespace loop {
 
@@ -29,6 +31,8 @@ struct DataConfig {
 struct ModelConfig {
   std::string name;  // registered model
   std::string from;  // stage whose logged models are the candidates
+  stats::CalibrationKind calibrate = stats::CalibrationKind::kNone;
+  std::map<std::string, double> thresholds;  // by class
 };
 
 struct EvaluateConfig {
@@ -91,6 +95,13 @@ struct Environment {
   RetrainConfig retrain;
 };
 
+// An endpoint made of others.
+struct GraphConfig {
+  std::string name;
+  std::string environment;
+  serve::Graph graph;  // the versions that it names are not resolved yet
+};
+
 struct Setting {
   std::string key;    // "gate.confidence"
   std::string value;  // as shown to people
@@ -107,7 +118,8 @@ struct Config {
   std::optional<ModelConfig> model;
   EvaluateConfig evaluate;
   std::vector<Environment> environments;  // empty: nothing is deployed; else [0] is where the pipeline promotes to
-  std::vector<Setting> settings;          // every value in force, and where it came from
+  std::vector<GraphConfig> graphs;
+  std::vector<Setting> settings;  // every value in force, and where it came from
 
   const Environment* environment(std::string_view name) const;
   const DataConfig* find_data(std::string_view name) const;

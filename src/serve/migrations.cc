@@ -71,6 +71,8 @@ CREATE TABLE endpoint_mirror (
   PRIMARY KEY (project, endpoint, at_us, revision, shadow)
 ) $without_rowid;
 )sql"},
+    // What a revision of a graph is made of (JSON of Graph), or "" for one of a model.
+    store::Migration{5, "ALTER TABLE revisions ADD COLUMN graph $text NOT NULL DEFAULT ''"},
 };
 
 }  // namespace

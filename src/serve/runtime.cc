@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "serve/batching.h"
+#include "serve/graph_model.h"
 #include "serve/mlmodel.h"
 #include "serve/model_files.h"
 #include "serve/trial.h"
@@ -33,6 +34,22 @@ struct Loaded {
   int64_t unused_since_us = 0;  // monotonic; 0 while live
 };
 
+// A model version that a graph names, as a revision of its own: no endpoint's, whose names hold no ':'.
+Revision pinned_revision(const GraphStep& step) {
+  return {.endpoint = "models:/" + step.model + "/" + std::to_string(step.version),
+          .model_name = step.model,
+          .model_version = step.version,
+          .artifact_root = step.artifact_root,
+          .transform_digest = step.transform_digest};
+}
+
+template <class F>
+void for_each_model(const Graph& graph, F&& with) {
+  for (const GraphNode& node : graph.nodes)
+    for (const GraphStep& step : node.steps)
+      if (!step.model.empty()) with(step);
+}
+
 class RuntimeImpl final : public Runtime {
  public:
   RuntimeImpl(store::Store& store, blob::BlobStore& blobs, const Options& options, base::Registry& metrics)
@@ -46,16 +63,22 @@ class RuntimeImpl final : public Runtime {
   Capture& capture() override { return *capture_; }
   Mirror* mirror() override { return mirror_.get(); }
   base::Result<Files> files_of(int64_t project, const Revision& revision) override;
+  base::Result<Revision> revision_of(int64_t project, std::string_view endpoint, int64_t number) override;
 
  private:
-  base::Result<Revision> revision_of(int64_t project, std::string_view endpoint, int64_t number);
   base::Result<void> load(int64_t project, const Revision& revision, bool may_run_code = true);
+  base::Result<void> load_model(int64_t project, const Revision& revision, bool may_run_code);
+  base::Result<void> load_graph(int64_t project, const std::string& graph, bool may_run_code);
   base::Result<std::shared_ptr<const Predictor>> load_predictor(const ModelFiles::Folder& folder);
   base::Result<std::vector<Deployment>> deployments();
   bool is_loaded(const RevisionKey& key);
   using Problems = std::map<RevisionKey, base::Error>;
   std::shared_ptr<LiveEndpoint> make_one(const Deployment& deployment, const Revision& revision, bool is_shadow,
                                          const Problems& problems);
+  void give_model(LiveEndpoint& live, const RevisionKey& key, const Problems& problems);
+  void give_graph(LiveEndpoint& live, const Problems& problems);
+  base::Result<LivePtr> find_step(int64_t project, const GraphStep& step, const Problems& problems);
+  std::shared_ptr<LiveRules> make_rules(const TrafficPlan& plan, const LiveEndpoint& live);
   std::shared_ptr<const LiveEndpoint> make_live(const Deployment& deployment, const Problems& problems);
   void swap_routes(const std::vector<Deployment>& deployments, const std::map<RevisionKey, base::Error>& problems);
   void keep();
@@ -76,6 +99,7 @@ class RuntimeImpl final : public Runtime {
   ModelFiles files_;                    // guarded by load_
   std::mutex swap_;
   std::map<RevisionKey, Loaded> loaded_;  // guarded by swap_
+  RouteSnapshot* next_ = nullptr;         // guarded by swap_: what graphs find their steps in, while it is being made
   std::map<std::string, int> held_;       // folders that children read, by key; guarded by swap_
 
   std::mutex stop_mutex_;
@@ -130,8 +154,22 @@ base::Result<void> RuntimeImpl::prepare_without_code(int64_t project, std::strin
   return load(project, revision, false);
 }
 
-// Lays out, tries in a child unless that was done before, loads and warms; nothing to do if it is loaded.
 base::Result<void> RuntimeImpl::load(int64_t project, const Revision& revision, bool may_run_code) {
+  return revision.graph.empty() ? load_model(project, revision, may_run_code)
+                                : load_graph(project, revision.graph, may_run_code);
+}
+
+// The versions that a graph names; the endpoints that it names are loaded for themselves.
+base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& text, bool may_run_code) {
+  TRY_SET(const Graph graph, parse_graph(text));
+  for (const GraphNode& node : graph.nodes)
+    for (const GraphStep& step : node.steps)
+      if (!step.model.empty()) TRY(load_model(project, pinned_revision(step), may_run_code));
+  return {};
+}
+
+// Lays out, tries in a child unless that was done before, loads and warms; nothing to do if it is loaded.
+base::Result<void> RuntimeImpl::load_model(int64_t project, const Revision& revision, bool may_run_code) {
   const RevisionKey key{project, revision.endpoint, revision.number};
   if (is_loaded(key)) return {};
   std::lock_guard loading(load_);
@@ -191,7 +229,48 @@ bool RuntimeImpl::is_loaded(const RevisionKey& key) {
   return true;
 }
 
-// The caller holds swap_.
+// The caller holds swap_, as for the others that make what is live.
+void RuntimeImpl::give_model(LiveEndpoint& live, const RevisionKey& key, const Problems& problems) {
+  const auto loaded = loaded_.find(key);
+  if (loaded == loaded_.end()) {
+    const auto problem = problems.find(key);
+    live.problem = {base::Code::kUnavailable,
+                    problem == problems.end() ? "the model is not loaded" : problem->second.message};
+    return;
+  }
+  loaded->second.unused_since_us = 0;
+  live.predictor = loaded->second.predictor;
+}
+
+base::Result<LivePtr> RuntimeImpl::find_step(int64_t project, const GraphStep& step, const Problems& problems) {
+  if (!step.model.empty()) {
+    auto live = std::make_shared<LiveEndpoint>();
+    live->revision = pinned_revision(step);
+    live->name = live->revision.endpoint;
+    live->project = project;
+    live->version = std::to_string(step.version);
+    give_model(*live, {project, live->name, 0}, problems);
+    live->waits = live->predictor && live->predictor->waits();
+    return live;
+  }
+  for (const LivePtr& live : next_->endpoints)
+    if (live->project == project && live->name == step.endpoint) return live;
+  return base::fail(base::Code::kUnavailable, "endpoint '" + step.endpoint + "' serves nothing yet");
+}
+
+// Bound to the endpoints of the snapshot that is being made.
+void RuntimeImpl::give_graph(LiveEndpoint& live, const Problems& problems) {
+  live.graph = true;
+  const auto bind = [&]() -> base::Result<std::shared_ptr<const Predictor>> {
+    TRY_SET(const Graph graph, parse_graph(live.revision.graph));
+    return make_graph_predictor(graph, [&](const GraphStep& step) { return find_step(live.project, step, problems); });
+  };
+  if (auto bound = bind())
+    live.predictor = std::move(*bound);
+  else
+    live.problem = {base::Code::kUnavailable, std::move(bound).error().message};
+}
+
 std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment, const Revision& revision,
                                                     bool is_shadow, const Problems& problems) {
   auto live = std::make_shared<LiveEndpoint>();
@@ -207,20 +286,17 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
                                          {"version", live->version}};
   add_instruments(*live, metrics_, labels);
 
-  const RevisionKey key{deployment.project, deployment.endpoint.name, revision.number};
-  const auto loaded = loaded_.find(key);
-  if (loaded == loaded_.end()) {
-    const auto problem = problems.find(key);
-    live->problem = {base::Code::kUnavailable,
-                     problem == problems.end() ? "the model is not loaded" : problem->second.message};
+  if (revision.graph.empty())
+    give_model(*live, {deployment.project, deployment.endpoint.name, revision.number}, problems);
+  else
+    give_graph(*live, problems);
+  if (!live->predictor) {
     base::log::error("an endpoint cannot serve",
                      {{"endpoint", live->name}, {"revision", revision.number}, {"error", live->problem.message}});
     return live;
   }
-  loaded->second.unused_since_us = 0;
-  live->predictor = loaded->second.predictor;
   live->waits = live->predictor->waits();
-  if (live->waits) {
+  if (live->waits && !live->graph) {
     const auto gauge = [&](const char* name, const char* help) { return &metrics_.gauge(name, help, labels); };
     live->waiting = {
         .workers = gauge("lathe_inference_workers", "Workers of a Python model that are ready."),
@@ -230,7 +306,8 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
         .executions = gauge("lathe_inference_executions", "Runs of a batched model since it was loaded."),
         .queue_us = gauge("lathe_inference_queue_us", "Time that requests waited for their batch, together.")};
   }
-  CaptureSource source{.project = live->project, .endpoint = live->name, .revision = live->revision.number};
+  CaptureSource source{
+      .project = live->project, .endpoint = live->name, .revision = live->revision.number, .routed = live->graph};
   CaptureRule rule = deployment.endpoint.capture;
   if (is_shadow) {  // the rows are in the record of the answer that was given
     source.role = kShadowRole;
@@ -241,6 +318,23 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   }
   live->capture = &capture_->stream(source, rule);
   return live;
+}
+
+// Bound to the live revision's columns; what does not fit is left out, and logged.
+std::shared_ptr<LiveRules> RuntimeImpl::make_rules(const TrafficPlan& plan, const LiveEndpoint& live) {
+  if (plan.rules.empty() || !live.predictor) return nullptr;
+  auto rules = std::make_shared<LiveRules>();
+  for (const TrafficRule& rule : plan.rules) {
+    LiveRules::Rule bound{.revision = rule.revision};
+    if (auto done = bound.when.bind(rule.when, live.predictor->features(), nullptr, rules->headers); !done) {
+      base::log::warn("a rule of an endpoint's traffic is not used",
+                      {{"endpoint", live.name}, {"rule", rule.when}, {"error", done.error().message}});
+      continue;
+    }
+    rules->by_columns |= bound.when.reads_columns();
+    rules->rules.push_back(std::move(bound));
+  }
+  return rules;
 }
 
 // The live revision, with what else its traffic goes to. A part that is not loaded gets none: its share falls to the
@@ -257,6 +351,18 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
   }
   live->shadow = shadow;
   if (plan.parts.empty()) return live;
+  const std::shared_ptr<LiveRules> rules = make_rules(plan, *live);
+  const auto aim = [&](const std::shared_ptr<LiveEndpoint>& at) {  // rules that read columns are for the same columns
+    at->rules = rules;
+    if (!rules || !at->predictor) return;
+    const bool same = std::ranges::equal(at->predictor->inputs(), live->predictor->inputs(),
+                                         [](const TensorInfo& a, const TensorInfo& b) {
+                                           return a.name == b.name && a.type == b.type && a.shape == b.shape;
+                                         });
+    for (LiveRules::Rule& rule : rules->rules)
+      if (rule.revision == at->revision.number && (same || !rules->by_columns)) rule.target = at;
+  };
+  aim(live);
   auto split = std::make_unique<LiveSplit>();
   split->sticky = plan.sticky;
   split->salt = base::crc32c(live->name);
@@ -270,6 +376,7 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
     auto target = make_one(deployment, *row, false, problems);
     target->shadow = shadow;
     target->told_revision = std::to_string(part.revision);
+    aim(target);
     if (!target->predictor)
       lost += part.share;
     else
@@ -292,12 +399,18 @@ base::Result<std::vector<Deployment>> RuntimeImpl::deployments() {
 base::Result<void> RuntimeImpl::refresh() {
   std::map<RevisionKey, base::Error> problems;
   TRY_SET(const std::vector<Deployment> wanted, deployments());
+  const auto try_to_load = [&](int64_t project, const Revision& revision) {
+    if (auto loaded = load_model(project, revision, true); !loaded)
+      problems.emplace(RevisionKey{project, revision.endpoint, revision.number}, loaded.error());
+  };
   for (const Deployment& deployment : wanted) {
-    const RevisionKey key{deployment.project, deployment.endpoint.name, deployment.live.number};
-    if (auto loaded = load(deployment.project, deployment.live); !loaded) problems.emplace(key, loaded.error());
-    for (const Revision& other : deployment.others) {
-      if (auto loaded = load(deployment.project, other); !loaded)
-        problems.emplace(RevisionKey{deployment.project, deployment.endpoint.name, other.number}, loaded.error());
+    std::vector<Revision> revisions = deployment.others;
+    revisions.push_back(deployment.live);
+    for (const Revision& revision : revisions) {
+      if (revision.graph.empty())
+        try_to_load(deployment.project, revision);
+      else if (const auto graph = parse_graph(revision.graph))
+        for_each_model(*graph, [&](const GraphStep& step) { try_to_load(deployment.project, pinned_revision(step)); });
     }
   }
   std::lock_guard lock(swap_);
@@ -316,17 +429,18 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
     if (entry.second.unused_since_us == 0) entry.second.unused_since_us = now;  // until make_live says otherwise
   }
   auto next = std::make_unique<RouteSnapshot>();
-  std::map<int64_t, std::vector<size_t>> of_project;
-  for (const Deployment& deployment : deployments) {
-    of_project[deployment.project].push_back(next->endpoints.size());
-    next->endpoints.push_back(make_live(deployment, problems));
-  }
-  for (const auto& [project, places] : of_project) {
-    for (size_t place : places) {
-      if (places.size() == 1 || deployments[place].endpoint.is_default)
-        next->defaults.push_back(next->endpoints[place]);
+  next_ = next.get();
+  std::map<int64_t, size_t> of_project;
+  for (const Deployment& deployment : deployments) ++of_project[deployment.project];
+  for (const bool graphs : {false, true}) {  // graphs are made of endpoints
+    for (const Deployment& deployment : deployments) {
+      if (deployment.live.graph.empty() == graphs) continue;
+      next->endpoints.push_back(make_live(deployment, problems));
+      if (of_project[deployment.project] == 1 || deployment.endpoint.is_default)
+        next->defaults.push_back(next->endpoints.back());
     }
   }
+  next_ = nullptr;
   next->sort();
   routes_.store(std::move(next));
 }
