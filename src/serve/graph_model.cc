@@ -1,6 +1,7 @@
 #include "serve/graph_model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -224,7 +225,6 @@ struct BoundNode {
   Schema request;                 // of steps that are given the node's request
   std::vector<Schema> responses;  // of step i + 1, where it is given step i's answer
   std::vector<BoundStep> steps;
-  std::vector<AnswerShape> before;  // sequence: of what stands after step i, if it ends there
   AnswerShape shape;
 
   base::Result<GraphAnswer> run(const Slice& slice, Walk& walk) const;
