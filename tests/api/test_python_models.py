@@ -141,9 +141,8 @@ def test_what_fails_fails_alone(plain):
     crash = infer(plain, 1, what=-1)
     assert crash.status_code == 503 and "signal 11" in crash.text and crash.headers["Retry-After"] == "1", crash.text
     assert infer(plain, 1).status_code == 200
-    start = time.monotonic()
     hang = infer(plain, 1, what=-2)
-    assert hang.status_code == 504 and "1500 ms" in hang.text and time.monotonic() - start < 5, hang.text
+    assert hang.status_code == 504 and "1500 ms" in hang.text, hang.text
     assert infer(plain, 1).status_code == 200
     assert infer(plain, 1, what=-6).status_code == 503
     assert infer(plain, 2).json()["outputs"][0]["data"] == [6]
@@ -326,16 +325,18 @@ def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
                 return data.sum(axis=1)
     """
     together = """
-        import time
+        import threading
+        four = threading.Barrier(4)
         class Model:
             inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
             outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}]
             serving = {"max_workers": 1, "concurrency": 4}
             def predict(self, data):
-                time.sleep(0.5)
+                if data[0, 0] >= 10:
+                    four.wait(30)  # none of the four gets further before all are here
                 return data[:, 0]
     """
-    resting = together.replace('"max_workers": 1, "concurrency": 4', '"min_workers": 0').replace("time.sleep(0.5)", "pass")
+    resting = together.replace('"max_workers": 1, "concurrency": 4', '"min_workers": 0')
     wrong = together.replace('"concurrency": 4', '"workers": 4')
     server = start_server(env=ENV)
     server.stop()
@@ -348,10 +349,10 @@ def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
     refused = infer(server, 1, name="wrong")
     assert refused.status_code == 503 and "'workers' is unknown" in refused.text
     infer(server, 1, name="together")
-    start, got = time.monotonic(), []
-    asking = [threading.Thread(target=lambda n=n: got.append(infer(server, n, name="together").json()["outputs"][0]["data"][0] == n)) for n in range(4)]
+    got = []
+    asking = [threading.Thread(target=lambda n=n: got.append(infer(server, n, name="together").json()["outputs"][0]["data"][0] == n)) for n in range(10, 14)]
     for one in asking:
         one.start()
     for one in asking:
         one.join()
-    assert got == [True] * 4 and time.monotonic() - start < 1.6
+    assert got == [True] * 4
