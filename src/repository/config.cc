@@ -261,6 +261,9 @@ base::Result<ReadConfig> read_config(std::string_view text, std::string_view fil
     return base::invalid(findings.error.empty() ? std::string(file) + " is no model configuration" : findings.error);
   }
   if (!has_only_text(out.config)) return base::invalid(std::string(file) + " has a text that is not UTF-8");
+  // The parser appends a map's entries to a list; a key given twice would be there twice for whoever walks it by
+  // reflection. The wire format knows no list of them: the last one counts.
+  out.config.ParseFromString(out.config.SerializeAsString());
   out.unknown = std::move(findings.unknown);
   return out;
 }

@@ -49,6 +49,22 @@ TEST(Config, ErrorsSayFileLineAndColumn) {
   EXPECT_NE(problem(deep), "");
 }
 
+TEST(Config, WhatWasReadCanBeWrittenAndReadAgain) {
+  for (const std::string_view text : {
+           R"(parameters { key: "a" value { string_value: "1" } } parameters { key: "a" value { string_value: "2" } })",
+           R"(parameters { key: "" value { string_value: "\001" } } metric_tags { key: "m" } metric_tags { key: "m" })",
+           R"(sequence_batching { control_input { control { kind: 99 fp32_false_true: [ inf, nan, 1e-45, 3.5e38 ] } } })",
+           R"(dynamic_batching { priority_queue_policy { key: 18446744073709551615 value { timeout_action: -3 } } })",
+           R"(model_metrics { metric_control { histogram_options { buckets: [ 5e-324, 1.7976931348623157e308, -0 ] } } })"}) {
+    const auto read = read_config(text, "config.pbtxt");
+    ASSERT_TRUE(read) << read.error().message;
+    std::string json;
+    base::JsonWriter writer(json);
+    write_config(writer, read->config);
+    EXPECT_TRUE(read_config_json(json)) << json << read_config_json(json).error().message;
+  }
+}
+
 TEST(Config, UnknownFieldsAreNamed) {
   const auto read =
       read_config("name: \"simple\"\nmax_bach_size: 3\nfuture { a: 1 b { c: [1, 2] } }\n", "config.pbtxt");
