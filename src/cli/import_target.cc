@@ -50,8 +50,7 @@ class StoreTarget final : public ImportTarget {
 
   int64_t add_file(base::Fd file, const std::string& root, const std::string& path) override {
     Pending pending{root, path, need(blobs_->begin())};
-    const int64_t size =
-        read_all(file, path, [&](std::string_view bytes) { need(pending.writer->write(bytes)); });
+    const int64_t size = read_all(file, path, [&](std::string_view bytes) { need(pending.writer->write(bytes)); });
     pending_bytes_ += size;
     pending_.push_back(std::move(pending));
     if (pending_.size() >= kFilesAtOnce || pending_bytes_ >= kBytesAtOnce) flush();
@@ -171,8 +170,7 @@ base::Result<std::unique_ptr<ImportTarget>> import_into_store(const server::Conf
     TRY(track::ensure_default_experiments(tx, config.default_artifact_root));
     return core::get_project(tx, common.project.empty() ? "default" : common.project);
   }));
-  return std::unique_ptr<ImportTarget>(
-      std::make_unique<StoreTarget>(std::move(store), std::move(blobs), project.id));
+  return std::unique_ptr<ImportTarget>(std::make_unique<StoreTarget>(std::move(store), std::move(blobs), project.id));
 }
 
 }  // namespace cli

@@ -190,7 +190,6 @@ constexpr Entry entry() {
           }};
 }
 
-
 Result<int64_t> add_runs(Tx& tx, const std::vector<track::ImportedRun>& runs) {
   TRY(track::import_runs(tx, runs));
   return static_cast<int64_t>(runs.size());
