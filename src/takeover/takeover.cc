@@ -120,6 +120,8 @@ Result<bool> add_user(Tx& tx, const NewUser& given) {
   TRY(tx.status());
   if (!given.password.empty() && !core::is_foreign_hash(given.password))
     return base::invalid("the password of '" + given.name + "' is hashed in a way that is not known here");
+  if (!given.admin && !core::has_users(tx))
+    return base::invalid("the first user is the administrator: add yours first (lathe user add)");
   core::NewUser user;
   user.name = given.name;
   user.password = given.password;

@@ -84,6 +84,8 @@ constexpr Guard kGuards[] = {
     {Method::kGet, "mlflow-artifacts/artifacts", Need::kRead, Target::kArtifactQuery},
     {Method::kGet, "mlflow-artifacts/artifacts/{path...}", Need::kRead, Target::kArtifact},
     {Method::kGet, "mlflow-artifacts/presigned/{path...}", Need::kRead, Target::kArtifact},
+    {Method::kPost, "artifacts/presigned-upload-url", Need::kEdit, Target::kRun},
+    {Method::kPost, "artifacts/presigned-download-url", Need::kRead, Target::kRun},
     {Method::kPut, "mlflow-artifacts/artifacts/{path...}", Need::kEdit, Target::kArtifact},
     {Method::kDelete, "mlflow-artifacts/artifacts/{path...}", Need::kDelete, Target::kArtifact},
     {Method::kPost, "mlflow-artifacts/mpu/create/{path...}", Need::kEdit, Target::kArtifact},
