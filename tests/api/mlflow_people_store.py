@@ -85,7 +85,7 @@ def dump(uri):
         if schema.name == "Feedback":
             default = schema.schema_id
             continue
-        out["schemas"][schema.schema_id] = [schema.name, str(schema.type), schema.instruction, schema.enable_comment, repr(schema.input), schema.created_time]
+        out["schemas"][schema.schema_id] = [schema.name, str(schema.type), schema.instruction, schema.enable_comment, repr(schema.input), schema.created_at]
     for queue in store.list_review_queues(e):
         out["queues"][queue.queue_id] = [queue.name, str(queue.queue_type), sorted(queue.users), sorted("default" if s == default else s for s in queue.schema_ids),
                                          queue.creation_time_ms, queue.created_by]
@@ -95,7 +95,7 @@ def dump(uri):
         out["issues"][issue.issue_id] = {k: str(v) for k, v in issue.to_dictionary().items() if k not in ("experiment_id", "trace_count")}
     for version in (1, 2):
         prompt = mlflow.genai.load_prompt(f"prompts:/greet/{version}")
-        out["prompts"][version] = [prompt.template, prompt.tags, prompt.commit_message]
+        out["prompts"][str(version)] = [prompt.template, prompt.tags, prompt.commit_message]
     out["prompts"]["live"] = mlflow.genai.load_prompt("prompts:/greet@live").version
     for run in client.search_runs([e]):
         found = mlflow.search_traces(locations=[e], run_id=run.info.run_id, return_type="list")
