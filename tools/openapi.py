@@ -71,6 +71,7 @@ SUMMARIES = {
     "POST /metric-rules": "Add a rule: experiment, name, kind (above, below, not_finite, stalled), metric, threshold, silent_s, filter",
     "DELETE /metric-rules/{id}": "Remove a rule and what it raised",
     "GET /metric-alerts": "What rules on metrics have raised, newest first; ?experiment=&run=&rule=&before_ms=&limit=",
+    "POST /import/{act}": "What `lathe import` asks of a running server: packed bytes for a command of the same version (src/takeover)",
     "POST /blobs/missing": "Which of these digests the server does not have",
     "GET /data": "Names of all data sets",
     "GET /data/{name}/versions": "Versions of a data set, newest first",

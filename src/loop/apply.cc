@@ -128,12 +128,12 @@ void compare_files(store::Tx& tx, std::string_view before, std::string_view afte
 }
 
 // Made here, once: stages that start at the same time would race to make it through their MLflow clients.
-base::Result<void> ensure_experiment(store::Tx& tx, const Config& config) {
+base::Result<void> ensure_experiment(store::Tx& tx, const Config& config, const std::string& artifact_root) {
   if (config.stages.stages.empty()) return {};
   const auto found = track::get_experiment_by_name(tx, config.experiment);
   if (found) return {};
   if (found.error().code != base::Code::kNotFound) return std::unexpected(found.error());
-  TRY(track::create_experiment(tx, {.name = config.experiment}));
+  TRY(track::create_experiment(tx, {.name = config.experiment, .default_root = artifact_root}));
   return {};
 }
 
@@ -275,7 +275,7 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
       tx.project(), config.project, out.generation, request.bundle, request.file, text, flow::map_to_json(texts),
       tx.ctx().actor.name, tx.now_us());
   for (const auto& env : config.environments) TRY(claim_endpoint(tx, config.project, env));
-  TRY(ensure_experiment(tx, config));
+  TRY(ensure_experiment(tx, config, request.artifact_root));
   TRY(flow::put_pipeline(tx, spec));
 
   std::string body;

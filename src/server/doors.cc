@@ -8,6 +8,7 @@
 #include "api/lathe/data.h"
 #include "api/lathe/flow.h"
 #include "api/lathe/hooks.h"
+#include "api/lathe/import.h"
 #include "api/lathe/lab.h"
 #include "api/lathe/loop.h"
 #include "api/lathe/metric_rules.h"
@@ -73,10 +74,12 @@ void open_doors(House& house) {
   api::lathe::add_blob_routes(house.routes, blobs);
   api::lathe::add_upkeep_routes(
       house.routes, {*house.store, *house.blobs, *house.offload, house.clock, house.config.dir, std::string(kVersion)});
+  api::lathe::add_import_routes(house.routes, {*house.store, *house.offload});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
-  api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
+  api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime,
+                                              house.config.default_artifact_root});
   api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
   const auto binary = base::executable_path();
   api::lathe::add_traffic_routes(
