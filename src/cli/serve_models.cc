@@ -28,6 +28,8 @@ struct Given {
   uint64_t poll_seconds = 15;
   std::string strict_readiness = "true", exit_on_error = "true", memory_budget;
   std::string network, models_below, default_model;
+  std::vector<std::string> python_envs;
+  std::string python_build;
   std::string threads = "auto", log_level = "info", log_format = "text";
   std::string tls_cert, tls_key;
   std::vector<std::string> passed_over;  // tritonserver's flags that mean nothing here
@@ -211,6 +213,8 @@ server::ServeOptions understand(const Given& given) {
   repository.strict_readiness = truth("--strict-readiness", given.strict_readiness);
   repository.exit_on_error = truth("--exit-on-error", given.exit_on_error);
   repository.memory_budget = read_bytes(given.memory_budget);
+  repository.python_roots.assign(given.python_envs.begin(), given.python_envs.end());
+  repository.python_build = given.python_build;
   out.tls_cert = given.tls_cert;
   out.tls_key = given.tls_key;
   out.allowed_hosts = given.allowed_hosts;
@@ -250,6 +254,10 @@ void add_flags(CLI::App& serve, Given& given) {
       "folder below which POST /models may take models from [none; /opt/ml/models if SAGEMAKER_MULTI_MODEL is true]");
   serve.add_option("--model-memory-budget", given.memory_budget,
                    "load models at their first request, and keep so many bytes of files (2GiB) [all models, at start]");
+  serve.add_option("--python-envs", given.python_envs,
+                   "folder of Python environments (FOLDER/NAME/bin/python) that models may name; may be repeated");
+  serve.add_option("--python-build", given.python_build,
+                   "folder in which Python environments are built from models' requirements.txt [none are]");
   serve.add_option("--strict-readiness", given.strict_readiness, "true: ready when every model is [true]");
   serve.add_option("--exit-on-error", given.exit_on_error, "true: do not start if a model cannot be loaded [true]");
   serve.add_option("--address", given.address, "to listen on [127.0.0.1; 0.0.0.0 with --network-access]");
@@ -287,6 +295,7 @@ void add_flags(CLI::App& serve, Given& given) {
   }
   serve.get_option("--model-repository")->type_size(1)->allow_extra_args(false);
   serve.get_option("--load-model")->type_size(1)->allow_extra_args(false);
+  serve.get_option("--python-envs")->type_size(1)->allow_extra_args(false);
   serve.get_option("--allowed-host")->type_size(1)->allow_extra_args(false);
 }
 

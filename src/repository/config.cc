@@ -303,7 +303,7 @@ base::Result<void> check_config(const ModelConfig& config, std::string_view fold
   return {};
 }
 
-std::vector<std::string> not_acted_on(const ModelConfig& config) {
+std::vector<std::string> not_acted_on(const ModelConfig& config, bool python) {
   std::vector<const pb::FieldDescriptor*> set;
   config.GetReflection()->ListFields(config, &set);
   std::vector<std::string> out;
@@ -320,6 +320,10 @@ std::vector<std::string> not_acted_on(const ModelConfig& config) {
     }
     if (field->number() == ModelConfig::kModelTransactionPolicyFieldNumber &&
         !config.model_transaction_policy().decoupled())
+      continue;
+    if (field->number() == ModelConfig::kDynamicBatchingFieldNumber && python) continue;
+    if (field->number() == ModelConfig::kParametersFieldNumber && python &&
+        config.parameters().size() == config.parameters().count("EXECUTION_ENV_PATH"))
       continue;
     if (!acted_on().contains(field->number())) out.push_back(field->name());
   }

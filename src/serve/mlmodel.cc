@@ -143,6 +143,11 @@ base::Result<void> read_metadata(const Node& metadata, ModelFolder& out) {
       out.classes.push_back(item.scalar);
     }
   }
+  const Node* serving = metadata.find("lathe.serving");  // the rest of it is the worker's to tell
+  const Node* python = serving && serving->is_map() ? serving->find("python") : nullptr;
+  if (python && !python->is_scalar())
+    return base::invalid("MLmodel: metadata lathe.serving.python must be a name, found " + python->describe());
+  if (python) out.python = python->scalar;
   if (const Node* threshold = metadata.find("lathe.threshold")) {
     const std::string& text = threshold->scalar;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.threshold);

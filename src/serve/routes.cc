@@ -151,6 +151,45 @@ void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base
       &metrics.histogram("lathe_inference_seconds", "Computation of an answered request.", kLatencyBounds, labels);
 }
 
+void add_waiting_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels) {
+  const auto gauge = [&](const char* name, const char* help) { return &metrics.gauge(name, help, labels); };
+  endpoint.waiting = {
+      .workers = gauge("lathe_inference_workers", "Workers of a Python model that are ready."),
+      .busy = gauge("lathe_inference_workers_busy", "Requests that workers run now."),
+      .waiting = gauge("lathe_inference_waiting", "Requests that wait for a worker."),
+      .crashed = gauge("lathe_inference_worker_failures", "Workers that failed since the model was loaded."),
+      .executions = gauge("lathe_inference_executions", "Runs of a batched model since it was loaded."),
+      .queue_us = gauge("lathe_inference_queue_us", "Time that requests waited for their batch, together."),
+      .least = gauge("lathe_inference_workers_min", "Workers that are kept however idle they are."),
+      .most = gauge("lathe_inference_workers_max", "Workers at most."),
+      .started = gauge("lathe_inference_workers_started", "Workers started since the model was loaded."),
+      .waited = gauge("lathe_inference_waits", "Requests that had to wait for a worker since the model was loaded."),
+      .wait_us = gauge("lathe_inference_wait_us", "Time that those waited, together.")};
+}
+
+void publish_waiting(const LiveEndpoint& endpoint) {
+  const LiveEndpoint::Waiting& to = endpoint.waiting;
+  if (!to.workers || !endpoint.predictor) return;
+  const auto set = [](base::Gauge* gauge, uint64_t value) { gauge->set(static_cast<int64_t>(value)); };
+  if (const auto counts = endpoint.predictor->model().workers()) {
+    set(to.workers, counts->workers);
+    set(to.busy, counts->busy);
+    set(to.waiting, counts->waiting);
+    set(to.crashed, counts->crashed);
+    set(to.started, counts->started);
+    set(to.waited, counts->waited);
+    set(to.wait_us, counts->wait_us);
+  }
+  if (const auto limits = endpoint.predictor->model().limits()) {
+    set(to.least, limits->min_workers);
+    set(to.most, limits->max_workers);
+  }
+  if (const auto batched = endpoint.predictor->batch_statistics()) {
+    set(to.executions, batched->executions);
+    set(to.queue_us, batched->queue_ns / 1000);
+  }
+}
+
 void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoints) {
   struct Family {
     std::string_view name, help;

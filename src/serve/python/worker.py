@@ -504,15 +504,15 @@ def data_bytes():
     return 0
 
 
-def work(model, sockets, memory):
-    """The life of a worker process."""
+def work(model, sockets, memory, otherwise):
+    """The life of a worker process. `memory` is the server's word on its limit; 0: the model's, else `otherwise`."""
     os.setpgid(0, 0)
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     try:
         if isinstance(model, str):
             model = load(model)
-        memory = int(model.settings.get("memory_mb", 0)) << 20 or memory
+        memory = memory or int(model.settings.get("memory_mb", 0)) << 20 or otherwise
         if memory:
             limit = data_bytes() + memory
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -579,14 +579,14 @@ class Keeper:
         sockets = [socket.socket(fileno=fd) for fd in fds]
         order = json.loads(data)  # one a message
         if "start" in order:
-            self.start(order["start"], sockets)
+            self.start(order["start"], sockets, order["memory"])
         elif "kill" in order:
             self.kill(order["kill"])
         for sock in sockets:
             sock.close()
         return True
 
-    def start(self, number, sockets):
+    def start(self, number, sockets, memory):
         keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -602,8 +602,8 @@ class Keeper:
                         os.set_inheritable(sock.fileno(), True)
                     os.set_inheritable(SOURCE, True)
                     fds = ",".join(str(sock.fileno()) for sock in sockets)
-                    os.execv(sys.executable, [sys.executable, "-c", BOOT, "worker", self.folder, str(self.memory), fds])
-                work(self.model, sockets, self.memory)
+                    os.execv(sys.executable, [sys.executable, "-c", BOOT, "worker", self.folder, str(self.memory), fds, str(memory)])
+                work(self.model, sockets, memory, self.memory)
             except BaseException:  # noqa: BLE001 - nothing of a worker may run on as a second keeper
                 traceback.print_exc()
             finally:
@@ -645,6 +645,7 @@ BOOT = "import os;exec(compile(os.pread(4,1<<20,0),'lathe_worker.py','exec'))"
 
 def main():
     role, folder, memory = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    fds, own = (sys.argv[4].split(","), int(sys.argv[5])) if role == "worker" else ([], 0)
     sys.argv = ["model"]
     if sys.path and sys.path[0] == "":
         sys.path.pop(0)
@@ -652,11 +653,10 @@ def main():
         die_with_parent(int(os.environ.pop("LATHE_PARENT")))
         Keeper(folder, memory).run()
     else:
-        sockets = [socket.socket(fileno=int(fd)) for fd in WORKER_FDS]
+        sockets = [socket.socket(fileno=int(fd)) for fd in fds]
         for sock in sockets:
             sock.set_inheritable(False)
-        work(folder, sockets, memory)
+        work(folder, sockets, own, memory)
 
 
-WORKER_FDS = sys.argv[4].split(",") if len(sys.argv) > 4 else []
 main()
