@@ -13,10 +13,12 @@
 #include "base/log.h"
 #include "repository/configured.h"
 #include "repository/layout.h"
+#include "repository/sequences.h"
 #include "serve/batching.h"
 #include "serve/claims.h"
 #include "serve/mlmodel.h"
 #include "serve/python_environments.h"
+#include "serve/response_cache.h"
 #include "serve/trial.h"
 
 namespace repository {
@@ -75,7 +77,8 @@ class RepositoryImpl final : public Repository {
   RepositoryImpl(const Options& options, base::Registry& metrics)
       : options_(options),
         metrics_(metrics),
-        environments_({.roots = options.python_roots, .build_dir = options.python_build}) {}
+        environments_({.roots = options.python_roots, .build_dir = options.python_build}),
+        cache_(options.cache_bytes ? std::make_shared<serve::ResponseCache>(options.cache_bytes) : nullptr) {}
   ~RepositoryImpl() override;
 
   base::Result<void> start();
@@ -116,6 +119,7 @@ class RepositoryImpl final : public Repository {
   const Options options_;
   base::Registry& metrics_;
   const serve::PythonEnvironments environments_;
+  const std::shared_ptr<serve::ResponseCache> cache_;  // null: nothing is cached
 
   mutable std::mutex mutex_;  // never held while a model is loaded
   std::map<std::string, Model, std::less<>> models_;
@@ -189,7 +193,8 @@ base::Result<Plan> RepositoryImpl::plan(const std::string& name, const base::Pat
     return found && found->format->whole_folder;
   });
   std::string passed_over;
-  for (const auto& field : not_acted_on(read.config, python)) passed_over += (passed_over.empty() ? "" : ", ") + field;
+  for (const auto& field : not_acted_on(read.config, {.batches = python, .cache = cache_ != nullptr}))
+    passed_over += (passed_over.empty() ? "" : ", ") + field;
   for (const auto& field : read.unknown) passed_over += (passed_over.empty() ? "" : ", ") + ("unknown: " + field);
   if (!passed_over.empty())
     base::log::warn("a model's configuration has fields that are not acted on",
@@ -246,7 +251,10 @@ base::Result<void> RepositoryImpl::try_once(const base::Path& folder) {
 base::Result<std::unique_ptr<serve::Predictor>> RepositoryImpl::load_predictor(const ModelConfig& config,
                                                                                const ModelLayout& layout,
                                                                                const base::Path& folder) {
-  const auto wrap = [&](std::unique_ptr<serve::Model> model) {
+  const auto wrap = [&](std::unique_ptr<serve::Model> model) -> base::Result<std::unique_ptr<serve::Model>> {
+    if (config.has_sequence_batching()) {
+      TRY_SET(model, make_sequenced(std::move(model), config, layout.folder));
+    }
     return configure(std::move(model), config, layout.folder);
   };
   if (config.has_ensemble_scheduling()) {
@@ -279,7 +287,8 @@ base::Result<std::unique_ptr<serve::Predictor>> RepositoryImpl::load_predictor(c
 
 base::Result<LivePtr> RepositoryImpl::load_version(const Plan& plan, int64_t number, const base::Path& folder) {
   TRY_SET(std::unique_ptr<serve::Predictor> predictor, load_predictor(plan.config, plan.layout, folder));
-  if (!plan.config.has_ensemble_scheduling()) TRY(serve::warm_up(*predictor, folder));
+  if (!plan.config.has_ensemble_scheduling() && !plan.config.has_sequence_batching())
+    TRY(serve::warm_up(*predictor, folder));
   TRY(run_warmups(*predictor, plan.config, plan.layout.folder));
   ModelConfig config = plan.config;
   complete(config, plan.config.name(), *predictor);
@@ -288,6 +297,9 @@ base::Result<LivePtr> RepositoryImpl::load_version(const Plan& plan, int64_t num
   const serve::BatchOptions batching = predictor->model().batching();
   live->predictor = std::move(predictor);
   if (live->waits && batching.max_rows > 1) live->predictor = serve::make_batching(live->predictor, batching);
+  // What an answer in a sequence is depends on more than its request.
+  if (cache_ && plan.config.response_cache().enable() && !plan.config.has_sequence_batching())
+    live->predictor = serve::make_cached(live->predictor, cache_);
   if (live->waits) add_waiting_instruments(*live, metrics_, {{"model", live->name}, {"version", live->version}});
   live->config = std::make_shared<const ModelConfig>(std::move(config));
   return live;

@@ -35,6 +35,7 @@ class Repository : public serve::Routes, public ModelControl {
     std::string default_model;             // what the single-model routes ask, where there are several models
     base::Path added_below;                // where add() takes folders from; "": it does not
     base::Path self;                       // this binary, for trial children; "": no trials
+    uint64_t cache_bytes = 0;              // of answers kept for models with response_cache; 0: none are
     std::vector<base::Path> python_roots;  // environments that models may name (serve/python_environments.h)
     base::Path python_build;               // where they are built from models' requirements.txt; "": they are not
   };

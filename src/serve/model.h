@@ -27,12 +27,20 @@
 
 namespace serve {
 
+// Which conversation a request belongs to, of a model that answers requests in sequences (Triton's words).
+inline constexpr size_t kMaxSequenceId = 128;  // bytes
+struct Sequence {
+  std::string id;  // "": it belongs to none; numbers as text
+  bool start = false, end = false;
+};
+
 // What a model that waits (for a worker process, for a batch) has to know about the request.
 struct Call {
   int64_t deadline_mono_us = 0;  // 0: none
   std::stop_token cancelled;     // the client went away
   uint32_t priority = 0;         // 0: the model's default; 1 is the highest (Triton's words)
-  std::string params;            // a JSON object: MLflow's inference params; "": none
+  Sequence sequence;
+  std::string params;  // a JSON object: MLflow's inference params; "": none
   std::string* shown =
       nullptr;  // out: the answer as JSON, where the outputs do not say all of it (records, nested lists)
 };
@@ -45,6 +53,10 @@ struct BatchOptions {
   size_t queue = 256;             // requests; past it: kUnavailable
   uint32_t default_priority = 1;  // of requests that name none; 1 is the highest
   bool operator==(const BatchOptions&) const = default;
+};
+struct CacheStatistics {
+  uint64_t hits = 0, misses = 0;
+  uint64_t hit_us = 0, miss_us = 0;  // of looking, and of keeping, together
 };
 struct BatchStatistics {
   uint64_t executions = 0;  // of the model
@@ -103,6 +115,8 @@ class Model {
   // be called while it serves. And what is in force; null: it has none.
   virtual void adjust(const ServingSettings& over) const { std::ignore = over; }
   virtual std::optional<RunLimits> limits() const { return std::nullopt; }
+  // Of a BentoML service: what its clients read at /schema.json; "": it is none.
+  virtual std::string_view service_schema() const { return {}; }
 };
 
 struct LoadOptions {
@@ -152,6 +166,7 @@ class Predictor {
   base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs) const { return infer(inputs, {}); }
   bool waits() const { return model().waits(); }
   virtual std::optional<BatchStatistics> batch_statistics() const { return std::nullopt; }  // null: not batched
+  virtual std::optional<CacheStatistics> cache_statistics() const { return std::nullopt; }  // null: not cached
   virtual base::Result<Prediction> predict(const stats::Table& raw) const = 0;  // by column name; extra columns ignored
 
   // Columns of one row over all inputs, in their order; empty if an input has no fixed number of columns.

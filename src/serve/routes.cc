@@ -137,6 +137,8 @@ EndpointStatistics statistics_of(const LiveEndpoint& endpoint) {
     out.queue_ns = batched->queue_ns;
     out.batches = batched->sizes;
   }
+  if (const auto cached = endpoint.predictor ? endpoint.predictor->cache_statistics() : std::nullopt)
+    out.cache = *cached;
   return out;
 }
 
@@ -207,6 +209,12 @@ void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoin
       {"nv_inference_compute_input_duration_us", "Time to prepare inputs", none},
       {"nv_inference_compute_infer_duration_us", "Time in the model", [](Numbers n) { return n.ns / 1000; }},
       {"nv_inference_compute_output_duration_us", "Time to take outputs", none},
+      {"nv_cache_num_hits_per_model", "Requests answered from the response cache",
+       [](Numbers n) { return n.cache.hits; }},
+      {"nv_cache_num_misses_per_model", "Requests looked for in vain", [](Numbers n) { return n.cache.misses; }},
+      {"nv_cache_hit_duration_per_model", "Time of looking, of hits", [](Numbers n) { return n.cache.hit_us; }},
+      {"nv_cache_miss_duration_per_model", "Time of looking and keeping, of misses",
+       [](Numbers n) { return n.cache.miss_us; }},
       {"nv_inference_pending_request_count", "Requests in queues", none},
   };
   std::vector<EndpointStatistics> numbers;

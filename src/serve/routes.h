@@ -118,6 +118,7 @@ struct EndpointStatistics {
   uint64_t queued = 0;      // all that succeeded, where nothing is batched: they waited for nothing
   uint64_t queue_ns = 0;    // that those waited together
   std::vector<std::pair<size_t, uint64_t>> batches;  // rows in an execution → executions
+  CacheStatistics cache;
 };
 EndpointStatistics statistics_of(const LiveEndpoint& endpoint);
 
