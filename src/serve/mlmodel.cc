@@ -52,7 +52,9 @@ base::Result<ModelFolder> bare_folder(const base::Path& folder) {
     }
   }
   if (error) return base::not_found("model folder " + folder.string() + ": " + error.message());
-  if (fs::is_regular_file(folder / "model.py", error)) {
+  const bool bento =
+      fs::is_regular_file(folder / "service.py", error) || fs::is_regular_file(folder / "bento.yaml", error);
+  if (fs::is_regular_file(folder / "model.py", error) || bento) {
     ModelFolder out;
     out.format = &kPythonFormat;
     for (const auto& [name, path] :
@@ -63,11 +65,12 @@ base::Result<ModelFolder> bare_folder(const base::Path& folder) {
   }
   const auto& found = called_model.empty() ? others : called_model;
   if (found.size() == 1) return found[0];
-  return base::invalid("the model's folder holds neither MLmodel nor model.py nor one model file (found " +
-                       std::to_string(found.size()) +
-                       "; looked for model.onnx, model.json, model.ubj, model.xgb, "
-                       "model.lgb, model.txt); " +
-                       cures());
+  return base::invalid(
+      "the model's folder holds neither MLmodel nor model.py nor service.py nor one model file (found " +
+      std::to_string(found.size()) +
+      "; looked for model.onnx, model.json, model.ubj, model.xgb, "
+      "model.lgb, model.txt); " +
+      cures());
 }
 
 // signature.inputs is JSON text: [{"type": "double", "name": "x"}, …] for columns, {"type": "tensor", …} for tensors.

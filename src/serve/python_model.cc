@@ -48,6 +48,7 @@ class PythonModel final : public Model {
   BatchOptions batching() const override { return batch_options(own_, {}); }
   void adjust(const ServingSettings& over) const override { workers_->resize(run_limits(merged(over, own_))); }
   std::optional<RunLimits> limits() const override { return workers_->limits(); }
+  std::string_view service_schema() const override { return service_; }
   std::string trouble() const override { return workers_->trouble().reason; }
   base::Result<std::vector<Tensor>> run(std::span<const Tensor> inputs) const override { return run_for(inputs, {}); }
   base::Result<std::vector<Tensor>> run_for(std::span<const Tensor> inputs, const Call& call) const override;
@@ -58,7 +59,7 @@ class PythonModel final : public Model {
 
   std::vector<TensorInfo> inputs_, outputs_;
   std::vector<std::string> classes_;
-  std::string platform_;
+  std::string platform_, service_;
   ServingSettings own_;  // MLmodel's metadata `lathe.serving`, or the class attribute `serving`
   std::unique_ptr<python::Workers> workers_;
 };
@@ -74,6 +75,8 @@ base::Result<void> PythonModel::load(const python::Options& options) {
   for (const json::value& entry : *classes) classes_.emplace_back(entry.is_string() ? entry.as_string().c_str() : "");
   const json::value* platform = hello->if_contains("platform");
   platform_ = platform && platform->is_string() ? platform->as_string().c_str() : "python";
+  TRY_SET(const auto service, base::optional_string(*hello, "service"));
+  service_ = service.value_or("");
   if (const json::value* settings = hello->if_contains("settings"); settings && !settings->is_null()) {
     TRY_SET(own_, read_serving(base::to_text(*settings)));
   }
