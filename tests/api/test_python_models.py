@@ -546,3 +546,70 @@ def test_nothing_is_built_unless_the_server_was_told_to(start_server, tmp_path, 
     start_loaded(server)
     assert "No module named 'colours'" in answer_of(server, "one")
     assert not (server.dir / "serve" / "python").exists()
+
+
+# --- BentoML ----------------------------------------------------------------------------------------------------------
+
+SERVICE = """
+    import time
+    import bentoml
+    import numpy as np
+    import pandas as pd
+
+    @bentoml.service(workers=1, traffic={"timeout": 30})
+    class Words:
+        def __init__(self):
+            self.factor = 3
+
+        @bentoml.api
+        def greet(self, name: str, times: int = 1) -> str:
+            return " ".join([f"hello {name}"] * times)
+
+        @bentoml.api(route="/scale")
+        def scaled(self, data: np.ndarray) -> np.ndarray:
+            return data * self.factor
+
+        @bentoml.api
+        def ages(self, people: pd.DataFrame) -> pd.DataFrame:
+            return people.assign(older=people["age"] + 1)
+
+        @bentoml.api
+        async def later(self, value: int) -> int:
+            return value * value
+
+        @bentoml.api(batchable=True, max_batch_size=64)
+        def lengths(self, texts: list[str]) -> list[dict]:
+            time.sleep(0.05)
+            return [{"length": len(t), "together": len(texts)} for t in texts]
+
+        @bentoml.api
+        def fail(self) -> int:
+            raise ValueError("no such word")
+"""
+SERVING_PYTHON = pathlib.Path(__file__).resolve().parents[2] / ".venv-serving/bin/python"
+
+
+@pytest.mark.skipif(not SERVING_PYTHON.exists(), reason="needs .venv-serving (tests/requirements-serving.txt)")
+def test_a_bentoml_service_answers_bentomls_own_client(start_server, tmp_path):
+    import subprocess
+    server = start_server(env={"LATHE_PYTHON": str(SERVING_PYTHON)})
+    server.stop()
+    place = tmp_path / "words"
+    place.mkdir()
+    (place / "service.py").write_text(textwrap.dedent(SERVICE))
+    deploy(server.dir, "words", place)
+    start_loaded(server)
+    done = subprocess.run([SERVING_PYTHON, pathlib.Path(__file__).parent / "serving_clients.py", "service", server.url], input="{}",
+                          text=True, capture_output=True, timeout=180)
+    assert done.returncode == 0, done.stderr + server.log()
+    got = json.loads(done.stdout)
+    assert got["ready"] and {"greet", "scaled", "ages", "later", "lengths", "fail"} <= set(got["routes"])
+    assert got["greet"] == "hello Ada hello Ada" and got["default"] == "hello Ada"
+    assert got["array"] == [[3.0, 6.0], [9.0, 12.0]] and got["frame"] == [{"age": 1, "older": 2}, {"age": 2, "older": 3}] and got["later"] == 16
+    assert got["lengths"] == [[i, i + 1] for i in range(24)], "answers are never mixed"
+    assert got["together"] > 2, "requests that queued are run together"
+    assert got["bad_greet"][0] == 400 and got["bad_fail"][0] == 400 and "no such word" in got["bad_fail"][1]
+    for path, status in (("/nothing", 404), ("/greet", 400)):
+        assert requests.post(server.url + path, data="{", headers={"Content-Type": "application/json"}).status_code == status
+    assert requests.post(server.url + "/greet", data=b"x", headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    assert serving(server, "words")["in_force"]["timeout_ms"] == 30_000
