@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <memory>
 #include <thread>
@@ -28,6 +29,10 @@ struct Given {
   uint64_t poll_seconds = 15;
   std::string strict_readiness = "true", exit_on_error = "true", memory_budget;
   std::string network, models_below, default_model;
+  std::vector<std::string> python_envs;
+  std::string python_build;
+  std::vector<std::string> cache_config;
+  std::string cache_bytes;
   std::string threads = "auto", log_level = "info", log_format = "text";
   std::string tls_cert, tls_key;
   std::vector<std::string> passed_over;  // tritonserver's flags that mean nothing here
@@ -50,8 +55,6 @@ constexpr std::string_view kPassedOver[] = {"log-verbose",
                                             "min-supported-compute-capability",
                                             "pinned-memory-pool-byte-size",
                                             "cuda-memory-pool-byte-size",
-                                            "response-cache-byte-size",
-                                            "cache-config",
                                             "cache-directory",
                                             "rate-limit",
                                             "rate-limit-resource",
@@ -83,7 +86,7 @@ bool truth(const std::string& flag, const std::string& text) {
 }
 
 // "512MiB", "2GiB", "1000000"
-uint64_t read_bytes(const std::string& text) {
+uint64_t read_bytes(const char* flag, const std::string& text) {
   if (text.empty()) return 0;
   char* end = nullptr;
   errno = 0;
@@ -92,8 +95,21 @@ uint64_t read_bytes(const std::string& text) {
   const int shift = unit.empty() || unit == "B" ? 0 : unit == "KiB" ? 10 : unit == "MiB" ? 20 : unit == "GiB" ? 30 : -1;
   if (!std::isdigit(static_cast<unsigned char>(text[0])) || errno != 0 || shift < 0 || number == 0 ||
       number > (uint64_t{1} << 50 >> shift))
-    usage("--model-memory-budget is '" + text + "'; allowed: a number of bytes, or of KiB, MiB or GiB (2GiB)");
+    usage(std::string(flag) + " is '" + text + "'; allowed: a number of bytes, or of KiB, MiB or GiB (2GiB)");
   return uint64_t{number} << shift;
+}
+
+// Triton's --cache-config local,size=1048576, or its elder --response-cache-byte-size.
+uint64_t read_cache(const Given& given) {
+  uint64_t bytes = read_bytes("--response-cache-byte-size", given.cache_bytes);
+  for (const std::string& text : given.cache_config) {
+    const size_t comma = text.find(',');
+    const std::string setting = comma == text.npos ? "" : text.substr(comma + 1);
+    if (text.substr(0, comma) != "local" || !setting.starts_with("size="))
+      usage("--cache-config is '" + text + "'; allowed: local,size=BYTES");
+    bytes = read_bytes("--cache-config local,size", setting.substr(5));
+  }
+  return bytes;
 }
 
 std::string env(const char* name) {
@@ -118,13 +134,35 @@ std::string name_of(const base::Path& folder) {
   return name.empty() || name.front() == '.' ? "model" : name;
 }
 
+// Vertex AI puts a model into a bucket; whoever starts the container there copies it first.
+std::string local_path(const char* variable, std::string place) {
+  if (place.starts_with("file://")) place.erase(0, 7);
+  if (place.contains("://"))
+    usage(std::string(variable) + " is '" + place + "'; models are read from folders: copy it, and name its folder");
+  return place;
+}
+
+// What the platform asks and where, beside the routes that are there anyway.
+std::string route_of(const char* variable) {
+  const std::string route = env(variable);
+  if (route.empty() || (route.starts_with('/') && route.find_first_of("{}?# ") == route.npos)) return route;
+  usage(std::string(variable) + " is '" + route + "'; allowed: a path that begins with '/'");
+}
+
 void choose_models(const Given& given, server::ServeOptions& out) {
   auto& repository = out.repository;
   repository.roots.assign(given.repositories.begin(), given.repositories.end());
   repository.roots.insert(repository.roots.end(), given.stores.begin(), given.stores.end());
   repository.added_below = given.models_below;
   repository.default_model = given.default_model;
-  std::string folder = given.model_dir;
+  std::string folder = given.model_dir, name = given.model_name;
+  if (folder.empty() && repository.roots.empty()) {
+    folder = local_path("AIP_STORAGE_URI", env("AIP_STORAGE_URI"));
+    if (const std::string base = env("MODEL_BASE_PATH"); folder.empty() && !base.empty()) {  // TensorFlow Serving's
+      if (name.empty()) name = env("MODEL_NAME").empty() ? "model" : env("MODEL_NAME");
+      folder = base + "/" + name;
+    }
+  }
   const bool many = env("SAGEMAKER_MULTI_MODEL") == "true";
   if (many && repository.added_below.empty()) repository.added_below = "/opt/ml/models";
   std::error_code error;
@@ -133,8 +171,7 @@ void choose_models(const Given& given, server::ServeOptions& out) {
   if (!folder.empty() && !repository.roots.empty()) usage("give MODEL_DIR or --model-repository, not both");
   if (folder.empty() && repository.roots.empty() && repository.added_below.empty())
     usage("give the folder of a model (lathe serve MODEL_DIR) or of many (--model-repository DIR)");
-  if (!folder.empty())
-    repository.models.emplace_back(given.model_name.empty() ? name_of(folder) : given.model_name, folder);
+  if (!folder.empty()) repository.models.emplace_back(name.empty() ? name_of(folder) : name, folder);
 }
 
 server::Listener listener(std::string address, int port, net::ProtocolSet protocols, bool tls) {
@@ -165,7 +202,14 @@ void choose_listeners(const Given& given, server::ServeOptions& out) {
     if (!metrics && truth("--allow-metrics", given.allow_metrics))
       protocols = protocols | net::ProtocolSet{Protocol::kMetrics};
     int fallback = single ? 8080 : 8000;
-    if (const std::string bound = env("SAGEMAKER_BIND_TO_PORT"); !bound.empty()) fallback = std::atoi(bound.c_str());
+    for (const char* variable : {"SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"}) {
+      const std::string bound = env(variable);
+      if (bound.empty()) continue;
+      fallback = 0;
+      const auto [end, error] = std::from_chars(bound.data(), bound.data() + bound.size(), fallback);
+      if (error != std::errc() || end != bound.data() + bound.size() || fallback < 1 || fallback > kMaxPort)
+        usage(std::string(variable) + " is '" + bound + "'; allowed: 1 to 65535");
+    }
     out.listeners.push_back(
         listener(at(given.http_address), read_port("--http-port", given.http_port, fallback), protocols, tls));
   }
@@ -210,7 +254,12 @@ server::ServeOptions understand(const Given& given) {
   repository.poll_us = static_cast<int64_t>(given.poll_seconds) * 1'000'000;
   repository.strict_readiness = truth("--strict-readiness", given.strict_readiness);
   repository.exit_on_error = truth("--exit-on-error", given.exit_on_error);
-  repository.memory_budget = read_bytes(given.memory_budget);
+  repository.memory_budget = read_bytes("--model-memory-budget", given.memory_budget);
+  repository.cache_bytes = read_cache(given);
+  repository.python_roots.assign(given.python_envs.begin(), given.python_envs.end());
+  repository.python_build = given.python_build;
+  out.health_route = route_of("AIP_HEALTH_ROUTE");
+  out.predict_route = route_of("AIP_PREDICT_ROUTE");
   out.tls_cert = given.tls_cert;
   out.tls_key = given.tls_key;
   out.allowed_hosts = given.allowed_hosts;
@@ -250,11 +299,18 @@ void add_flags(CLI::App& serve, Given& given) {
       "folder below which POST /models may take models from [none; /opt/ml/models if SAGEMAKER_MULTI_MODEL is true]");
   serve.add_option("--model-memory-budget", given.memory_budget,
                    "load models at their first request, and keep so many bytes of files (2GiB) [all models, at start]");
+  serve.add_option("--cache-config", given.cache_config,
+                   "local,size=BYTES: keep answers of models with response_cache [none are kept]");
+  serve.add_option("--response-cache-byte-size", given.cache_bytes)->group("");
+  serve.add_option("--python-envs", given.python_envs,
+                   "folder of Python environments (FOLDER/NAME/bin/python) that models may name; may be repeated");
+  serve.add_option("--python-build", given.python_build,
+                   "folder in which Python environments are built from models' requirements.txt [none are]");
   serve.add_option("--strict-readiness", given.strict_readiness, "true: ready when every model is [true]");
   serve.add_option("--exit-on-error", given.exit_on_error, "true: do not start if a model cannot be loaded [true]");
   serve.add_option("--address", given.address, "to listen on [127.0.0.1; 0.0.0.0 with --network-access]");
   serve.add_option("--http-port", given.http_port,
-                   "REST; 0: any free one [8000; of MODEL_DIR 8080, or SAGEMAKER_BIND_TO_PORT]");
+                   "REST; 0: any free one [8000; of MODEL_DIR 8080, or AIP_HTTP_PORT or SAGEMAKER_BIND_TO_PORT]");
   serve.add_option("--grpc-port", given.grpc_port,
                    "gRPC, which the REST port speaks as well [8001; of MODEL_DIR none]");
   serve.add_option("--metrics-port", given.metrics_port, "/metrics [8002; of MODEL_DIR the REST port]");
@@ -287,6 +343,8 @@ void add_flags(CLI::App& serve, Given& given) {
   }
   serve.get_option("--model-repository")->type_size(1)->allow_extra_args(false);
   serve.get_option("--load-model")->type_size(1)->allow_extra_args(false);
+  serve.get_option("--cache-config")->type_size(1)->allow_extra_args(false);
+  serve.get_option("--python-envs")->type_size(1)->allow_extra_args(false);
   serve.get_option("--allowed-host")->type_size(1)->allow_extra_args(false);
 }
 

@@ -151,6 +151,7 @@ base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, co
   TRY(serve::ensure_endpoint(tx, env.endpoint, env.name));
   TRY(serve::set_capture_rule(
       tx, env.endpoint, {.sample = env.capture.sample, .redact = env.capture.redact, .keep_us = env.capture.keep_us}));
+  TRY(serve::set_serving(tx, env.endpoint, env.serving));
   TRY(serve::set_sticky(tx, env.endpoint, env.rollout.sticky));
   watch::MonitorSpec monitor;
   monitor.endpoint = env.endpoint;

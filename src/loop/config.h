@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "flow/flow.h"
+#include "serve/serving.h"
 
 namespace loop {
 
@@ -84,6 +85,7 @@ struct RetrainConfig {
 struct Environment {
   std::string name;
   std::string endpoint;
+  serve::ServingSettings serving;
   GateConfig gate;
   RolloutConfig rollout;
   CaptureConfig capture;

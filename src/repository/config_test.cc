@@ -36,7 +36,8 @@ TEST(Config, IsReadAsTritonWritesIt) {
   EXPECT_EQ(read->config.input(0).dims(0), 4);
   EXPECT_THAT(read->unknown, IsEmpty());
   EXPECT_EQ(problem(kSimple), "");
-  EXPECT_THAT(not_acted_on(read->config), ElementsAre("dynamic_batching"));
+  EXPECT_THAT(not_acted_on(read->config, {}), ElementsAre("dynamic_batching"));
+  EXPECT_THAT(not_acted_on(read->config, {.batches = true}), IsEmpty()) << "workers take batches";
 }
 
 TEST(Config, ErrorsSayFileLineAndColumn) {

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kMaxNameBytes = 100;
 
 constexpr std::string_view kSelectEndpoint =
-    "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
-    "endpoints WHERE project = ? AND name = ?";
+    "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic, serving "
+    "FROM endpoints WHERE project = ? AND name = ?";
 constexpr std::string_view kSelectRevision =
     "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us FROM revisions"
     " WHERE project = ? AND endpoint = ? AND number = ?";
@@ -55,7 +55,9 @@ Endpoint endpoint_of(store::Rows& rows) {
           .previous_revision = rows.i64(4),
           .generation = rows.i64(5),
           .capture = parse_rule(rows.str(6)),
-          .traffic = plan_of_json(rows.str(7))};
+          .traffic = plan_of_json(rows.str(7)),
+          // What a later version of Lathe wrote and this one does not know counts as unsaid.
+          .serving = read_serving(rows.str(8)).value_or(ServingSettings())};
 }
 
 Revision revision_of(store::Rows& rows) {
@@ -138,6 +140,15 @@ base::Result<void> set_capture_rule(store::Tx& tx, std::string_view endpoint, co
   return tx.status();
 }
 
+base::Result<void> set_serving(store::Tx& tx, std::string_view endpoint, const ServingSettings& settings) {
+  const std::string text = to_json(settings);
+  TRY(read_serving(text));  // its bounds
+  if (tx.exec("UPDATE endpoints SET serving = ? WHERE project = ? AND name = ? AND serving <> ?", text, tx.project(),
+              endpoint, text) > 0)
+    core::emit(tx, "endpoint.changed", "endpoint", endpoint, text.empty() ? "{}" : text);
+  return tx.status();
+}
+
 base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name) {
   tx.lock("endpoints", "default");
   TRY(get_endpoint(tx, name));
@@ -159,8 +170,8 @@ base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name) {
 std::vector<Endpoint> list_endpoints(store::Tx& tx) {
   std::vector<Endpoint> out;
   store::Rows rows = tx.query(
-      "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
-      "endpoints WHERE project = ? ORDER BY name",
+      "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic, serving "
+      "FROM endpoints WHERE project = ? ORDER BY name",
       tx.project());
   while (rows.next()) out.push_back(endpoint_of(rows));
   return out;
@@ -170,20 +181,21 @@ std::vector<Deployment> list_deployments(store::Tx& tx) {
   std::vector<Deployment> out;
   store::Rows rows = tx.query(
       "SELECT e.name, e.environment, e.is_default, e.live_revision, e.previous_revision, e.generation, e.capture, "
-      "e.traffic, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, r.created_us,"
+      "e.traffic, e.serving, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, "
+      "r.created_us,"
       " p.name FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON r.project = e.project AND "
       "r.endpoint = e.name AND r.number = "
       "e.live_revision"
       " ORDER BY e.project, e.name");
   while (rows.next()) {
-    Deployment deployment{.project = rows.i64(8), .project_name = rows.str(14), .endpoint = endpoint_of(rows)};
+    Deployment deployment{.project = rows.i64(9), .project_name = rows.str(15), .endpoint = endpoint_of(rows)};
     deployment.live = {.endpoint = deployment.endpoint.name,
                        .number = deployment.endpoint.live_revision,
-                       .model_name = rows.str(9),
-                       .model_version = rows.i64(10),
-                       .artifact_root = rows.str(11),
-                       .transform_digest = rows.str(12),
-                       .created_us = rows.i64(13)};
+                       .model_name = rows.str(10),
+                       .model_version = rows.i64(11),
+                       .artifact_root = rows.str(12),
+                       .transform_digest = rows.str(13),
+                       .created_us = rows.i64(14)};
     out.push_back(std::move(deployment));
   }
   for (Deployment& deployment : out) add_others(tx, deployment);

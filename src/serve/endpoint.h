@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "serve/capture.h"
+#include "serve/serving.h"
 #include "serve/split.h"
 #include "store/tx.h"
 
@@ -34,6 +35,7 @@ struct Endpoint {
   int64_t generation = 0;         // +1 at each flip: the snapshot's fence
   CaptureRule capture;
   TrafficPlan traffic;
+  ServingSettings serving;  // over what the model says of itself
 };
 
 struct NewRevision {
@@ -57,6 +59,8 @@ struct Deployment {  // an endpoint with what is live behind it
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment);
 // In force for new requests once the runtime has refreshed. Event "endpoint.changed", if it is another.
 base::Result<void> set_capture_rule(store::Tx& tx, std::string_view endpoint, const CaptureRule& rule);
+// The same of how its model is run.
+base::Result<void> set_serving(store::Tx& tx, std::string_view endpoint, const ServingSettings& settings);
 base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name);  // the only default of the project
 base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name);
 std::vector<Endpoint> list_endpoints(store::Tx& tx);

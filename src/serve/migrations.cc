@@ -71,6 +71,8 @@ CREATE TABLE endpoint_mirror (
   PRIMARY KEY (project, endpoint, at_us, revision, shadow)
 ) $without_rowid;
 )sql"},
+    // How the endpoint's model is run: JSON of ServingSettings, or "" for what the model says.
+    store::Migration{5, "ALTER TABLE endpoints ADD COLUMN serving $text NOT NULL DEFAULT ''"},
 };
 
 }  // namespace

@@ -70,6 +70,7 @@ base::Result<ModelFiles::Folder> ModelFiles::materialise(int64_t project, const 
   const base::Path folder = dir_ / key;
   Folder out{.key = key, .files = folder / "files", .tried = folder / "tried"};
   if (!revision.transform_digest.empty()) out.transform = folder / "transform.json";
+  for (const blob::Artifact& file : files) out.bytes += static_cast<uint64_t>(file.size);
   std::error_code error;
   if (fs::exists(folder, error)) return out;
 

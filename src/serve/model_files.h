@@ -25,6 +25,7 @@ class ModelFiles {
     base::Path files;
     base::Path transform;  // "" if the revision has none
     base::Path tried;      // the marker
+    uint64_t bytes = 0;    // of the files
   };
   base::Result<Folder> materialise(int64_t project, const Revision& revision);
   base::Result<void> remove(const std::string& key) { return base::remove_tree(dir_ / key); }

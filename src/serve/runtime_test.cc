@@ -89,7 +89,7 @@ TEST_F(RuntimeTest, PromotionSwapsAndRollbackSwapsBack) {
   start();
   EXPECT_EQ(runtime_->route(1, ""), nullptr);
   const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
-  ASSERT_TRUE(runtime_->prepare(1, "flowers", first));
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", first, Runtime::Code::kMayRun));
   EXPECT_EQ(runtime_->route(1, "flowers"), nullptr);  // prepared is not live
   ASSERT_TRUE(flip("flowers", first, 0));
   ASSERT_TRUE(runtime_->refresh());
@@ -99,7 +99,7 @@ TEST_F(RuntimeTest, PromotionSwapsAndRollbackSwapsBack) {
   EXPECT_EQ(runtime_->route(1, ""), held);  // the only one is the default one
   EXPECT_EQ(runtime_->route(2, "flowers"), nullptr);
 
-  ASSERT_TRUE(runtime_->prepare(1, "flowers", second));
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", second, Runtime::Code::kMayRun));
   ASSERT_TRUE(flip("flowers", second, first));
   ASSERT_TRUE(runtime_->refresh());
   EXPECT_EQ(runtime_->route(1, "flowers")->version, "2");
@@ -150,16 +150,16 @@ TEST_F(RuntimeTest, ATrialThatEndsBadlyIsAnErrorAndNothingElse) {
   start();
   add("flowers", "iris", 1);
   child("kill -SEGV $$");
-  auto crashed = runtime_->prepare(1, "flowers", 1);
+  auto crashed = runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun);
   ASSERT_FALSE(crashed);
   EXPECT_THAT(crashed.error().message, HasSubstr("signal 11"));
   child("echo 'unavailable: no library'; exit 3");
-  auto refused = runtime_->prepare(1, "flowers", 1);
+  auto refused = runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun);
   EXPECT_EQ(refused.error().code, base::Code::kUnavailable);
   EXPECT_EQ(refused.error().message, "no library");
-  EXPECT_EQ(runtime_->prepare(1, "flowers", 7).error().code, base::Code::kNotFound);
+  EXPECT_EQ(runtime_->prepare(1, "flowers", 7, Runtime::Code::kMayRun).error().code, base::Code::kNotFound);
   child("exit 0");
-  EXPECT_TRUE(runtime_->prepare(1, "flowers", 1));
+  EXPECT_TRUE(runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun));
 }
 
 TEST_F(RuntimeTest, APythonModelIsLoadedForWhoMayRunCode) {

@@ -199,6 +199,24 @@ base::Result<void> understand_hosts(const Found& found, Config& config) {
   return {};
 }
 
+base::Result<void> understand_models(const Variables& values, const Variables& sources, Config& config) {
+  const auto found = [&](const char* key) { return Found{values.at(key), sources.at(key)}; };
+  std::string_view rest = values.at("python_envs");
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const base::Path folder(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    std::error_code error;
+    if (!folder.is_absolute() || !std::filesystem::is_directory(folder, error))
+      return bad(found("python_envs"), "python_envs", "absolute paths of folders that are there");
+    config.python_envs.push_back(folder);
+  }
+  TRY_SET(config.python_build, understand_switch(found("python_build"), "python_build"));
+  TRY_SET(const uint64_t memory, number(found("model_memory_mib"), "model_memory_mib", 0, uint64_t{1} << 30));
+  config.model_memory = memory << 20;
+  return {};
+}
+
 base::Result<void> understand_traces(const Variables& values, const Variables& sources, Config& config) {
   TraceOptions& traces = config.traces;
   traces.endpoint = values.at("otlp_endpoint");
@@ -318,6 +336,7 @@ base::Result<void> understand(const Variables& values, const Variables& sources,
   TRY_SET(config.mlflow_strict_source, understand_switch(found("mlflow_strict_source"), "mlflow_strict_source"));
   TRY_SET(const uint64_t archive, number(found("capture_archive_s"), "capture_archive_s", 0, 31'536'000));
   config.capture_archive_us = static_cast<int64_t>(archive) * 1'000'000;
+  TRY(understand_models(values, sources, config));
   TRY(understand_webhooks(values, sources, config));
   TRY(understand_mlflow(values, sources, config));
   TRY(understand_s3(values, sources, config));
@@ -416,6 +435,11 @@ const std::vector<SettingSpec>& setting_specs() {
       {"otlp_sampler_arg", "1", "share of traces kept by traceidratio, from 0 to 1", true, "OTEL_TRACES_SAMPLER_ARG"},
       {"otlp_headers", "", "key=value,… sent to the collector with each call", true, "OTEL_EXPORTER_OTLP_HEADERS"},
       {"capture_archive_s", "600", "seconds after its last request that a capture segment becomes Parquet; 0: never"},
+      {"python_envs", "", "folders of Python environments (FOLDER/NAME/bin/python) that models may name", true, "",
+       true},
+      {"python_build", "0",
+       "1: build a model's Python environment from its requirements.txt (pip, with its variables)"},
+      {"model_memory_mib", "0", "MiB of models in memory, loaded at their first request; 0: all, at once"},
       {"webhook_schemes", "https", "what webhook URLs may begin with: https, http", true,
        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"},
       {"webhook_private_ips", "0", "1: webhooks may reach private and local addresses, too", true,

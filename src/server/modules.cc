@@ -87,6 +87,9 @@ base::Result<void> start_modules(House& house) {
   house.offload = std::make_unique<net::Offload>(house.blobs->parallel() > 1 ? kWaiting : kWorking);
   TRY_SET(const base::Path binary, base::executable_path());
   serve::Runtime::Options serving{.dir = house.config.dir / "serve", .self = binary};
+  serving.python_roots = house.config.python_envs;
+  serving.build_python = house.config.python_build;
+  serving.memory_budget = house.config.model_memory;
   if (const int64_t archive_us = house.config.capture_archive_us; archive_us > 0) {
     serving.capture.binary = binary;
     serving.capture.archive_us = archive_us;

@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
 #include "api/inference/inference.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "server/lifetime.h"
@@ -72,6 +74,31 @@ void add_probes(net::RouteTable& routes, const base::Registry& metrics, const se
               }});
 }
 
+// Vertex AI asks where its container was told to answer: readiness, and rows as KServe's {"instances": …} of the
+// default model. A path that is served already stays what it is.
+void add_named_routes(net::RouteTable& routes, const ServeOptions& options, const serve::Routes& models) {
+  using net::Method;
+  if (const std::string& path = options.health_route; !path.empty() && !routes.find(Method::kGet, path).route)
+    routes.add({Method::kGet,
+                path,
+                net::Protocol::kKserveV1,
+                base::Permission::kNone,
+                {.body_bytes = 0},
+                [&models](net::Request&, net::Response& response) -> base::Task<void> {
+                  const bool ready = models.ready();
+                  response.send(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "OK" : "not ready");
+                  co_return;
+                }});
+  const std::string& path = options.predict_route;
+  if (path.empty() || routes.find(Method::kPost, path).route) return;
+  const auto& all = routes.routes();
+  const auto predict = std::ranges::find(all, std::string_view("/v1/models/{name}:predict"), &net::Route::pattern);
+  ASSERT_ALWAYS(predict != all.end());
+  net::Route named = *predict;  // without a name it asks the default model
+  named.pattern = path;
+  routes.add(std::move(named));
+}
+
 void announce(const Listeners& listeners, size_t models) {
   std::string where;
   for (const Listener& l : listeners.all()) {
@@ -110,6 +137,7 @@ base::Result<void> open(Shop& shop, const ServeOptions& options) {
   api::inference::add_inference_routes(shop.routes, shop.errors, *shop.models, std::string(kVersion),
                                        {.control = shop.models.get()});
   add_probes(shop.routes, shop.metrics, *shop.models);
+  add_named_routes(shop.routes, options, *shop.models);
   shop.access = std::make_unique<ServeAccess>(options.network);
   net::AccessPolicy policy;
   policy.allowed_hosts = options.allowed_hosts;

@@ -19,7 +19,8 @@ struct ServeOptions {
   std::vector<Listener> listeners;             // beyond loopback only if `network` is not kNone
   NetworkAccess network = NetworkAccess::kNone;
   size_t threads = 1;
-  base::Path tls_cert;  // both or neither; for listeners that want it
+  std::string health_route, predict_route;  // as Vertex AI names them; "": those that are there anyway
+  base::Path tls_cert;                      // both or neither; for listeners that want it
   base::Path tls_key;
   std::vector<std::string> allowed_hosts;  // names under which browsers may reach us; "*": any
   base::log::Level log_level = base::log::Level::kInfo;

@@ -330,7 +330,7 @@ base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_u
 
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
-                         std::string params) {
+                         std::string params, serve::Sequence sequence) {
   if (!endpoint.predictor) {
     count_failure(endpoint);
     endpoint.faults->add();
@@ -344,8 +344,10 @@ base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, 
   }
   const int64_t start_us = base::system_clock().mono_us();
   std::string shown;
-  auto outputs = endpoint.waits ? endpoint.predictor->infer(inputs, call_of(request, std::move(params), shown))
-                                : endpoint.predictor->infer(inputs);
+  serve::Call call;
+  if (endpoint.waits) call = call_of(request, std::move(params), shown);
+  call.sequence = std::move(sequence);
+  auto outputs = endpoint.predictor->infer(inputs, call);
   if (!outputs) {
     if (span) span->fail(outputs.error().message);
     count_failure(endpoint);

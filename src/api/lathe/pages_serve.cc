@@ -93,7 +93,7 @@ void write_facts(base::JsonWriter& w, const EndpointPagesDoor& door, int64_t pro
   };
   w.field("model", of(e.live_revision)).field("previous_model", of(e.previous_revision));
   const auto live = door.runtime.route(project, e.name);
-  w.field("state", e.live_revision == 0 ? "empty" : live && live->predictor ? "ready" : "failed").key("problem");
+  w.field("state", e.live_revision == 0 ? "empty" : live && live->ready() ? "ready" : "failed").key("problem");
   if (const std::string trouble = live ? live->trouble() : std::string(); !trouble.empty())
     w.value(trouble);
   else
