@@ -30,7 +30,7 @@ export function url(path: string, params?: Params): string {
   const text = query.toString();
   return text ? `${base}${base.includes("?") ? "&" : "?"}${text}` : base;
 }
-const OTHER_PROTOCOLS = /^\/(ajax-api|api\/2\.0|v2|endpoints\/[^/]+\/invocations|invocations|get-artifact|model-versions\/get-artifact|user)(\/|$|\?)/;
+const OTHER_PROTOCOLS = /^\/(ajax-api|api\/2\.0|v1|v2|endpoints\/[^/]+\/invocations|invocations|get-artifact|model-versions\/get-artifact|user)(\/|$|\?)/;
 
 /** A link that the browser itself opens (a download, an image) cannot send headers: the project goes into the query. */
 export const href = (path: string, params?: Params): string => url(path, { ...params, ...(project === "default" ? {} : { project }) });

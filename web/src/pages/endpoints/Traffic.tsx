@@ -97,6 +97,7 @@ function Divided({ page, t }: { page: EndpointPage; t: TrafficFacts }) {
                 {shadow && <NumberInput label="Of the requests" description="The others are not copied" w={150} value={sampled} onChange={(v) => setSampled(Math.min(100, Math.max(1, Number(v) || 1)))} min={1} max={100} suffix=" %" />}
                 <TextInput label="Sticky by header" description="The same value, the same revision" w={220} value={sticky} onChange={(e) => setSticky(e.currentTarget.value)} placeholder="x-user" />
               </div>
+              {chosen && <VerdictLine page={page} revision={chosen.revision} />}
               <div className={classes.bar}><Button variant="filled" disabled={!mayRun || same || !!problem} onClick={() => setActing(true)}>See the effect…</Button>{problem && <span className="muted small">{problem}</span>}</div>
             </>
           )}

@@ -45,7 +45,7 @@ export function attentionOf(project: string, loop: Loop, now: number): Item[] {
     if (env.endpoint && traffic && traffic.failures > 0) {
       out.push({
         id: `failures:${env.endpoint.name}`, status: "warning", weight: 2, at_us: 0, title: `${env.endpoint.name}: ${plural(traffic.failures, "request")} of ${plural(traffic.requests, "request")} failed`,
-        detail: "in the last 15 minutes", act: "See them", href: `${placeOf(project, "endpoint", env.endpoint.name)}/requests?only=failed`,
+        detail: "in the last 15 minutes", act: "See when", href: `${placeOf(project, "endpoint", env.endpoint.name)}?from=now-15m`,
       });
     }
     for (const alert of env.monitor?.alerts ?? []) {
