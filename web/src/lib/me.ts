@@ -20,7 +20,7 @@ export function useMe(project: string) {
 
 /** The server decides; this only greys what it would refuse, and says why. */
 export type Permission = "read" | "write" | "infer" | "run-code" | "admin" | "server";
-export const may = (me: Me | undefined, what: Permission | "run"): boolean => !me || me.permissions.includes(what === "run" ? "run-code" : what);
+export const may = (me: Me | undefined, what: Permission): boolean => !me || me.permissions.includes(what);
 
 const DENIED: Record<Permission, string> = {
   read: "You have no role in this project.",
@@ -31,4 +31,4 @@ const DENIED: Record<Permission, string> = {
   server: "Only an administrator of the server may do this.",
 };
 /** Why an act is not theirs; as the `title` of what is greyed. */
-export const denied = (what: Permission | "run"): string => DENIED[what === "run" ? "run-code" : what];
+export const denied = (what: Permission): string => DENIED[what];

@@ -1,8 +1,8 @@
 // One endpoint: what it answers and how fast, what it was asked, and a form to ask it.
-import { Button } from "@mantine/core";
 import { IconArrowBackUp } from "@tabler/icons-react";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { ConfirmSheet } from "../components/ConfirmSheet";
 import { PageHead } from "../components/PageHead";
 import { Loaded } from "../components/Problem";
@@ -38,7 +38,7 @@ export function Endpoint() {
   const tab = TABS.find((t) => t === given) ?? "live";
   const query = useApi<EndpointPage>(`/pages/endpoints/${encodeURIComponent(name)}`, { from_us: from ? range.fromUs : undefined, to_us: range.toUs }, { topics: ["endpoint", "revision", "alert"], keep: true });
   const [rollingBack, setRollingBack] = useState(false);
-  const mayRun = may(useMe(currentProject()).data, "run");
+  const mayRun = may(useMe(currentProject()).data, "run-code");
   const e = query.data;
   const chosen = e ? relative(e.traffic.to_us - e.traffic.from_us) : suited;
   if (!from && !query.isPlaceholderData && chosen !== suited) setSuited(chosen);
@@ -59,7 +59,7 @@ export function Endpoint() {
           </>
         )}
       >
-        {e && e.previous_revision > 0 && <Button leftSection={<IconArrowBackUp size={14} />} disabled={!mayRun} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</Button>}
+        {e && e.previous_revision > 0 && <ActButton needs="run-code" leftSection={<IconArrowBackUp size={14} />} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</ActButton>}
       </PageHead>
       <Tabs
         label="Endpoint" active={tab} to={(id) => `/p/${encodeURIComponent(project)}/endpoints/${encodeURIComponent(name)}${id === "live" ? "" : `/${id}`}`}

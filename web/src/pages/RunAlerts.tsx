@@ -1,9 +1,10 @@
 // Alerts on runs. Who comes: somebody whose training runs over night. The question: did a run go wrong, and how; next: make
 // the rule that would have told. A rule looks at all runs of an experiment and fires once for each.
-import { Button, SegmentedControl, Select } from "@mantine/core";
+import { SegmentedControl, Select } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
 import { getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { ConfirmSheet } from "../components/ConfirmSheet";
 import { type Column, DataGrid } from "../components/DataGrid";
 import { Chip, FilterBar } from "../components/FilterBar";
@@ -47,7 +48,7 @@ export function RunAlerts() {
   const alertRows = useArrayRows(unnamed ? [] : alerts.data?.alerts, { error: alerts.error, retry: () => void alerts.refetch(), stale: alerts.isPlaceholderData });
   const ruleRows = useArrayRows(unnamed ? [] : rules.data?.rules, { error: rules.error, retry: () => void rules.refetch(), stale: rules.isPlaceholderData });
   const experiment = (id: string) => names.get(id) ?? id;
-  const make = <Button variant="filled" leftSection={<IconPlus size={14} />} disabled={!writes} title={writes ? undefined : denied("write")} onClick={() => setMaking(true)}>Make a rule</Button>;
+  const make = <ActButton needs="write" variant="filled" leftSection={<IconPlus size={14} />} onClick={() => setMaking(true)}>Make a rule</ActButton>;
 
   const raisedColumns: Column<MetricAlert>[] = [
     { key: "at", label: "When", width: "100px", right: true, cell: (a) => formatAgo(a.at_ms), title: (a) => formatInstant(a.at_ms) },

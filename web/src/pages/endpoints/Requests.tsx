@@ -3,6 +3,7 @@ import { Button, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { IconRefresh } from "@tabler/icons-react";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { CopyId } from "../../components/CopyId";
 import { type Column, DataGrid } from "../../components/DataGrid";
 import { Chip, SearchInput } from "../../components/FilterBar";
@@ -156,11 +157,11 @@ export function RequestPeek({ row, page, image, onClose }: { row: RequestRow; pa
       />
       <div className="row">
         <Select aria-label="Replay with" w={190} value={through} onChange={(v) => setThrough(v ?? "")} allowDeselect={false} data={[{ value: "", label: "The revision that answered" }, ...page.revisions.map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} />
-        <Button loading={replaying} onClick={() => void again()}>Replay</Button>
+        <ActButton needs="run-code" loading={replaying} onClick={() => void again()}>Replay</ActButton>
       </div>
       {replayed && <Replayed r={replayed} />}
       <form className="row" onSubmit={(e) => { e.preventDefault(); if (label) void tell(); }}>
-        <TextInput aria-label="The true label" placeholder="True label" value={label} onChange={(e) => setLabel(e.currentTarget.value)} w={120} /><Button type="submit" disabled={!label}>Tell the label</Button>
+        <TextInput aria-label="The true label" placeholder="True label" value={label} onChange={(e) => setLabel(e.currentTarget.value)} w={120} /><ActButton needs="infer" type="submit" disabled={!label}>Tell the label</ActButton>
       </form>
       {request.row_count > 1 && <p className="muted small">{plural(request.row_count, "row")}; {request.rows.length < request.row_count ? `the first ${request.rows.length} are here` : "all are here"}: predicted {request.rows.map((r) => r.prediction).join(", ")}</p>}
       {first && (

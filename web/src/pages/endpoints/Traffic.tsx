@@ -1,13 +1,13 @@
 // How the traffic is divided: weights, the shadow and how it compares, the rollout under way. A change shows its effect
 // in numbers before it happens.
-import { Button, NumberInput, Select, Slider, TextInput } from "@mantine/core";
+import { NumberInput, Select, Slider, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { ConfirmSheet } from "../../components/ConfirmSheet";
 import { Empty, Loaded } from "../../components/Problem";
 import { type Status, StatusMark } from "../../components/StatusMark";
 import { currentProject, queries, send, useApi } from "../../lib/api";
 import { formatAgo, formatCount, formatDuration, formatDurationUs, formatIn, formatInstant, formatMetric, formatPercent, fromUs, plural } from "../../lib/format";
-import { may, useMe } from "../../lib/me";
 import { placeOf } from "../../lib/places";
 import { toast } from "../../lib/toast";
 import classes from "./endpoints.module.css";
@@ -27,7 +27,6 @@ export function Traffic({ page }: { page: EndpointPage }) {
 }
 
 function Divided({ page, t }: { page: EndpointPage; t: TrafficFacts }) {
-  const mayRun = may(useMe(currentProject()).data, "run");
   const [acting, setActing] = useState(false);
   const live = t.revisions.find((r) => r.live) as TrafficRevision;
   const others = t.revisions.filter((r) => !r.live);
@@ -98,7 +97,7 @@ function Divided({ page, t }: { page: EndpointPage; t: TrafficFacts }) {
                 <TextInput label="Sticky by header" description="The same value, the same revision" w={220} value={sticky} onChange={(e) => setSticky(e.currentTarget.value)} placeholder="x-user" />
               </div>
               {chosen && <VerdictLine page={page} revision={chosen.revision} />}
-              <div className={classes.bar}><Button variant="filled" disabled={!mayRun || same || !!problem} onClick={() => setActing(true)}>See the effect…</Button>{problem && <span className="muted small">{problem}</span>}</div>
+              <div className={classes.bar}><ActButton needs="run-code" variant="filled" disabled={same || !!problem} onClick={() => setActing(true)}>See the effect…</ActButton>{problem && <span className="muted small">{problem}</span>}</div>
             </>
           )}
         </div>

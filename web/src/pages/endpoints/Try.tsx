@@ -3,6 +3,7 @@ import { Button, NumberInput, SegmentedControl, TextInput, Textarea } from "@man
 import { IconEraser, IconSend, IconZoomQuestion } from "@tabler/icons-react";
 import { getRouteApi } from "@tanstack/react-router";
 import { useEffect, useMemo, useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { CopyBlock, CopyId } from "../../components/CopyId";
 import { Facts } from "../../components/Peek";
 import { Empty, Problem } from "../../components/Problem";
@@ -10,6 +11,7 @@ import { StatusMark } from "../../components/StatusMark";
 import { useAction } from "../../lib/actions";
 import { ask, currentProject, useApi } from "../../lib/api";
 import { formatDuration, formatMetric, formatPercent } from "../../lib/format";
+import { denied, may, useMe } from "../../lib/me";
 import type { ImageShape } from "../../lib/image";
 import { placeOf } from "../../lib/places";
 import { WORDS } from "../../lib/words";
@@ -45,6 +47,7 @@ function fromNewest(a?: RequestsAnswer): Map<string, number | string> {
 function Form({ page, signature, image, start, from }: { page: EndpointPage; signature: Signature; image?: ImageShape; start: Map<string, number | string>; from?: string }) {
   const kind = kindOf(signature);
   const initial = useMemo(() => signature.features.map((f) => { const v = start.get(f.name); return v === undefined ? (f.text ? "" : "0") : v === "NaN" ? "" : String(v); }), [signature, start]);
+  const mayAsk = may(useMe(currentProject()).data, "infer");
   const [values, setValues] = useState(initial);
   const [json, setJson] = useState(() => template(signature));
   const [answer, setAnswer] = useState<Answer>();
@@ -58,7 +61,7 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
   const call = wrong ? undefined : callOf(page, values, json);
 
   async function send() {
-    if (!call) return;
+    if (!call || !mayAsk) return;
     setBusy(true);
     setError(undefined);
     const began = performance.now();
@@ -73,7 +76,7 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
       setBusy(false);
     }
   }
-  useAction({ id: "try", label: `Ask ${page.name}`, keys: "mod+Enter", group: "Here", run: () => void send() });
+  useAction({ id: "try", label: `Ask ${page.name}`, keys: "mod+Enter", group: "Here", disabled: mayAsk ? undefined : denied("infer"), run: () => void send() });
   const put = (i: number, value: string) => setValues((old) => old.map((v, k) => (k === i ? value : v)));
   return (
     <div className={classes.body}>
@@ -94,7 +97,7 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
                 </div>
               )}
             <div className="row">
-              <Button type="submit" variant="filled" loading={busy} disabled={!!wrong} leftSection={<IconSend size={14} />}>Ask</Button>
+              <ActButton needs="infer" type="submit" variant="filled" loading={busy} disabled={!!wrong} leftSection={<IconSend size={14} />}>Ask</ActButton>
               <span className="muted small">Ctrl Enter</span><span className="spacer" />
               {kind !== "json" && <Button variant="subtle" leftSection={<IconEraser size={14} />} onClick={() => setValues(signature.features.map((f) => (f.text ? "" : "0")))}>Clear</Button>}
               {kind !== "json" && <Button variant="subtle" onClick={() => setValues(initial)}>As it was</Button>}
