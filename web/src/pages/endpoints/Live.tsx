@@ -6,7 +6,7 @@ import { Empty } from "../../components/Problem";
 import { PixelImage } from "../../components/PixelImage";
 import { StatusMark } from "../../components/StatusMark";
 import { RangePicker } from "../../components/RangePicker";
-import { MISSING, formatClockMs, formatCount, formatDuration, formatDurationUs, formatInstant, formatMetric, formatPercent, formatRate, plural } from "../../lib/format";
+import { MISSING, formatClock, formatCount, formatDuration, formatDurationUs, formatInstant, formatMetric, formatPercent, formatRate, plural } from "../../lib/format";
 import type { ImageShape } from "../../lib/image";
 import { placeOf } from "../../lib/places";
 import { joined } from "../../lib/marks";
@@ -118,12 +118,12 @@ function Newest({ page, image }: { page: EndpointPage; image?: ImageShape }) {
   const here = `${placeOf(project, "endpoint", page.name)}/requests`;
   return (
     <div className="panel"><header><h2>Newest requests</h2><span className="spacer" /><a href={`${here}?only=wrong`}>Wrong ones</a><a href={here}>All</a></header>
-      <table className="plain"><thead><tr>{image && <th>Input</th>}<th>Time</th><th>Prediction</th><th>True label</th><th className="num">Score</th><th className="num">Latency</th><th>Version</th></tr></thead>
+      <table className={`plain ${classes.tight}`}><thead><tr>{image && <th>Input</th>}<th>Time</th><th>Prediction</th><th>True label</th><th className="num">Score</th><th className="num">Latency</th><th>Version</th></tr></thead>
         <tbody>
           {shown.map(({ request: r }) => (
             <tr key={r.id}>
               {image && <td>{r.rows[0] && <PixelImage shape={image} values={r.rows[0].values} size={22} label="Input" />}</td>}
-              <td><a href={`${here}?peek=${r.id}`} title={formatInstant(r.at_us / 1000)}>{formatClockMs(r.at_us / 1000)}</a></td><td><b>{r.rows[0]?.prediction ?? MISSING}</b></td>
+              <td><a href={`${here}?peek=${r.id}`} title={formatInstant(r.at_us / 1000)}>{formatClock(r.at_us / 1000)}</a></td><td><b>{r.rows[0]?.prediction ?? MISSING}</b></td>
               <td>{r.rows[0]?.label ? <StatusMark status={r.rows[0].wrong ? "failed" : "finished"} label={r.rows[0].label} /> : MISSING}</td>
               <td className="num">{formatMetric(r.rows[0]?.score)}</td><td className="num">{formatDurationUs(r.duration_us)}</td><td>{versions.get(r.revision)}</td>
             </tr>

@@ -138,7 +138,7 @@ function VerdictLine({ page, revision }: { page: EndpointPage; revision: number 
   const id = page.promotions.find((p) => p.revision === revision && p.verdict)?.verdict ?? "";
   const verdict = useApi<{ passed: boolean; reason: string }>(`/verdicts/${id}`, {}, { enabled: id !== "" }).data;
   if (!id) return <p className="muted">No verdict of the gate stands behind revision {revision}: it was not made by a pipeline.</p>;
-  return <p>{verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} The gate on revision {revision}: <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason ?? id}</a></p>;
+  return <p>The gate on revision {revision}: {verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason.replace(/^(passed|failed|refused): /, "") ?? id}</a></p>;
 }
 
 const OUTCOME: Record<string, Status> = { done: "finished", reverted: "failed", stopped: "canceled", running: "running" };
