@@ -77,7 +77,7 @@ export function RunAlerts() {
       </FilterBar>
       {unnamed ? <Empty title="Choose an experiment">Your rights are by experiment: the alerts of one at a time can be shown.</Empty>
         : view === "rules" ? <DataGrid label="Rules" columns={ruleColumns} rows={ruleRows} id={(r) => r.id} empty={noRule} />
-        : <DataGrid label="Alerts of runs" columns={raisedColumns} rows={alertRows} id={(a) => `${a.rule}/${a.run}`} href={(a) => runHref(a.run)} empty={rules.data?.rules.length === 0 ? noRule : <Empty title={rule ? "This rule has not fired" : "Nothing was raised"}>{rule ? "No run has crossed it yet." : `${plural(rules.data?.rules.length ?? 0, "rule looks", "rules look")} at runs as they log.`}</Empty>} />}
+        : <DataGrid label="Alerts of runs" columns={raisedColumns} rows={alertRows} id={(a) => `${a.rule}/${a.run}`} href={(a) => runHref(a.run)} empty={rules.data?.rules.length === 0 ? noRule : <Empty title={rule ? "This rule has not fired" : "Nothing was raised"}>{rule ? "No run has crossed it yet." : `${plural(rules.data?.rules.length ?? 0, "rule looks", "rules look")} at runs as they log; what had ended before a rule was made is left alone.`}</Empty>} />}
       {making && <NewRule experiments={experiments} experiment={exp} onClose={() => setMaking(false)} />}
       {removing && (
         <ConfirmSheet

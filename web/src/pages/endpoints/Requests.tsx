@@ -56,7 +56,7 @@ export function Requests({ page, image }: { page: EndpointPage; image?: ImageSha
   const columns = useMemo<Column<RequestRow>[]>(() => [
     ...(image ? [{ key: "image", label: "Input", width: "52px", cell: (r: RequestRow) => r.request.rows[0] && <PixelImage shape={image} values={r.request.rows[0].values} size={24} label={`Input of ${r.request.id}`} /> }] : []),
     { key: "time", label: "Time", width: "104px", cell: (r) => formatClockMs(r.request.at_us / 1000), title: (r) => formatInstant(r.request.at_us / 1000) },
-    { key: "ago", label: "Age", width: "84px", right: true, cell: (r) => formatAgo(r.request.at_us / 1000) },
+    { key: "ago", label: "Age", width: "84px", cell: (r) => formatAgo(r.request.at_us / 1000) },
     { key: "prediction", label: "Prediction", width: "minmax(90px, 1fr)", cell: (r) => <><b>{r.request.rows[0]?.prediction ?? MISSING}</b>{r.request.row_count > 1 && <span className="muted"> and {r.request.row_count - 1} more</span>}</>, raw: (r) => r.request.rows.map((row) => row.prediction).join(",") },
     { key: "label", label: "True label", width: "minmax(110px, 1fr)", hint: "From feedback; it may come late", cell: (r) => <Label row={r} /> },
     { key: "score", label: "Score", width: "74px", right: true, hint: "The highest class probability", cell: (r) => formatMetric(r.request.rows[0]?.score) },

@@ -6,7 +6,7 @@ import { useEffect, useMemo, useState } from "react";
 import { ActButton } from "../../components/ActButton";
 import { CopyBlock, CopyId } from "../../components/CopyId";
 import { Facts } from "../../components/Peek";
-import { Empty, Problem } from "../../components/Problem";
+import { Empty, Problem, Waiting } from "../../components/Problem";
 import { StatusMark } from "../../components/StatusMark";
 import { useAction } from "../../lib/actions";
 import { ask, currentProject, useApi } from "../../lib/api";
@@ -31,7 +31,7 @@ export function Try({ page, image }: { page: EndpointPage; image?: ImageShape })
   const again = useApi<Prediction>(`/predictions/${encodeURIComponent(replay)}`, undefined, { enabled: !!replay });
   if (!page.signature) return <Empty title="Nothing serves here yet">The form is made from the signature of the model that serves.</Empty>;
   if (replay && again.isError) return <Problem error={again.error} what="The request to ask again" />;
-  if (replay ? !again.data : newest.isPending) return null;
+  if (replay ? !again.data : newest.isPending) return <Waiting />;
   return <Form key={replay} page={page} signature={page.signature} image={image} start={replay ? fromPrediction(again.data as Prediction) : fromNewest(newest.data)} from={replay ? `request ${replay.slice(-8)}` : newest.data?.requests.length ? "the newest request" : undefined} />;
 }
 

@@ -41,7 +41,7 @@ export function NewRule({ experiments, experiment = "", metric = "", onClose }: 
       {draft.kind === "stalled" && <NumberInput label="Minutes" description="Of a run that is still RUNNING" min={1} value={draft.minutes === "" ? "" : Number(draft.minutes)} onChange={(v) => set({ minutes: String(v) })} />}
       <TextInput label="Only for runs that match" description="A filter as above the table of runs; empty: all" placeholder="tags.stage = 'prod'" classNames={{ input: "mono" }} value={draft.filter} onChange={(e) => set({ filter: e.currentTarget.value })} />
       <TextInput label="Name" placeholder={problem ? "By its condition" : condition} value={draft.name} onChange={(e) => set({ name: e.currentTarget.value })} />
-      {!problem && <p className="muted">Fires once for a run: {condition}{draft.filter && <>, where <span className="mono">{draft.filter}</span></>}. Runs that go on now or ended within the last day count too.</p>}
+      {!problem && <p className="muted">Fires once for a run: {condition}{draft.filter && <>, where <span className="mono">{draft.filter}</span></>}. Runs that go on now count; those that had ended before it was made do not.</p>}
     </ConfirmSheet>
   );
 }
