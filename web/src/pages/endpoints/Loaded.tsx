@@ -17,12 +17,12 @@ const ROLES = { live: "live", canary: "canary", shadow: "shadow" } as const;
 const idOf = (m: LoadedModel) => `${m.endpoint}/${m.revision}/${m.role}`;
 
 const COLUMNS: Column<LoadedModel>[] = [
-  { key: "model", label: "Model", width: "minmax(110px, 1.2fr)", cell: (m) => <a className="quiet" tabIndex={-1} href={placeOf(currentProject(), "model_version", `${m.model}/${m.version}`)}>{m.model}/{m.version}</a>, raw: (m) => `${m.model}/${m.version}` },
+  { key: "model", label: "Model", width: "minmax(100px, 1.2fr)", cell: (m) => <a className="quiet" tabIndex={-1} href={placeOf(currentProject(), "model_version", `${m.model}/${m.version}`)}>{m.model}/{m.version}</a>, raw: (m) => `${m.model}/${m.version}` },
   { key: "state", label: "State", width: "112px", hint: "Cold: loaded at its first request", cell: (m) => <StatusMark {...STATES[m.state]} />, title: (m) => m.problem || undefined },
   { key: "endpoint", label: "Answers at", width: "minmax(90px, 1fr)", cell: (m) => <a tabIndex={-1} href={placeOf(currentProject(), "endpoint", m.endpoint)}>{m.endpoint}</a>, raw: (m) => m.endpoint },
   { key: "role", label: "Role", width: "64px", hint: "Live: the promoted one. Canary: has a share of the traffic. Shadow: answers copies that nobody gets.", cell: (m) => ROLES[m.role] },
   { key: "revision", label: "Revision", width: "66px", right: true, hint: WORDS.revision, cell: (m) => m.revision },
-  { key: "platform", label: "Runs in", width: "minmax(124px, 0.8fr)", cell: (m) => (m.platform ? <span className="mono">{m.platform}</span> : MISSING) },
+  { key: "platform", label: "Runs in", width: "minmax(112px, 0.8fr)", cell: (m) => (m.platform ? <span className="mono">{m.platform}</span> : MISSING) },
   { key: "size", label: "Files", width: "70px", right: true, hint: "Size of the model's files; what it takes of memory is more or less than that", cell: (m) => formatBytes(m.file_bytes), title: (m) => `${formatCount(m.file_bytes)} bytes` },
   { key: "workers", label: "Workers", width: "minmax(90px, 0.6fr)", hint: "Of a Python model: processes that are ready, and those busy now", cell: (m) => (m.workers ? <span>{formatCount(m.workers.ready)} ready, {formatCount(m.workers.busy)} busy</span> : <span className="muted">in the server</span>), title: (m) => (m.workers ? `${m.workers.waiting} requests wait; ${m.workers.crashed} workers failed` : undefined) },
   { key: "requests", label: "Requests", width: "72px", right: true, hint: "Since the server started", cell: (m) => formatCount(m.requests) },
