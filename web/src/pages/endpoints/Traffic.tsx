@@ -7,7 +7,7 @@ import { ConfirmSheet } from "../../components/ConfirmSheet";
 import { Empty, Loaded } from "../../components/Problem";
 import { type Status, StatusMark } from "../../components/StatusMark";
 import { currentProject, queries, send, useApi } from "../../lib/api";
-import { formatAgo, formatCount, formatDuration, formatDurationUs, formatIn, formatInstant, formatMetric, formatPercent, fromUs, plural } from "../../lib/format";
+import { formatAgo, formatCount, formatDuration, formatDurationUs, formatIn, formatInstant, formatMetric, formatPercent, fromUs, plural, shortId } from "../../lib/format";
 import { placeOf } from "../../lib/places";
 import { toast } from "../../lib/toast";
 import classes from "./endpoints.module.css";
@@ -138,7 +138,7 @@ function VerdictLine({ page, revision }: { page: EndpointPage; revision: number 
   const id = page.promotions.find((p) => p.revision === revision && p.verdict)?.verdict ?? "";
   const verdict = useApi<{ passed: boolean; reason: string }>(`/verdicts/${id}`, {}, { enabled: id !== "" }).data;
   if (!id) return <p className="muted">No verdict of the gate stands behind revision {revision}: it was not made by a pipeline.</p>;
-  return <p>The gate on revision {revision}: {verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason.replace(/^(passed|failed|refused): /, "") ?? id}</a></p>;
+  return <p>The gate on revision {revision}: {verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason.replace(/^(passed|failed|refused): /, "") ?? shortId(id)}</a></p>;
 }
 
 const OUTCOME: Record<string, Status> = { done: "finished", reverted: "failed", stopped: "canceled", running: "running" };
