@@ -82,7 +82,8 @@ def shared(tmp_path):
     ann = user(server, "ann")
     for name, role in (("vera", "viewer"), ("ivan", "infer")):
         assert ann.api("POST", "/users", json={"name": name, "password": PASSWORD, "roles": {"default": role}}).status_code == 201
-    ann("POST", "/v1/models/flowers:predict", json={"instances": [[5.1, 3.5, 1.4, 0.2]]}).raise_for_status()
+    asked = ann("POST", "/v1/models/flowers:predict", json={"instances": [[5.1, 3.5, 1.4, 0.2]]})
+    assert asked.status_code == 200, asked.text + server.log()
     run = ann("POST", "/api/2.0/mlflow/runs/create", json={"experiment_id": "0", "run_name": "seen", "start_time": 1}).json()["run"]["info"]["run_id"]
     try:
         yield server, run

@@ -91,9 +91,9 @@ export async function get<T>(path: string, params?: Params, signal?: AbortSignal
   return (await (await ask(path, { params, signal })).json()) as T;
 }
 
-/** POST (or another method) with a JSON body; the answer's JSON, or undefined when it has none. */
-export async function send<T = unknown>(path: string, json: unknown = {}, method = "POST", headers?: Record<string, string>): Promise<T> {
-  const response = await ask(path, { json, method, headers });
+/** POST (or another method) with a JSON body, DELETE without one; the answer's JSON, or undefined when it has none. */
+export async function send<T = unknown>(path: string, json?: unknown, method = "POST", headers?: Record<string, string>): Promise<T> {
+  const response = await ask(path, { json: json ?? (method === "DELETE" ? undefined : {}), method, headers });
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }

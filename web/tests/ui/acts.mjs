@@ -15,7 +15,7 @@ async function open(path, context) {
   return page;
 }
 async function choose(page, scope, label, option) {
-  await scope.getByRole("textbox", { name: label }).or(scope.getByRole("combobox", { name: label })).first().click();
+  await scope.getByRole("textbox", { name: label, exact: true }).or(scope.getByRole("combobox", { name: label, exact: true })).first().click();
   await page.getByRole("option", { name: option }).first().click();
 }
 
@@ -100,7 +100,7 @@ const flows = {
     await page.keyboard.press("Escape");
     await sheet.getByRole("button", { name: "Add", exact: true }).click();
     const hooks = page.getByRole("grid", { name: "Webhooks" });
-    await hooks.getByText("pager").waitFor();
+    await hooks.getByText("pager", { exact: true }).waitFor();
     await browser.inspect(page, "webhooks", { shift: 1 });
     await page.evaluate((name) => fetch("/api/2.0/mlflow/registered-models/create", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ name }) }), "rung");
     await page.getByRole("button", { name: "All deliveries" }).click();
