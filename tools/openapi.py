@@ -59,6 +59,7 @@ SUMMARIES = {
     "GET /pages/data/{ref}/diff": "What differs from another version; ?against=NAME@WHICH",
     "GET /pages/endpoints": "For the browser: every endpoint with its last quarter of an hour",
     "GET /pages/endpoints/{name}": "For the browser: an endpoint's signature, revisions, traffic and latency; ?from_us=&to_us=&step_us=",
+    "GET /pages/loaded": "For the browser: every model in memory, with its state, size, queue and last use",
     "GET /pages/endpoints/{name}/requests": "Captured requests, newest first, with labels; ?after=&limit=&prediction=&wrong=1&labelled=1&below_score=&least_us=&revision=&from_us=&to_us=&id=",
     "GET /pages/monitors": "For the browser: every monitor with its newest windows and open alerts",
     "GET /pages/monitors/{endpoint}": "For the browser: drift per feature over windows, accuracy, alerts and what they started; ?from_us=&to_us=&windows=&features=",

@@ -94,6 +94,7 @@ void open_doors(House& house) {
   api::lathe::add_pages_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_pages_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::lathe::add_pages_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload});
+  api::lathe::add_pages_loaded_routes(house.routes, {*house.store, *house.runtime, *house.offload});
   api::lathe::add_pages_watch_routes(house.routes, {*house.store, *house.blobs, *house.offload});
   api::lathe::add_pages_lineage_routes(house.routes, {*house.store, *house.runtime, *house.offload});
   const api::lathe::LoopDoor pages{*house.store, *house.blobs, *house.offload, *house.runtime};

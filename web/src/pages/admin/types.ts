@@ -11,3 +11,12 @@ export const ROLE_WORDS: Record<string, string> = {
   admin: "everything in the project",
   infer: "asks endpoints for predictions, nothing else",
 };
+
+export interface Webhook {
+  id: string; name: string; description: string; url: string; active: boolean; signed: boolean; events: string[]; created_ms: number; updated_ms: number;
+  deliveries: { waiting: number; delivered: number; dead: number };
+}
+export interface Delivery {
+  id: string; webhook: string; webhook_name: string; event: string; state: "waiting" | "delivered" | "dead"; attempts: number;
+  created_us: number; due_us: number; finished_us: number; status: number; error: string; // status 0: no answer
+}

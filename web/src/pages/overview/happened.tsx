@@ -10,7 +10,7 @@ interface Told { status: string; text: string; href: string; detail?: string }
 
 export const KINDS: Record<string, string> = {
   "": "", runs: "run,pipeline_run,stage,retraining,experiment", data: "data_version", models: "registered_model,model_version,alias,evaluation,verdict",
-  endpoints: "endpoint,revision,baseline", alerts: "alert,monitor,feedback",
+  endpoints: "endpoint,revision,baseline", alerts: "alert,monitor,feedback,metric_rule",
 };
 
 /** One sentence for one event; unknown kinds say their own name, so nothing is hidden. */
@@ -42,6 +42,8 @@ export function tell(project: string, e: PastEvent): Told {
     case "endpoint.rolled_back": return { status: "warning", text: `${subject.id} went back to ${text("model")} version ${text("version")}`, href: own };
     case "endpoint.created": return { status: "idle", text: `Endpoint ${subject.id} made`, href: own };
     case "alert.raised": return { status: "drifted", text: `${text("kind") === "drift" ? "Drift" : text("kind") === "quality" ? "Bad quality" : text("kind") === "accuracy" ? "Accuracy" : "An"} alert${text("endpoint") ? ` at ${text("endpoint")}` : ""}`, href: own };
+    case "run.alerted": return { status: "warning", text: `Run alert: ${text("name")}`, href: at("run", subject.id), detail: shortId(subject.id) };
+    case "metric_rule.created": case "metric_rule.deleted": return { status: "finished", text: `Alert rule ${text("name")} ${e.kind.endsWith("created") ? "made" : "removed"}`, href: at("metric_rule", subject.id) };
     case "alert.ended": return { status: "healthy", text: `Alert ended${text("endpoint") ? ` at ${text("endpoint")}` : ""}`, href: own, detail: text("reason") };
     case "retraining.started": return { status: "running", text: `Retraining started for ${text("endpoint")}`, href: own, detail: `${formatCount(number("labels"))} labels` };
     case "feedback.received": return { status: "finished", text: `${formatCount(number("labels"))} labels received`, href: own, detail: Object.keys((body.endpoints ?? {}) as object).join(", ") };
