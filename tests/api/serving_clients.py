@@ -1,4 +1,4 @@
-"""Stock inference clients that need a venv of their own (.venv-serving, tests/requirements-serving.txt), one a run:
+"""Stock inference clients that need a venv of their own (tests/requirements-serving.txt, -stubs.txt), one a run:
 `serving_clients.py CLIENT URL` reads a JSON of rows on its standard input and writes what the client got as JSON."""
 import base64
 import json
