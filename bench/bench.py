@@ -185,6 +185,13 @@ def tracking() -> None:
     compare(report, held)
 
 
+def tracking_postgres() -> None:
+    """The same with both on PostgreSQL."""
+    from tracking import compare_on_postgres
+
+    compare_on_postgres(report, held)
+
+
 def history() -> None:
     """Ten million points of one metric; a minute, so only when asked for."""
     from history import measure
@@ -210,7 +217,7 @@ def instructions() -> None:
 
 
 BENCHES = {"start": start, "health": health, "create_run": create_run, "infer": infer, "grpc": grpc, "python": python, "flow": flow, "trees": trees, "proxy": proxy}
-ON_DEMAND = {"instructions": instructions, "tracking": tracking, "history": history, "search": search}
+ON_DEMAND = {"instructions": instructions, "tracking": tracking, "tracking_postgres": tracking_postgres, "history": history, "search": search}
 
 
 def main() -> int:
