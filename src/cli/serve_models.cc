@@ -1,5 +1,5 @@
 // lathe serve: models of a folder or of a repository in Triton's layout, with the flags of tritonserver, the
-// environment of containers, and no control plane.
+// environment of containers, and no control plane; or a data plane of one (serve_plane.h).
 #include "server/serve_models.h"
 
 #include <CLI/CLI.hpp>
@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/serve_plane.h"
 #include "net/address.h"
 
 namespace cli {
@@ -30,6 +31,7 @@ struct Given {
   std::string network, models_below, default_model;
   std::string threads = "auto", log_level = "info", log_format = "text";
   std::string tls_cert, tls_key;
+  PlaneFlags plane;
   std::vector<std::string> passed_over;  // tritonserver's flags that mean nothing here
 };
 
@@ -149,14 +151,11 @@ server::Listener listener(std::string address, int port, net::ProtocolSet protoc
 }
 
 // Triton's three ports for a repository, the one port of containers for a model; others where they are asked for.
-void choose_listeners(const Given& given, server::ServeOptions& out) {
+void choose_listeners(const Given& given, bool single, int rest_port, bool anywhere, server::ProcessOptions& out) {
   using net::Protocol;
   const bool tls = !given.tls_cert.empty();
   if (tls == given.tls_key.empty()) usage("TLS needs both --tls-cert and --tls-key");
-  const bool single = out.repository.roots.empty();
-  const std::string common = !given.address.empty()                        ? given.address
-                             : out.network == server::NetworkAccess::kNone ? "127.0.0.1"
-                                                                           : "0.0.0.0";
+  const std::string common = !given.address.empty() ? given.address : anywhere ? "0.0.0.0" : "127.0.0.1";
   const auto at = [&](const std::string& own) { return own.empty() ? common : own; };
   const bool grpc = truth("--allow-grpc", given.allow_grpc) && (!single || given.grpc_port >= 0);
   const bool metrics = truth("--allow-metrics", given.allow_metrics) && (!single || given.metrics_port >= 0);
@@ -164,7 +163,7 @@ void choose_listeners(const Given& given, server::ServeOptions& out) {
     net::ProtocolSet protocols = *net::parse_group("inference");
     if (!metrics && truth("--allow-metrics", given.allow_metrics))
       protocols = protocols | net::ProtocolSet{Protocol::kMetrics};
-    int fallback = single ? 8080 : 8000;
+    int fallback = rest_port;
     if (const std::string bound = env("SAGEMAKER_BIND_TO_PORT"); !bound.empty()) fallback = std::atoi(bound.c_str());
     out.listeners.push_back(
         listener(at(given.http_address), read_port("--http-port", given.http_port, fallback), protocols, tls));
@@ -176,45 +175,21 @@ void choose_listeners(const Given& given, server::ServeOptions& out) {
     out.listeners.push_back(listener(at(given.metrics_address), read_port("--metrics-port", given.metrics_port, 8002),
                                      {Protocol::kMetrics, Protocol::kOps}, tls));
   if (out.listeners.empty()) usage("--allow-http, --allow-grpc and --allow-metrics leave nothing to listen for");
-  for (const auto& l : out.listeners) {
-    if (net::is_loopback(l.address) || out.network != server::NetworkAccess::kNone) continue;
+}
+
+void check_exposure(const server::ServeOptions& options) {
+  for (const auto& l : options.listeners) {
+    if (net::is_loopback(l.address) || options.network != server::NetworkAccess::kNone) continue;
     usage("other machines reach " + l.text +
           ", and nobody logs in here; say what they may do: --network-access infer "
           "(ask models) or --network-access control (change what is served, too)");
   }
 }
 
-server::ServeOptions understand(const Given& given) {
-  server::ServeOptions out;
-  const std::string network = given.network.empty() ? env("LATHE_NETWORK_ACCESS") : given.network;
-  if (network == "infer")
-    out.network = server::NetworkAccess::kInfer;
-  else if (network == "control")
-    out.network = server::NetworkAccess::kControl;
-  else if (!network.empty() && network != "none")
-    usage("--network-access is '" + network + "'; allowed: none, infer, control");
-  choose_models(given, out);
-  choose_listeners(given, out);
-  auto& repository = out.repository;
-  if (given.mode == "poll")
-    repository.mode = repository::Mode::kPoll;
-  else if (given.mode == "explicit")
-    repository.mode = repository::Mode::kExplicit;
-  else if (given.mode != "none")
-    usage("--model-control-mode is '" + given.mode + "'; allowed: none, poll, explicit");
-  if (!given.load_models.empty() && repository.mode != repository::Mode::kExplicit)
-    usage("--load-model needs --model-control-mode=explicit");
-  repository.load_at_start = given.load_models;
-  if (given.poll_seconds < 1 || given.poll_seconds > kMaxPollSeconds)
-    usage("--repository-poll-secs is " + std::to_string(given.poll_seconds) + "; allowed: 1 to 86400");
-  repository.poll_us = static_cast<int64_t>(given.poll_seconds) * 1'000'000;
-  repository.strict_readiness = truth("--strict-readiness", given.strict_readiness);
-  repository.exit_on_error = truth("--exit-on-error", given.exit_on_error);
-  repository.memory_budget = read_bytes(given.memory_budget);
+void understand_process(const Given& given, server::ProcessOptions& out) {
   out.tls_cert = given.tls_cert;
   out.tls_key = given.tls_key;
   out.allowed_hosts = given.allowed_hosts;
-  if (out.allowed_hosts.empty() && out.network != server::NetworkAccess::kNone) out.allowed_hosts.emplace_back("*");
   out.threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
   if (given.threads != "auto") {
     const int threads = std::atoi(given.threads.c_str());
@@ -231,6 +206,51 @@ server::ServeOptions understand(const Given& given) {
   if (given.log_format != "text" && given.log_format != "json")
     usage("--log-format is '" + given.log_format + "'; allowed: text, json");
   out.log_json = given.log_format == "json";
+}
+
+server::PlaneOptions understand_plane(const Given& given, const Common& common) {
+  if (!given.model_dir.empty() || !given.repositories.empty() || !given.stores.empty())
+    usage("--control says what is served; MODEL_DIR and --model-repository do not go with it");
+  if (!given.network.empty() && given.network != "none")
+    usage("callers log in with a token of the control plane; --network-access does not go with --control");
+  server::PlaneOptions out;
+  choose_listeners(given, true, 8000, false, out);
+  understand_process(given, out);
+  understand(given.plane, common, out);
+  return out;
+}
+
+server::ServeOptions understand(const Given& given) {
+  server::ServeOptions out;
+  const std::string network = given.network.empty() ? env("LATHE_NETWORK_ACCESS") : given.network;
+  if (network == "infer")
+    out.network = server::NetworkAccess::kInfer;
+  else if (network == "control")
+    out.network = server::NetworkAccess::kControl;
+  else if (!network.empty() && network != "none")
+    usage("--network-access is '" + network + "'; allowed: none, infer, control");
+  choose_models(given, out);
+  const bool single = out.repository.roots.empty();
+  choose_listeners(given, single, single ? 8080 : 8000, out.network != server::NetworkAccess::kNone, out);
+  check_exposure(out);
+  auto& repository = out.repository;
+  if (given.mode == "poll")
+    repository.mode = repository::Mode::kPoll;
+  else if (given.mode == "explicit")
+    repository.mode = repository::Mode::kExplicit;
+  else if (given.mode != "none")
+    usage("--model-control-mode is '" + given.mode + "'; allowed: none, poll, explicit");
+  if (!given.load_models.empty() && repository.mode != repository::Mode::kExplicit)
+    usage("--load-model needs --model-control-mode=explicit");
+  repository.load_at_start = given.load_models;
+  if (given.poll_seconds < 1 || given.poll_seconds > kMaxPollSeconds)
+    usage("--repository-poll-secs is " + std::to_string(given.poll_seconds) + "; allowed: 1 to 86400");
+  repository.poll_us = static_cast<int64_t>(given.poll_seconds) * 1'000'000;
+  repository.strict_readiness = truth("--strict-readiness", given.strict_readiness);
+  repository.exit_on_error = truth("--exit-on-error", given.exit_on_error);
+  repository.memory_budget = read_bytes(given.memory_budget);
+  understand_process(given, out);
+  if (out.allowed_hosts.empty() && out.network != server::NetworkAccess::kNone) out.allowed_hosts.emplace_back("*");
   return out;
 }
 
@@ -266,6 +286,7 @@ void add_flags(CLI::App& serve, Given& given) {
   serve.add_option("--allow-metrics", given.allow_metrics, "[true]");
   serve.add_option("--network-access", given.network,
                    "what other machines may do without a login: none, infer, control [none]; LATHE_NETWORK_ACCESS");
+  add_plane_flags(serve, given.plane);
   serve.add_option("--allowed-host", given.allowed_hosts,
                    "name under which browsers may reach us, besides localhost; may be repeated");
   serve.add_option("--tls-cert", given.tls_cert, "PEM file: certificate, then its issuers");
@@ -293,10 +314,14 @@ void add_flags(CLI::App& serve, Given& given) {
 }  // namespace
 
 void add_serve_models_command(CLI::App& app, Common& common) {
-  auto* serve = app.add_subcommand("serve", "Serve models of a folder, without a control plane");
+  auto* serve = app.add_subcommand("serve", "Serve models of a folder, or the endpoints of a control plane elsewhere");
   auto given = std::make_shared<Given>();
   add_flags(*serve, *given);
   serve->callback([given, &common] {
+    if (!given->plane.control.empty()) {
+      common.exit_code = server::serve_plane(understand_plane(*given, common));
+      return;
+    }
     const server::ServeOptions options = understand(*given);
     if (!given->passed_over.empty()) {
       std::string names;

@@ -35,8 +35,8 @@ struct Loaded {
 
 class RuntimeImpl final : public Runtime {
  public:
-  RuntimeImpl(store::Store& store, blob::BlobStore& blobs, const Options& options, base::Registry& metrics)
-      : store_(store), options_(options), metrics_(metrics), files_(store, blobs, options.dir / "models") {}
+  RuntimeImpl(std::shared_ptr<Source> source, const Options& options, base::Registry& metrics)
+      : source_(std::move(source)), options_(options), metrics_(metrics), files_(*source_, options.dir / "models") {}
   ~RuntimeImpl() override;
 
   base::Result<void> start();
@@ -48,10 +48,8 @@ class RuntimeImpl final : public Runtime {
   base::Result<Files> files_of(int64_t project, const Revision& revision) override;
 
  private:
-  base::Result<Revision> revision_of(int64_t project, std::string_view endpoint, int64_t number);
   base::Result<void> load(int64_t project, const Revision& revision, bool may_run_code = true);
   base::Result<std::shared_ptr<const Predictor>> load_predictor(const ModelFiles::Folder& folder);
-  base::Result<std::vector<Deployment>> deployments();
   bool is_loaded(const RevisionKey& key);
   using Problems = std::map<RevisionKey, base::Error>;
   std::shared_ptr<LiveEndpoint> make_one(const Deployment& deployment, const Revision& revision, bool is_shadow,
@@ -62,7 +60,7 @@ class RuntimeImpl final : public Runtime {
   void unload_baked();
   void publish() const;
 
-  store::Store& store_;
+  const std::shared_ptr<Source> source_;
   const Options options_;
   base::Registry& metrics_;
   std::unique_ptr<Capture> capture_;
@@ -114,19 +112,13 @@ base::Result<void> RuntimeImpl::start() {
   return {};
 }
 
-base::Result<Revision> RuntimeImpl::revision_of(int64_t project, std::string_view endpoint, int64_t number) {
-  base::Context ctx = base::Context::system(base::system_clock(), "system:serve");
-  ctx.project = project;
-  return store_.read_blocking(ctx, [&](store::Tx& tx) { return get_revision(tx, endpoint, number); });
-}
-
 base::Result<void> RuntimeImpl::prepare(int64_t project, std::string_view endpoint, int64_t number) {
-  TRY_SET(const Revision revision, revision_of(project, endpoint, number));
+  TRY_SET(const Revision revision, source_->revision(project, endpoint, number));
   return load(project, revision);
 }
 
 base::Result<void> RuntimeImpl::prepare_without_code(int64_t project, std::string_view endpoint, int64_t number) {
-  TRY_SET(const Revision revision, revision_of(project, endpoint, number));
+  TRY_SET(const Revision revision, source_->revision(project, endpoint, number));
   return load(project, revision, false);
 }
 
@@ -283,15 +275,9 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
   return live;
 }
 
-base::Result<std::vector<Deployment>> RuntimeImpl::deployments() {
-  return store_.read_blocking(
-      base::Context::system(base::system_clock(), "system:serve"),
-      [](store::Tx& tx) -> base::Result<std::vector<Deployment>> { return list_deployments(tx); });
-}
-
 base::Result<void> RuntimeImpl::refresh() {
   std::map<RevisionKey, base::Error> problems;
-  TRY_SET(const std::vector<Deployment> wanted, deployments());
+  TRY_SET(const std::vector<Deployment> wanted, source_->deployments());
   for (const Deployment& deployment : wanted) {
     const RevisionKey key{deployment.project, deployment.endpoint.name, deployment.live.number};
     if (auto loaded = load(deployment.project, deployment.live); !loaded) problems.emplace(key, loaded.error());
@@ -303,7 +289,7 @@ base::Result<void> RuntimeImpl::refresh() {
   std::lock_guard lock(swap_);
   // Read again under the lock: of two refreshes, the one that swaps later has seen at least what the other one saw.
   // What was promoted meanwhile was prepared before, so it is loaded.
-  TRY_SET(const std::vector<Deployment> now, deployments());
+  TRY_SET(const std::vector<Deployment> now, source_->deployments());
   swap_routes(now, problems);
   return {};
 }
@@ -397,7 +383,12 @@ void RuntimeImpl::unload_baked() {
 
 base::Result<std::unique_ptr<Runtime>> Runtime::start(store::Store& store, blob::BlobStore& blobs,
                                                       const Options& options, base::Registry& metrics) {
-  auto runtime = std::make_unique<RuntimeImpl>(store, blobs, options, metrics);
+  return start(store_source(store, blobs), options, metrics);
+}
+
+base::Result<std::unique_ptr<Runtime>> Runtime::start(std::shared_ptr<Source> source, const Options& options,
+                                                      base::Registry& metrics) {
+  auto runtime = std::make_unique<RuntimeImpl>(std::move(source), options, metrics);
   if (auto started = runtime->start(); !started) return std::unexpected(std::move(started).error().within("serving"));
   return std::unique_ptr<Runtime>(std::move(runtime));
 }

@@ -1,4 +1,4 @@
-// The serving runtime: routes.h fed from the store's endpoints.
+// The serving runtime: routes.h fed from the store's endpoints, or from another source of them (source.h).
 //
 // prepare() → the promotion's transaction → refresh(): prepare tries the model in a child process of the same binary
 // first (a crash in a model library never takes the server), then loads and warms it here. After refresh() has
@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "blob/blob.h"
 #include "serve/routes.h"
+#include "serve/source.h"
 #include "store/store.h"
 
 namespace serve {
@@ -29,7 +30,9 @@ class Runtime : public Routes {
     int64_t bake_us = 15 * 60 * 1'000'000LL;  // a revision that is not live stays loaded this long
     Capture::Options capture;
   };
-  // Loads what the store says is live; an endpoint that cannot be loaded is there with its problem, and logged.
+  // Loads what the source says is live; an endpoint that cannot be loaded is there with its problem, and logged.
+  static base::Result<std::unique_ptr<Runtime>> start(std::shared_ptr<Source> source, const Options& options,
+                                                      base::Registry& metrics);
   static base::Result<std::unique_ptr<Runtime>> start(store::Store& store, blob::BlobStore& blobs,
                                                       const Options& options, base::Registry& metrics);
   static base::Result<std::unique_ptr<Runtime>> start(store::Store& store, blob::BlobStore& blobs,
@@ -43,7 +46,7 @@ class Runtime : public Routes {
   virtual base::Result<void> prepare_without_code(int64_t project, std::string_view endpoint, int64_t number) {
     return prepare(project, endpoint, number);
   }
-  // Rebuilds the snapshot from the store and swaps it. Blocks. Called after a promotion's commit and at start.
+  // Rebuilds the snapshot from the source and swaps it. Blocks. Called after a promotion's commit and at start.
   virtual base::Result<void> refresh() = 0;
 
   Capture* recorder() final { return &capture(); }

@@ -19,6 +19,7 @@
 #include "api/lathe/pages_runs.h"
 #include "api/lathe/pages_serve.h"
 #include "api/lathe/pages_watch.h"
+#include "api/lathe/plane.h"
 #include "api/lathe/run_acts.h"
 #include "api/lathe/search.h"
 #include "api/lathe/serve.h"
@@ -75,6 +76,7 @@ void open_doors(House& house) {
       house.routes, {*house.store, *house.blobs, *house.offload, house.clock, house.config.dir, std::string(kVersion)});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
+  api::lathe::add_plane_routes(house.routes, {blobs, *house.runtime, house.commits, house.config.require_login});
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
   api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
   api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
