@@ -123,6 +123,14 @@ SUMMARIES = {
     "GET /endpoints/{name}/requests": "Captured rows with their labels, as NDJSON",
     "GET /predictions/{id}": "One captured prediction",
     "POST /feedback": "Labels for predictions",
+    "GET /planes": "Data planes of the project, what each of them serves, and whether that is what is wanted",
+    "DELETE /planes/{id}": "Forget a data plane that is gone",
+    "GET /plane/snapshot": "For data planes: all that is served in the project, and of which files",
+    "GET /plane/events": "For data planes: what changes after Last-Event-ID, live; 409 when events are missing",
+    "GET /plane/blobs/{sha256}": "For data planes: a file of a revision",
+    "POST /plane/callers": "For data planes: who tokens belong to (hashes), and what they may",
+    "PUT /plane/planes/{id}": "For data planes: what it serves now; answers its writer number",
+    "POST /plane/planes/{id}/captures/{endpoint}": "For data planes: requests that were captured there",
     "GET /monitors": "All monitors",
     "PUT /monitors/{endpoint}": "Watch an endpoint, or change how",
     "GET /windows/{id}": "A window with its numbers per feature",
@@ -144,7 +152,7 @@ SUMMARIES = {
     "GET /alerts": "Alerts, newest first",
     "GET /alerts/{id}": "An alert with its numbers and thresholds",
 }
-PERMISSIONS = {"none": "anybody", "read": "read", "write": "write", "run-code": "run code", "infer": "infer", "admin": "administer"}
+PERMISSIONS = {"none": "anybody", "read": "read", "write": "write", "run-code": "run code", "infer": "infer", "admin": "administer", "plane": "be a data plane"}
 
 
 def operation(method, path, route):

@@ -1,5 +1,5 @@
 // lathe serve: models of a folder or of a repository in Triton's layout, with the flags of tritonserver, the
-// environment of containers, and no control plane.
+// environment of containers, and no control plane; or a data plane of one (serve_plane.h).
 #include "server/serve_models.h"
 
 #include <CLI/CLI.hpp>
@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/serve_plane.h"
 #include "net/address.h"
 
 namespace cli {
@@ -35,6 +36,7 @@ struct Given {
   std::string cache_bytes;
   std::string threads = "auto", log_level = "info", log_format = "text";
   std::string tls_cert, tls_key;
+  PlaneFlags plane;
   std::vector<std::string> passed_over;  // tritonserver's flags that mean nothing here
 };
 
@@ -186,14 +188,11 @@ server::Listener listener(std::string address, int port, net::ProtocolSet protoc
 }
 
 // Triton's three ports for a repository, the one port of containers for a model; others where they are asked for.
-void choose_listeners(const Given& given, server::ServeOptions& out) {
+void choose_listeners(const Given& given, bool single, int rest_port, bool anywhere, server::ProcessOptions& out) {
   using net::Protocol;
   const bool tls = !given.tls_cert.empty();
   if (tls == given.tls_key.empty()) usage("TLS needs both --tls-cert and --tls-key");
-  const bool single = out.repository.roots.empty();
-  const std::string common = !given.address.empty()                        ? given.address
-                             : out.network == server::NetworkAccess::kNone ? "127.0.0.1"
-                                                                           : "0.0.0.0";
+  const std::string common = !given.address.empty() ? given.address : anywhere ? "0.0.0.0" : "127.0.0.1";
   const auto at = [&](const std::string& own) { return own.empty() ? common : own; };
   const bool grpc = truth("--allow-grpc", given.allow_grpc) && (!single || given.grpc_port >= 0);
   const bool metrics = truth("--allow-metrics", given.allow_metrics) && (!single || given.metrics_port >= 0);
@@ -201,7 +200,7 @@ void choose_listeners(const Given& given, server::ServeOptions& out) {
     net::ProtocolSet protocols = *net::parse_group("inference");
     if (!metrics && truth("--allow-metrics", given.allow_metrics))
       protocols = protocols | net::ProtocolSet{Protocol::kMetrics};
-    int fallback = single ? 8080 : 8000;
+    int fallback = rest_port;
     for (const char* variable : {"SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"}) {
       const std::string bound = env(variable);
       if (bound.empty()) continue;
@@ -220,12 +219,49 @@ void choose_listeners(const Given& given, server::ServeOptions& out) {
     out.listeners.push_back(listener(at(given.metrics_address), read_port("--metrics-port", given.metrics_port, 8002),
                                      {Protocol::kMetrics, Protocol::kOps}, tls));
   if (out.listeners.empty()) usage("--allow-http, --allow-grpc and --allow-metrics leave nothing to listen for");
-  for (const auto& l : out.listeners) {
-    if (net::is_loopback(l.address) || out.network != server::NetworkAccess::kNone) continue;
+}
+
+void check_exposure(const server::ServeOptions& options) {
+  for (const auto& l : options.listeners) {
+    if (net::is_loopback(l.address) || options.network != server::NetworkAccess::kNone) continue;
     usage("other machines reach " + l.text +
           ", and nobody logs in here; say what they may do: --network-access infer "
           "(ask models) or --network-access control (change what is served, too)");
   }
+}
+
+void understand_process(const Given& given, server::ProcessOptions& out) {
+  out.tls_cert = given.tls_cert;
+  out.tls_key = given.tls_key;
+  out.allowed_hosts = given.allowed_hosts;
+  out.threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
+  if (given.threads != "auto") {
+    const int threads = std::atoi(given.threads.c_str());
+    if (threads < 1 || threads > 64) usage("--threads is '" + given.threads + "'; allowed: auto, 1 to 64");
+    out.threads = static_cast<size_t>(threads);
+  }
+  using base::log::Level;
+  const std::pair<const char*, Level> levels[] = {
+      {"debug", Level::kDebug}, {"info", Level::kInfo}, {"warn", Level::kWarn}, {"error", Level::kError}};
+  const auto* level =
+      std::ranges::find(levels, given.log_level, [](const auto& l) { return std::string_view(l.first); });
+  if (level == std::end(levels)) usage("--log-level is '" + given.log_level + "'; allowed: debug, info, warn, error");
+  out.log_level = level->second;
+  if (given.log_format != "text" && given.log_format != "json")
+    usage("--log-format is '" + given.log_format + "'; allowed: text, json");
+  out.log_json = given.log_format == "json";
+}
+
+server::PlaneOptions understand_plane(const Given& given, const Common& common) {
+  if (!given.model_dir.empty() || !given.repositories.empty() || !given.stores.empty())
+    usage("--control says what is served; MODEL_DIR and --model-repository do not go with it");
+  if (!given.network.empty() && given.network != "none")
+    usage("callers log in with a token of the control plane; --network-access does not go with --control");
+  server::PlaneOptions out;
+  choose_listeners(given, true, 8000, false, out);
+  understand_process(given, out);
+  understand(given.plane, common, out);
+  return out;
 }
 
 server::ServeOptions understand(const Given& given) {
@@ -238,7 +274,9 @@ server::ServeOptions understand(const Given& given) {
   else if (!network.empty() && network != "none")
     usage("--network-access is '" + network + "'; allowed: none, infer, control");
   choose_models(given, out);
-  choose_listeners(given, out);
+  const bool single = out.repository.roots.empty();
+  choose_listeners(given, single, single ? 8080 : 8000, out.network != server::NetworkAccess::kNone, out);
+  check_exposure(out);
   auto& repository = out.repository;
   if (given.mode == "poll")
     repository.mode = repository::Mode::kPoll;
@@ -260,26 +298,8 @@ server::ServeOptions understand(const Given& given) {
   repository.python_build = given.python_build;
   out.health_route = route_of("AIP_HEALTH_ROUTE");
   out.predict_route = route_of("AIP_PREDICT_ROUTE");
-  out.tls_cert = given.tls_cert;
-  out.tls_key = given.tls_key;
-  out.allowed_hosts = given.allowed_hosts;
+  understand_process(given, out);
   if (out.allowed_hosts.empty() && out.network != server::NetworkAccess::kNone) out.allowed_hosts.emplace_back("*");
-  out.threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
-  if (given.threads != "auto") {
-    const int threads = std::atoi(given.threads.c_str());
-    if (threads < 1 || threads > 64) usage("--threads is '" + given.threads + "'; allowed: auto, 1 to 64");
-    out.threads = static_cast<size_t>(threads);
-  }
-  using base::log::Level;
-  const std::pair<const char*, Level> levels[] = {
-      {"debug", Level::kDebug}, {"info", Level::kInfo}, {"warn", Level::kWarn}, {"error", Level::kError}};
-  const auto* level =
-      std::ranges::find(levels, given.log_level, [](const auto& l) { return std::string_view(l.first); });
-  if (level == std::end(levels)) usage("--log-level is '" + given.log_level + "'; allowed: debug, info, warn, error");
-  out.log_level = level->second;
-  if (given.log_format != "text" && given.log_format != "json")
-    usage("--log-format is '" + given.log_format + "'; allowed: text, json");
-  out.log_json = given.log_format == "json";
   return out;
 }
 
@@ -322,6 +342,7 @@ void add_flags(CLI::App& serve, Given& given) {
   serve.add_option("--allow-metrics", given.allow_metrics, "[true]");
   serve.add_option("--network-access", given.network,
                    "what other machines may do without a login: none, infer, control [none]; LATHE_NETWORK_ACCESS");
+  add_plane_flags(serve, given.plane);
   serve.add_option("--allowed-host", given.allowed_hosts,
                    "name under which browsers may reach us, besides localhost; may be repeated");
   serve.add_option("--tls-cert", given.tls_cert, "PEM file: certificate, then its issuers");
@@ -351,10 +372,14 @@ void add_flags(CLI::App& serve, Given& given) {
 }  // namespace
 
 void add_serve_models_command(CLI::App& app, Common& common) {
-  auto* serve = app.add_subcommand("serve", "Serve models of a folder, without a control plane");
+  auto* serve = app.add_subcommand("serve", "Serve models of a folder, or the endpoints of a control plane elsewhere");
   auto given = std::make_shared<Given>();
   add_flags(*serve, *given);
   serve->callback([given, &common] {
+    if (!given->plane.control.empty()) {
+      common.exit_code = server::serve_plane(understand_plane(*given, common));
+      return;
+    }
     const server::ServeOptions options = understand(*given);
     if (!given->passed_over.empty()) {
       std::string names;

@@ -47,6 +47,24 @@ CaptureRule parse_rule(const std::string& text) {
   return rule;
 }
 
+void write_revision(base::JsonWriter& json, const Revision& revision) {
+  json.begin_object().field("number", revision.number).field("model", revision.model_name);
+  json.field("version", revision.model_version).field("artifact_root", revision.artifact_root);
+  json.field("transform", revision.transform_digest).field("created_us", revision.created_us).end_object();
+}
+
+base::Result<Revision> read_revision(const base::json::value& value, const std::string& endpoint) {
+  TRY_SET(const base::json::object* object, base::as_object(value, "a revision"));
+  Revision out{.endpoint = endpoint};
+  TRY_SET(out.number, base::required_int(*object, "number"));
+  TRY_SET(out.model_name, base::required_string(*object, "model"));
+  TRY_SET(out.model_version, base::required_int(*object, "version"));
+  TRY_SET(out.artifact_root, base::required_string(*object, "artifact_root"));
+  TRY_SET(out.transform_digest, base::required_string(*object, "transform"));
+  TRY_SET(out.created_us, base::required_int(*object, "created_us"));
+  return out;
+}
+
 Endpoint endpoint_of(store::Rows& rows) {
   return {.name = rows.str(0),
           .environment = rows.str(1),
@@ -114,6 +132,54 @@ base::Result<void> hold_files(store::Tx& tx, const NewRevision& revision, const 
 }
 
 }  // namespace
+
+std::string to_json(const Deployment& deployment) {
+  const Endpoint& endpoint = deployment.endpoint;
+  std::string out;
+  base::JsonWriter json(out);
+  json.begin_object().field("project", deployment.project).field("project_name", deployment.project_name);
+  json.field("name", endpoint.name).field("environment", endpoint.environment).field("default", endpoint.is_default);
+  json.field("previous_revision", endpoint.previous_revision).field("generation", endpoint.generation);
+  json.field("capture", rule_json(endpoint.capture)).field("traffic", to_json(endpoint.traffic));
+  json.field("serving", to_json(endpoint.serving));
+  json.key("live");
+  write_revision(json, deployment.live);
+  json.key("others").begin_array();
+  for (const Revision& other : deployment.others) write_revision(json, other);
+  json.end_array().end_object();
+  return out;
+}
+
+base::Result<Deployment> deployment_of_json(std::string_view text) {
+  TRY_SET(const base::json::value value, base::parse_json(text));
+  TRY_SET(const base::json::object* object, base::as_object(value, "a deployment"));
+  Deployment out;
+  Endpoint& endpoint = out.endpoint;
+  TRY_SET(out.project, base::required_int(*object, "project"));
+  TRY_SET(out.project_name, base::required_string(*object, "project_name"));
+  TRY_SET(endpoint.name, base::required_string(*object, "name"));
+  TRY(check_name(endpoint.name));
+  TRY_SET(endpoint.environment, base::required_string(*object, "environment"));
+  TRY_SET(endpoint.is_default, base::required_bool(*object, "default"));
+  TRY_SET(endpoint.previous_revision, base::required_int(*object, "previous_revision"));
+  TRY_SET(endpoint.generation, base::required_int(*object, "generation"));
+  TRY_SET(const std::string capture, base::required_string(*object, "capture"));
+  TRY_SET(const std::string traffic, base::required_string(*object, "traffic"));
+  endpoint.capture = parse_rule(capture);
+  endpoint.traffic = plan_of_json(traffic);
+  TRY_SET(const std::string serving, base::required_string(*object, "serving"));
+  TRY_SET(endpoint.serving, read_serving(serving));
+  const base::json::value* live = object->if_contains("live");
+  if (live == nullptr) return base::invalid("a deployment without 'live'");
+  TRY_SET(out.live, read_revision(*live, endpoint.name));
+  endpoint.live_revision = out.live.number;
+  TRY_SET(const base::json::array* others, base::required_array(*object, "others"));
+  for (const base::json::value& other : *others) {
+    TRY_SET(Revision revision, read_revision(other, endpoint.name));
+    out.others.push_back(std::move(revision));
+  }
+  return out;
+}
 
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment) {
   TRY(check_name(name));

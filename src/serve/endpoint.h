@@ -54,6 +54,10 @@ struct Deployment {  // an endpoint with what is live behind it
   std::vector<Revision> others;  // with a part of the traffic plan, or the shadow; by number
 };
 
+// A deployment as a data plane is told of it; every column that says how an endpoint answers belongs here.
+std::string to_json(const Deployment& deployment);
+base::Result<Deployment> deployment_of_json(std::string_view text);
+
 // Made if absent; an existing one moves to `environment`. Names: letters, digits, '.', '_', '-'; at most 100
 // characters.
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment);

@@ -45,12 +45,6 @@ struct Loaded {
   std::shared_ptr<std::atomic<int64_t>> used_us = std::make_shared<std::atomic<int64_t>>(0);  // wall
 };
 
-// A revision with what its endpoint says about running it.
-struct Wanted {
-  Revision revision;
-  ServingSettings serving;
-};
-
 struct Failure {
   base::Error why;
   int64_t until_us = 0;  // monotonic; not tried again before
@@ -68,13 +62,13 @@ std::string claim_name(int64_t project, std::string_view endpoint) {
 
 class RuntimeImpl final : public Runtime {
  public:
-  RuntimeImpl(store::Store& store, blob::BlobStore& blobs, const Options& options, base::Registry& metrics)
-      : store_(store),
+  RuntimeImpl(std::shared_ptr<Source> source, const Options& options, base::Registry& metrics)
+      : source_(std::move(source)),
         options_(options),
         metrics_(metrics),
         environments_(
             {.roots = options.python_roots, .build_dir = options.build_python ? options.dir / "python" : base::Path()}),
-        files_(store, blobs, options.dir / "models") {}
+        files_(*source_, options.dir / "models") {}
   ~RuntimeImpl() override;
 
   base::Result<void> start();
@@ -86,7 +80,6 @@ class RuntimeImpl final : public Runtime {
   base::Result<Files> files_of(int64_t project, const Revision& revision) override;
 
  private:
-  base::Result<Wanted> wanted_of(int64_t project, std::string_view endpoint, int64_t number);
   base::Result<void> load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
   base::Result<Loaded> load_files(int64_t project, const Wanted& wanted, Code right);
   struct Held {  // laid out, and not removed meanwhile
@@ -97,7 +90,6 @@ class RuntimeImpl final : public Runtime {
   bool take_shared(int64_t project, const Wanted& wanted, const std::string& folder_key, Loaded& out);
   base::Result<base::Path> interpreter_of(const ModelFolder& found, const ServingSettings& serving) const;
   void make_room(uint64_t bytes);
-  base::Result<std::vector<Deployment>> deployments();
   bool is_loaded(const RevisionKey& key, const ServingSettings& serving);
   bool is_in_memory(const RevisionKey& key);
   using Problems = std::map<RevisionKey, base::Error>;
@@ -109,7 +101,7 @@ class RuntimeImpl final : public Runtime {
   void unload_baked();
   void publish() const;
 
-  store::Store& store_;
+  const std::shared_ptr<Source> source_;
   const Options options_;
   base::Registry& metrics_;
   std::unique_ptr<Capture> capture_;
@@ -165,21 +157,9 @@ base::Result<void> RuntimeImpl::start() {
   return {};
 }
 
-base::Result<Wanted> RuntimeImpl::wanted_of(int64_t project, std::string_view endpoint, int64_t number) {
-  base::Context ctx = base::Context::system(base::system_clock(), "system:serve");
-  ctx.project = project;
-  return store_.read_blocking(ctx, [&](store::Tx& tx) -> base::Result<Wanted> {
-    Wanted out;
-    TRY_SET(out.revision, get_revision(tx, endpoint, number));
-    TRY_SET(const Endpoint row, get_endpoint(tx, endpoint));
-    out.serving = row.serving;
-    return out;
-  });
-}
-
 base::Result<Runtime::Prepared> RuntimeImpl::prepare(int64_t project, std::string_view endpoint, int64_t number,
                                                      Code right) {
-  TRY_SET(const Wanted wanted, wanted_of(project, endpoint, number));
+  TRY_SET(const Wanted wanted, source_->wanted(project, endpoint, number));
   TRY(load(project, wanted, right));
   std::lock_guard lock(swap_);
   const auto found = loaded_.find({project, std::string(endpoint), number});
@@ -325,7 +305,7 @@ void RuntimeImpl::make_room(uint64_t bytes) {
     changed = true;
   }
   if (!changed) return;
-  const auto now = deployments();  // what cannot be read now is said by the next refresh
+  const auto now = source_->deployments();  // what cannot be read now is said by the next refresh
   if (now) swap_routes(*now, {});
 }
 
@@ -338,7 +318,7 @@ base::Result<LivePtr> RuntimeImpl::warm(const LiveEndpoint& cold, int64_t deadli
     if (failed != failed_.end() && failed->second.until_us > base::system_clock().mono_us())
       return std::unexpected(failed->second.why);
   }
-  TRY_SET(const Wanted wanted, wanted_of(cold.project, cold.name, cold.revision.number));
+  TRY_SET(const Wanted wanted, source_->wanted(cold.project, cold.name, cold.revision.number));
   // It is live: somebody who might run its code has promoted it.
   if (auto loaded = load(cold.project, wanted, Code::kMayRun, deadline_mono_us); !loaded) {
     if (loaded.error().code == base::Code::kDeadline) return std::unexpected(loaded.error());
@@ -358,7 +338,7 @@ base::Result<LivePtr> RuntimeImpl::warm(const LiveEndpoint& cold, int64_t deadli
     return nullptr;
   };
   if (LivePtr found = find()) return found;  // whoever loaded it has swapped
-  TRY_SET(const std::vector<Deployment> now, deployments());
+  TRY_SET(const std::vector<Deployment> now, source_->deployments());
   swap_routes(now, {});
   if (LivePtr found = find()) return found;
   return base::fail(base::Code::kUnavailable, "endpoint '" + cold.name + "' serves another revision by now; try again");
@@ -456,15 +436,9 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
   return live;
 }
 
-base::Result<std::vector<Deployment>> RuntimeImpl::deployments() {
-  return store_.read_blocking(
-      base::Context::system(base::system_clock(), "system:serve"),
-      [](store::Tx& tx) -> base::Result<std::vector<Deployment>> { return list_deployments(tx); });
-}
-
 base::Result<void> RuntimeImpl::refresh() {
   std::map<RevisionKey, base::Error> problems;
-  TRY_SET(const std::vector<Deployment> wanted, deployments());
+  TRY_SET(const std::vector<Deployment> wanted, source_->deployments());
   for (const Deployment& deployment : wanted) {
     const RevisionKey key{deployment.project, deployment.endpoint.name, deployment.live.number};
     const ServingSettings& serving = deployment.endpoint.serving;
@@ -482,7 +456,7 @@ base::Result<void> RuntimeImpl::refresh() {
   std::lock_guard lock(swap_);
   // Read again under the lock: of two refreshes, the one that swaps later has seen at least what the other one saw.
   // What was promoted meanwhile was prepared before, so it is loaded.
-  TRY_SET(const std::vector<Deployment> now, deployments());
+  TRY_SET(const std::vector<Deployment> now, source_->deployments());
   swap_routes(now, problems);
   return {};
 }
@@ -513,7 +487,7 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
 }
 
 base::Result<Runtime::Files> RuntimeImpl::files_of(int64_t project, const Revision& revision) {
-  TRY_SET(const Wanted wanted, wanted_of(project, revision.endpoint, revision.number));
+  TRY_SET(const Wanted wanted, source_->wanted(project, revision.endpoint, revision.number));
   TRY_SET(Held files, lay_out(project, revision));
   Files out{.folder = files.folder.files, .transform = files.folder.transform, .held = std::move(files.held)};
   const auto found = read_model_folder(out.folder);
@@ -560,7 +534,12 @@ void RuntimeImpl::unload_baked() {
 
 base::Result<std::unique_ptr<Runtime>> Runtime::start(store::Store& store, blob::BlobStore& blobs,
                                                       const Options& options, base::Registry& metrics) {
-  auto runtime = std::make_unique<RuntimeImpl>(store, blobs, options, metrics);
+  return start(store_source(store, blobs), options, metrics);
+}
+
+base::Result<std::unique_ptr<Runtime>> Runtime::start(std::shared_ptr<Source> source, const Options& options,
+                                                      base::Registry& metrics) {
+  auto runtime = std::make_unique<RuntimeImpl>(std::move(source), options, metrics);
   if (auto started = runtime->start(); !started) return std::unexpected(std::move(started).error().within("serving"));
   return std::unique_ptr<Runtime>(std::move(runtime));
 }

@@ -1,4 +1,4 @@
-// The serving runtime: routes.h fed from the store's endpoints.
+// The serving runtime: routes.h fed from the store's endpoints, or from another source of them (source.h).
 //
 // prepare() → the promotion's transaction → refresh(): prepare tries the model in a child process of the same binary
 // first (a crash in a model library never takes the server), then loads and warms it here. After refresh() has
@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "blob/blob.h"
 #include "serve/routes.h"
+#include "serve/source.h"
 #include "store/store.h"
 
 namespace serve {
@@ -36,7 +37,9 @@ class Runtime : public Routes {
     bool build_python = false;             // from their requirements.txt
     uint64_t memory_budget = 0;            // bytes of models in memory; 0: all stay
   };
-  // Loads what the store says is live; an endpoint that cannot be loaded is there with its problem, and logged.
+  // Loads what the source says is live; an endpoint that cannot be loaded is there with its problem, and logged.
+  static base::Result<std::unique_ptr<Runtime>> start(std::shared_ptr<Source> source, const Options& options,
+                                                      base::Registry& metrics);
   static base::Result<std::unique_ptr<Runtime>> start(store::Store& store, blob::BlobStore& blobs,
                                                       const Options& options, base::Registry& metrics);
   static base::Result<std::unique_ptr<Runtime>> start(store::Store& store, blob::BlobStore& blobs,
@@ -51,7 +54,7 @@ class Runtime : public Routes {
     bool runs_code = false;  // the model's own code answers requests
   };
   virtual base::Result<Prepared> prepare(int64_t project, std::string_view endpoint, int64_t number, Code right) = 0;
-  // Rebuilds the snapshot from the store and swaps it. Blocks. Called after a promotion's commit and at start.
+  // Rebuilds the snapshot from the source and swaps it. Blocks. Called after a promotion's commit and at start.
   virtual base::Result<void> refresh() = 0;
 
   Capture* recorder() final { return &capture(); }

@@ -105,6 +105,17 @@ base::Result<void> understand_tls(const Found& cert, const Found& key, Config& c
   return {};
 }
 
+base::Result<void> understand_client_ca(const Found& ca, const Found& must, Config& config) {
+  config.tls_client_ca = ca.value;
+  config.tls_clients_must = must.value == "all";
+  if (must.value != "all" && must.value != "planes") return bad(must, "tls_client_auth", "planes, all");
+  if (!ca.value.empty() && config.tls_cert.empty())
+    return base::invalid("tls_client_ca (from " + ca.source + ") is given without tls_cert and tls_key");
+  if (ca.value.empty() && config.tls_clients_must)
+    return base::invalid("tls_client_auth (from " + must.source + ") is 'all' without a tls_client_ca");
+  return {};
+}
+
 base::Result<void> understand_proxies(const Found& found, Config& config) {
   auto ranges = net::parse_ranges(found.value);
   if (!ranges) {
@@ -307,6 +318,7 @@ base::Result<void> understand(const Variables& values, const Variables& sources,
   if (values.at("dir").empty()) return bad(found("dir"), "dir", "a folder");
   config.dir = values.at("dir");
   TRY(understand_tls(found("tls_cert"), found("tls_key"), config));
+  TRY(understand_client_ca(found("tls_client_ca"), found("tls_client_auth"), config));
   TRY(understand_listen(found("listen"), config));
   TRY(understand_proxies(found("behind_proxy"), config));
   TRY(understand_exposure(found("listen"), config));
@@ -387,12 +399,14 @@ const std::vector<SettingSpec>& setting_specs() {
       {"listen",
        "127.0.0.1:8000",
        "ADDRESS:PORT[=GROUP], may be repeated; port 0: any free one; groups: all, inference, tracking, api, ui, "
-       "airflow, metrics, a+b; beyond this machine only with a user, and TLS or --behind-proxy",
+       "airflow, metrics, plane, a+b; beyond this machine only with a user, and TLS or --behind-proxy",
        true,
        {},
        true},
       {"tls_cert", "", "PEM file: this server's certificate, then its issuers; read again when it changes"},
       {"tls_key", "", "PEM file: the certificate's private key, without a passphrase"},
+      {"tls_client_ca", "", "PEM file: authorities of clients' certificates; data planes then must show one"},
+      {"tls_client_auth", "planes", "who must show a certificate of tls_client_ca: planes, or all (on TLS listeners)"},
       {"behind_proxy", "",
        "addresses of proxies in front, whose X-Forwarded-* headers are believed: 10.0.0.0/8,127.0.0.1"},
       {"url", "", "how clients and stages reach this server: https://lathe.example.org; default: made from listen"},

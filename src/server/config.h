@@ -53,6 +53,8 @@ struct Config {
   std::vector<Listener> listeners;  // at least one, and one that serves whatever runs here
   base::Path tls_cert;              // both or neither
   base::Path tls_key;
+  base::Path tls_client_ca;                // "": clients are asked for no certificate
+  bool tls_clients_must = false;           // on every TLS listener; else data planes alone
   std::vector<net::AddressRange> proxies;  // behind_proxy
   std::string url;                         // as others reach this server; "": made from the listener
   std::string store_url;

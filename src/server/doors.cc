@@ -20,6 +20,7 @@
 #include "api/lathe/pages_runs.h"
 #include "api/lathe/pages_serve.h"
 #include "api/lathe/pages_watch.h"
+#include "api/lathe/plane.h"
 #include "api/lathe/run_acts.h"
 #include "api/lathe/search.h"
 #include "api/lathe/serve.h"
@@ -77,6 +78,7 @@ void open_doors(House& house) {
   api::lathe::add_import_routes(house.routes, {*house.store, *house.offload});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
+  api::lathe::add_plane_routes(house.routes, {blobs, *house.runtime, house.commits, house.config.require_login});
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
   api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime,
                                               house.config.default_artifact_root});

@@ -16,6 +16,7 @@
 #include "hooks/migrations.h"
 #include "lab/migrations.h"
 #include "loop/migrations.h"
+#include "plane/migrations.h"
 #include "serve/migrations.h"
 #include "server/blob_place.h"
 #include "server/hook_post.h"
@@ -36,7 +37,7 @@ std::span<const store::ModuleMigrations> store_modules() {
   static const store::ModuleMigrations kModules[] = {core::migrations(),   blob::migrations(),  data::migrations(),
                                                      flow::migrations(),   track::migrations(), serve::migrations(),
                                                      watch::migrations(),  loop::migrations(),  lab::migrations(),
-                                                     traces::migrations(), hooks::migrations()};
+                                                     traces::migrations(), hooks::migrations(), plane::migrations()};
   return kModules;
 }
 
