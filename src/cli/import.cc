@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <set>
 
@@ -18,13 +19,27 @@
 namespace cli {
 namespace {
 
-constexpr int64_t kRowsAtOnce = 50'000;  // of one transaction; limits::kJobRows is the store's own bound
+constexpr int64_t kRowsAtOnce = 50'000;            // of one transaction; limits::kJobRows is the store's own bound
+constexpr size_t kBytesAtOnce = size_t{32} << 20;  // of one question; the server's bound is three times that
 constexpr size_t kPointsPerSlice = 20'000;
 
 struct ImportFlags {
   std::string source, dir, store, auth, workspace = "default";
   std::vector<std::string> roots;
 };
+
+size_t bytes_of(const track::Run& run) {
+  size_t bytes = 1000;
+  for (const track::Metric& metric : run.metrics) bytes += metric.key.size() + 64;
+  for (const track::Tags* tags : {&run.params, &run.tags}) {
+    for (const track::Tag& tag : *tags) bytes += tag.key.size() + tag.value.size() + 8;
+  }
+  for (const track::DatasetInput& input : run.datasets) {
+    const track::Dataset& dataset = input.dataset;
+    bytes += dataset.source.size() + dataset.schema.value_or("").size() + dataset.profile.value_or("").size() + 1000;
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -81,11 +96,13 @@ void MlflowImport::runs(const std::vector<std::string>& ids) {
 
   std::vector<track::ImportedRun> batch;
   int64_t rows = 0;
+  size_t bytes = 0;
   const auto flush = [&] {
     if (!batch.empty()) target_.ask(takeover::kRuns, batch);
     runs_made_ += static_cast<int64_t>(batch.size());
     batch.clear();
     rows = 0;
+    bytes = 0;
   };
   std::map<std::string, std::pair<std::string, std::string>> uris;  // theirs and ours
   // Points of many runs at once, as long as they are few.
@@ -118,8 +135,10 @@ void MlflowImport::runs(const std::vector<std::string>& ids) {
         continue;
       }
       const int64_t more = count.points + count.params + count.tags + 4;
-      if (rows + more > kRowsAtOnce) flush();
+      const size_t size = bytes_of(run);
+      if (rows + more > kRowsAtOnce || bytes + size > kBytesAtOnce) flush();
       rows += more;
+      bytes += size;
       batch.push_back({std::move(run), false});
     }
     flush();

@@ -7,9 +7,7 @@
 #include <string_view>
 
 #include "base/fs.h"
-#include "base/pack.h"
 #include "cli/command.h"
-#include "takeover/enums.h"
 #include "takeover/takeover.h"
 
 namespace server {
@@ -24,8 +22,8 @@ class ImportTarget {
 
   template <class In, class Out>
   base::Result<Out> try_ask(const takeover::Act<In, Out>& act, const In& question) {
-    TRY_SET(const std::string answer, do_act(act.name, base::pack(question)));
-    return base::unpack<Out>(answer);
+    TRY_SET(const std::string answer, do_act(act.name, act.pack(question)));
+    return act.unpack(answer);
   }
   template <class In, class Out>
   Out ask(const takeover::Act<In, Out>& act, const In& question) {

@@ -15,6 +15,49 @@
 namespace takeover {
 namespace {
 
+// An act of that name, of whatever types its declaration says.
+struct Named {
+  std::string_view name;
+  template <class In, class Out>
+  constexpr operator Act<In, Out>() const {  // NOLINT(google-explicit-constructor)
+    return {name, base::pack<In>, base::unpack<Out>};
+  }
+};
+
+}  // namespace
+
+constexpr decltype(kExperiment) kExperiment = Named("experiment");
+constexpr decltype(kRunsMissing) kRunsMissing = Named("runs-missing");
+constexpr decltype(kRuns) kRuns = Named("runs");
+constexpr decltype(kPoints) kPoints = Named("points");
+constexpr decltype(kRunFinished) kRunFinished = Named("run-finished");
+constexpr decltype(kRunCounts) kRunCounts = Named("run-counts");
+constexpr decltype(kModel) kModel = Named("model");
+constexpr decltype(kModelCounts) kModelCounts = Named("model-counts");
+constexpr decltype(kArtifactUris) kArtifactUris = Named("artifact-uris");
+constexpr decltype(kRegistered) kRegistered = Named("registered");
+constexpr decltype(kRegisteredHere) kRegisteredHere = Named("registered-here");
+constexpr decltype(kTracesMissing) kTracesMissing = Named("traces-missing");
+constexpr decltype(kTrace) kTrace = Named("trace");
+constexpr decltype(kTraceHere) kTraceHere = Named("trace-here");
+constexpr decltype(kFilesHere) kFilesHere = Named("files-here");
+constexpr decltype(kFiles) kFiles = Named("files");
+constexpr decltype(kDataset) kDataset = Named("dataset");
+constexpr decltype(kRecords) kRecords = Named("records");
+constexpr decltype(kRecordsHere) kRecordsHere = Named("records-here");
+constexpr decltype(kScorer) kScorer = Named("scorer");
+constexpr decltype(kScorerHere) kScorerHere = Named("scorer-here");
+constexpr decltype(kLabelSchema) kLabelSchema = Named("label-schema");
+constexpr decltype(kReviewQueue) kReviewQueue = Named("review-queue");
+constexpr decltype(kIssue) kIssue = Named("issue");
+constexpr decltype(kHook) kHook = Named("webhook");
+constexpr decltype(kOthersHere) kOthersHere = Named("others-here");
+constexpr decltype(kUser) kUser = Named("user");
+constexpr decltype(kUserGrants) kUserGrants = Named("grants");
+constexpr decltype(kRole) kRole = Named("role");
+
+namespace {
+
 using base::Result;
 using store::Tx;
 
@@ -179,16 +222,16 @@ struct Entry {
   Result<OpenAct> (*open)(std::string_view question);
 };
 
-template <const auto& act, auto f, bool writes, bool of_server = false>
+template <const auto& of, auto f, bool writes, bool of_server = false>
 constexpr Entry entry() {
-  return {act.name, [](std::string_view question) -> Result<OpenAct> {
+  return {of.name, [](std::string_view question) -> Result<OpenAct> {
             return [&]<class In, class Out>(const Act<In, Out>&) -> Result<OpenAct> {
               TRY_SET(In in, base::unpack<In>(question));
               return OpenAct{writes, of_server, [in = std::move(in)](Tx& tx) -> Result<std::string> {
                                TRY_SET(const Out out, f(tx, in));
                                return base::pack(out);
                              }};
-            }(act);
+            }(of);
           }};
 }
 

@@ -33,6 +33,8 @@ namespace takeover {
 template <class In, class Out>
 struct Act {
   std::string_view name;
+  std::string (*pack)(const In& question);
+  base::Result<Out> (*unpack)(std::string_view answer);
 };
 
 struct Points {
@@ -93,38 +95,38 @@ struct NewRole {
 using Texts = std::vector<std::string>;
 using TextMap = std::map<std::string, std::string>;
 
-inline constexpr Act<track::Experiment, track::ImportedExperiment> kExperiment{"experiment"};
-inline constexpr Act<Texts, Texts> kRunsMissing{"runs-missing"};
-inline constexpr Act<std::vector<track::ImportedRun>, int64_t> kRuns{"runs"};
-inline constexpr Act<Points, int64_t> kPoints{"points"};
-inline constexpr Act<std::string, bool> kRunFinished{"run-finished"};
-inline constexpr Act<Texts, std::vector<track::RunCounts>> kRunCounts{"run-counts"};
-inline constexpr Act<track::Model, bool> kModel{"model"};  // whether it was made
-inline constexpr Act<Texts, std::map<std::string, ModelCounts>> kModelCounts{"model-counts"};
-inline constexpr Act<Owners, TextMap> kArtifactUris{"artifact-uris"};  // of those that are here
-inline constexpr Act<track::ImportedRegistered, int64_t> kRegistered{"registered"};
-inline constexpr Act<std::string, RegisteredHere> kRegisteredHere{"registered-here"};
-inline constexpr Act<Texts, Texts> kTracesMissing{"traces-missing"};
-inline constexpr Act<traces::ImportedTrace, bool> kTrace{"trace"};
-inline constexpr Act<TraceName, TraceHere> kTraceHere{"trace-here"};
-inline constexpr Act<std::string, std::vector<FileHere>> kFilesHere{"files-here"};  // of a root, by path
-inline constexpr Act<std::vector<NewFile>, int64_t> kFiles{"files"};
-inline constexpr Act<traces::EvalDataset, bool> kDataset{"dataset"};
-inline constexpr Act<traces::ImportedRecords, int64_t> kRecords{"records"};
-inline constexpr Act<std::string, std::optional<int64_t>> kRecordsHere{"records-here"};  // none: no such data set
-inline constexpr Act<std::vector<traces::Scorer>, int64_t> kScorer{"scorer"};
-inline constexpr Act<ScorerPlace, std::vector<int64_t>> kScorerHere{"scorer-here"};
-inline constexpr Act<traces::ImportedLabelSchema, std::string> kLabelSchema{"label-schema"};
-inline constexpr Act<traces::ImportedReviewQueue, bool> kReviewQueue{"review-queue"};
-inline constexpr Act<traces::Issue, bool> kIssue{"issue"};
-inline constexpr Act<hooks::Hook, bool> kHook{"webhook"};
+extern const Act<track::Experiment, track::ImportedExperiment> kExperiment;
+extern const Act<Texts, Texts> kRunsMissing;
+extern const Act<std::vector<track::ImportedRun>, int64_t> kRuns;
+extern const Act<Points, int64_t> kPoints;
+extern const Act<std::string, bool> kRunFinished;
+extern const Act<Texts, std::vector<track::RunCounts>> kRunCounts;
+extern const Act<track::Model, bool> kModel;  // whether it was made
+extern const Act<Texts, std::map<std::string, ModelCounts>> kModelCounts;
+extern const Act<Owners, TextMap> kArtifactUris;  // of those that are here
+extern const Act<track::ImportedRegistered, int64_t> kRegistered;
+extern const Act<std::string, RegisteredHere> kRegisteredHere;
+extern const Act<Texts, Texts> kTracesMissing;
+extern const Act<traces::ImportedTrace, bool> kTrace;
+extern const Act<TraceName, TraceHere> kTraceHere;
+extern const Act<std::string, std::vector<FileHere>> kFilesHere;  // of a root, by path
+extern const Act<std::vector<NewFile>, int64_t> kFiles;
+extern const Act<traces::EvalDataset, bool> kDataset;
+extern const Act<traces::ImportedRecords, int64_t> kRecords;
+extern const Act<std::string, std::optional<int64_t>> kRecordsHere;  // none: no such data set
+extern const Act<std::vector<traces::Scorer>, int64_t> kScorer;
+extern const Act<ScorerPlace, std::vector<int64_t>> kScorerHere;
+extern const Act<traces::ImportedLabelSchema, std::string> kLabelSchema;
+extern const Act<traces::ImportedReviewQueue, bool> kReviewQueue;
+extern const Act<traces::Issue, bool> kIssue;
+extern const Act<hooks::Hook, bool> kHook;
 struct OthersHere {  // of the ids that were asked for
   Texts label_schemas, review_queues, issues, hooks;
 };
-inline constexpr Act<OthersHere, OthersHere> kOthersHere{"others-here"};
-inline constexpr Act<NewUser, bool> kUser{"user"};                // false: there is one of that name
-inline constexpr Act<UserGrants, int64_t> kUserGrants{"grants"};  // the number of those that were made
-inline constexpr Act<NewRole, bool> kRole{"role"};                // false: there is one of that name
+extern const Act<OthersHere, OthersHere> kOthersHere;
+extern const Act<NewUser, bool> kUser;              // false: there is one of that name
+extern const Act<UserGrants, int64_t> kUserGrants;  // the number of those that were made
+extern const Act<NewRole, bool> kRole;              // false: there is one of that name
 
 struct OpenAct {
   bool writes = false;
