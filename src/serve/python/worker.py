@@ -465,6 +465,8 @@ class BentoModel:
         self.schema = self.service.schema()
 
     def predict(self, arrays, params):
+        if not params or params.get("api") not in self.service.apis:
+            raise ValueError("a service is asked at its own routes: " + ", ".join(m.route for m in self.service.apis.values()))
         name, texts = params["api"], arrays["body"].reshape(-1)
         method = self.service.apis[name]
         if "rows" in params:
