@@ -6,7 +6,7 @@ export interface Me {
   name: string;
   kind: "local" | "user" | "service" | "attempt";
   roles: string[];
-  admin: boolean;
+  admin: boolean; // of the server
   project: string;
   projects: string[];
   mode: "local" | "users";
@@ -19,8 +19,8 @@ export function useMe(project: string) {
 }
 
 /** The server decides; this only greys what it would refuse, and says why. */
-export type Permission = "read" | "write" | "infer" | "run-code" | "admin" | "server";
-export const may = (me: Me | undefined, what: Permission): boolean => !me || me.permissions.includes(what);
+export type Permission = "read" | "write" | "infer" | "run-code" | "admin" | "server"; // "server": what only its administrators may
+export const may = (me: Me | undefined, what: Permission): boolean => !me || (what === "server" ? me.admin : me.permissions.includes(what));
 
 const DENIED: Record<Permission, string> = {
   read: "You have no role in this project.",

@@ -5,7 +5,7 @@ import { Problem } from "../components/Problem";
 import { type Tab, Tabs } from "../components/Tabs";
 import { ApiError } from "../lib/api";
 import { lastProject } from "../lib/places";
-import { may, useMe } from "../lib/me";
+import { denied, may, useMe } from "../lib/me";
 import { About } from "./admin/About";
 import { Audit } from "./admin/Audit";
 import { Tokens } from "./admin/Tokens";
@@ -26,7 +26,7 @@ export function Admin() {
     <section className="page">
       <PageHead title="Admin" note={me.data?.mode === "local" ? "local mode: whoever owns this server's process may do all" : undefined} />
       <Tabs tabs={tabs} active={section} to={(id) => `/admin/${id}`} label="Administration" />
-      {hidden ? <Problem error={new ApiError(403, "forbidden", `'${me.data?.name}' is no administrator.`, "")} />
+      {hidden ? <Problem error={new ApiError(403, "forbidden", denied(section === "users" ? "server" : "admin"), "")} />
         : section === "users" ? <Users /> : section === "tokens" ? <Tokens all={rules} me={me.data} /> : section === "webhooks" ? <Webhooks /> : section === "audit" ? <Audit /> : <About />}
     </section>
   );

@@ -143,7 +143,7 @@ const flows = {
     await page.keyboard.press("Enter");
     expect("a viewer may press Ask", (await button.getAttribute("aria-disabled")) === "true" && (await page.getByTestId("answer").count()) === 0);
     await page.goto(`${base}/admin/webhooks`);
-    await page.getByText("is no administrator").waitFor();
+    await page.getByText("Only an administrator of this project").waitFor();
   },
 
   /** Who may only ask models is told so, and how, at every address of the project. */
@@ -165,7 +165,7 @@ async function signIn() {
   const page = await context.newPage();
   await page.goto(`${base}/login`);
   await page.getByLabel(/^(User|Name)/).fill(options.user);
-  await page.getByLabel("Password", { exact: true }).fill(options.password);
+  await page.locator("input[type=password]").fill(options.password);
   await page.keyboard.press("Enter");
   await page.waitForURL((u) => !u.pathname.startsWith("/login"));
   await page.close();

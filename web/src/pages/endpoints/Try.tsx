@@ -81,7 +81,8 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
   return (
     <div className={classes.body}>
       <div className={classes.try}>
-        <form className="panel" onSubmit={(e) => { e.preventDefault(); void send(); }}>
+        <div className="stack">
+          <form className="panel" onSubmit={(e) => { e.preventDefault(); void send(); }}>
           <header>
             <h2>Input</h2><span className="muted small">{from ? `filled from ${from}` : "one row"}</span><span className="spacer" />
             {image && <SegmentedControl aria-label="Form" value={form} onChange={(v) => setForm(v as typeof form)} data={[{ value: "image", label: "Draw" }, { value: "fields", label: "Numbers" }]} />}
@@ -104,11 +105,13 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
             </div>
           </div>
         </form>
+        {answer && answer.instance !== null && <Why key={`${answer.id}${answer.tookMs}`} page={page} answer={answer} image={image} />}
+        </div>
         <div className="stack">
           <div className="panel" aria-live="polite">
             <header><h2>Answer</h2>{answer && <span className="muted small">in {formatDuration(answer.tookMs)}, from here and back</span>}</header>
             <div className="panel-body stack">
-              {error ? <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p> : answer ? <Answered page={page} answer={answer} image={image} /> : <p className="muted">The answer of {page.model} shows here. Each ask counts as traffic of the endpoint, and its monitor sees it.</p>}
+              {error ? <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p> : answer ? <Answered page={page} answer={answer} /> : <p className="muted">The answer of {page.model} shows here. Each ask counts as traffic of the endpoint, and its monitor sees it.</p>}
             </div>
           </div>
           {call && (
@@ -133,18 +136,18 @@ function jsonProblem(text: string): string | undefined {
 }
 
 const SHOWN = 12;
-function Answered({ page, answer, image }: { page: EndpointPage; answer: Answer; image?: ImageShape }) {
+function Answered({ page, answer }: { page: EndpointPage; answer: Answer }) {
   const project = currentProject();
   const top = answer.scores.toSorted((a, b) => b.value - a.value).slice(0, SHOWN);
   const share = top.every((s) => s.value >= 0 && s.value <= 1);
   return (
     <>
       {answer.label ? <p className={classes.answer} data-testid="answer">{answer.label}</p> : <CopyBlock text={JSON.stringify(answer.raw, null, 1)} />}
-      {top.map((s) => (
+      {top.length > 0 && <div>{top.map((s) => (
         <div key={s.name} className={classes.score} data-top={s === top[0] || undefined}>
           <span>{s.name}</span><i style={{ width: `${(share ? s.value : s.value / (Math.abs(top[0]?.value ?? 1) || 1)) * 100}%` }} /><span className="num">{share ? formatPercent(s.value) : s.value.toPrecision(4)}</span>
         </div>
-      ))}
+      ))}</div>}
       <Facts
         facts={[
           ["Version", answer.version ? <a key="v" href={placeOf(project, "model_version", `${page.model.slice(0, page.model.lastIndexOf("/"))}/${answer.version}`)}>{answer.version}</a> : "–"],
@@ -152,7 +155,6 @@ function Answered({ page, answer, image }: { page: EndpointPage; answer: Answer;
           ["Request", answer.id ? <span key="i" className="row"><CopyId id={answer.id} /> <a href={placeOf(project, "prediction", answer.id, { endpoint: page.name })}>open</a> <a href={placeOf(project, "", answer.id)}>lineage</a></span> : "not captured"],
         ]}
       />
-      {answer.instance !== null && <Why key={`${answer.id}${answer.tookMs}`} page={page} answer={answer} image={image} />}
     </>
   );
 }
@@ -174,11 +176,13 @@ function Why({ page, answer, image }: { page: EndpointPage; answer: Answer; imag
     }
   }
   useAction(got ? null : { id: "why", label: "Explain this answer", keys: "e", group: "Here", run: () => void run() });
-  if (got) return <Explained e={got} image={image} />;
   return (
-    <div className="stack">
-      <span><Button loading={busy} leftSection={<IconZoomQuestion size={14} />} onClick={() => void run()}>Explain this answer</Button></span>
-      {error !== undefined && <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p>}
-    </div>
+    <section className="panel" aria-label="Why">
+      <header><h2>Why {answer.label || "this answer"}</h2></header>
+      <div className="panel-body stack">
+        {got ? <Explained e={got} image={image} /> : <span className="row wrap"><Button loading={busy} leftSection={<IconZoomQuestion size={14} />} onClick={() => void run()}>Explain this answer</Button><span className="muted small">asks the model some hundred times with parts of the input hidden</span></span>}
+        {error !== undefined && <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p>}
+      </div>
+    </section>
   );
 }

@@ -54,9 +54,12 @@ export function largest(parts: Explanation["parts"], most: number): { shown: Exp
   return { shown, rest: others.reduce((sum, p) => sum + p.value, 0), others: others.length };
 }
 
+// The score is the largest of all features', so among many of them 3 is nothing unusual.
+const UNUSUAL = 4;
+const FAR = 8;
 /** How unusual the row is, in words; the score is in standard deviations of a normal feature. */
 export function unusual(score: number): { status: "healthy" | "warning"; label: string } {
-  if (score >= 4) return { status: "warning", label: "far outside of what the model was judged on" };
-  if (score >= 3) return { status: "warning", label: "unusual" };
+  if (score >= FAR) return { status: "warning", label: "far outside of what the model was judged on" };
+  if (score >= UNUSUAL) return { status: "warning", label: "unusual" };
   return { status: "healthy", label: "as the rows it was judged on" };
 }
