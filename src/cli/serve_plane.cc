@@ -54,14 +54,17 @@ std::string host_of(std::string_view url) {
   return std::string(rest.substr(0, rest.find(':')));
 }
 
+bool is_here(const std::string& host) {
+  return host == "localhost" || (net::AddressRange::parse(host) && net::is_loopback(host));
+}
+
 std::string control_of(const std::string& given, bool has_token) {
   std::string url = given;
   while (url.ends_with('/')) url.pop_back();
   const size_t scheme = url.starts_with("https://") ? 8 : url.starts_with("http://") ? 7 : 0;
   if (scheme == 0 || url.size() == scheme || url.find_first_of("/?#@ \t", scheme) != url.npos)
     usage("--control is '" + given + "'; allowed: https://HOST[:PORT], or http:// on this machine");
-  const std::string host = host_of(url);
-  const bool here = host == "localhost" || (net::AddressRange::parse(host) && net::is_loopback(host));
+  const bool here = is_here(host_of(url));
   if (scheme == 7 && !here)
     usage("--control is '" + given + "': tokens travel over https:// only, but on this machine");
   if (!has_token && !here)
@@ -87,7 +90,7 @@ void add_plane_flags(CLI::App& serve, PlaneFlags& flags) {
   add("--spool-mib", flags.spool, "MiB of captured requests that are kept while they cannot be sent [1024]");
   add("--token-grace-s", flags.grace, "seconds that callers' tokens hold while the control plane is away [3600]");
   add("--require-login", flags.require_login,
-      "1: also this machine's own user needs a token [as the control plane says]");
+      "1: also this machine's own user needs a token; 0: as the control plane says [0 beside the control plane, else 1]");
 }
 
 void understand(const PlaneFlags& flags, const Common& common, server::PlaneOptions& out) {
@@ -117,7 +120,8 @@ void understand(const PlaneFlags& flags, const Common& common, server::PlaneOpti
     out.grace_us = static_cast<int64_t>(whole("--token-grace-s", flags.grace, 0, 31'536'000)) * 1'000'000;
   if (!flags.require_login.empty() && flags.require_login != "0" && flags.require_login != "1")
     usage("--require-login is '" + flags.require_login + "'; allowed: 0, 1");
-  out.require_login = flags.require_login == "1";
+  // A balancer on the plane's machine may run as the plane's own user, and then all who come through it would be he.
+  out.require_login = flags.require_login.empty() ? !is_here(host_of(control.url)) : flags.require_login == "1";
   for (const auto& l : out.listeners) {
     if (net::is_loopback(l.address) || l.tls) continue;
     usage("other machines reach " + l.text + ", and callers send tokens; that wants TLS: --tls-cert and --tls-key");

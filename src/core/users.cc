@@ -319,7 +319,7 @@ bool reads_everything(store::Tx& tx, const Identity& identity) {
   if (user.disabled || user.admin) return !user.disabled;
   return tx.query_i64(
                "SELECT count(*) FROM projects p WHERE NOT EXISTS (SELECT 1 FROM roles r WHERE r.principal = ?"
-               " AND r.project IN (0, p.id) AND r.role <> 'infer')",
+               " AND r.project IN (0, p.id) AND r.role NOT IN ('infer', 'plane'))",
                identity.user)
              .value_or(1) == 0;
 }

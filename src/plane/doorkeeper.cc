@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kAskingThreads = 2, kAskingQueue = 256;
 constexpr size_t kMaxSecret = 512;       // ours are shorter
+constexpr int64_t kAwayUs = 10'000'000;  // without contact: nobody waits for an answer that will not come
 constexpr int64_t kSaveUs = 15'000'000;  // the last contact is written down at least so often
 constexpr std::string_view kFormat = "lathe-callers-1";
 
@@ -155,6 +156,10 @@ base::Task<base::Result<std::shared_ptr<const net::Grant>>> Doorkeeper::admit(co
     co_return base::fail(base::Code::kUnauthenticated, "this bearer token is unknown");
   const Key hash = core::hash_of_secret(presented.secret);
   if (auto known = recall(hash, presented.project)) co_return known;
+  if (is_away()) {
+    co_return base::fail(base::Code::kUnavailable,
+                         "this token cannot be checked: the data plane is out of touch with its control plane");
+  }
   auto look = [this, hash, asked = presented.project] { return look_up(hash, asked); };
   co_return co_await asking_.run(look);
 }
@@ -251,6 +256,11 @@ base::Result<void> Doorkeeper::ask_again() {
   return {};
 }
 
+bool Doorkeeper::is_away() const {
+  const int64_t touched_us = touched_us_;
+  return touched_us == 0 || clock_.mono_us() - touched_us > kAwayUs;
+}
+
 bool Doorkeeper::is_due() const { return clock_.mono_us() - asked_us_ >= options_.ask_again_us; }
 
 base::Result<void> Doorkeeper::suspect(std::string_view principal) {
@@ -269,6 +279,7 @@ base::Result<void> Doorkeeper::suspect(std::string_view principal) {
 }
 
 void Doorkeeper::in_touch() {
+  touched_us_ = clock_.mono_us();
   trusted_until_us_ = clock_.mono_us() + options_.grace_us;
   {
     std::lock_guard lock(mutex_);

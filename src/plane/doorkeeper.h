@@ -50,6 +50,7 @@ class Doorkeeper final : public net::Access {
   // By the thread that listens to the control plane.
   void in_touch();                                         // it is there, and all that it said was acted on
   base::Result<void> ask_again();                          // about everybody, and takes back what is no longer right
+  bool is_away() const;                                 // asking is no use: nothing was heard for a while
   bool is_due() const;                                     // to ask again
   base::Result<void> suspect(std::string_view principal);  // its rights have changed: none are its until asked
   void refused();                                          // the plane's own token is not taken
@@ -70,9 +71,9 @@ class Doorkeeper final : public net::Access {
   const base::Clock& clock_;
   const Options options_;
   const gate::KeyedDigest digest_;
-  net::Offload asking_;                       // bounded: a flood of unknown tokens is a 429, not a flood of questions
   std::atomic<int64_t> trusted_until_us_{0};  // monotonic
   std::atomic<int64_t> asked_us_{0};          // monotonic: about everybody
+  std::atomic<int64_t> touched_us_{0};        // monotonic: the last contact; 0: none yet
   std::atomic<bool> require_login_{false};
   std::mutex mutex_;
   int64_t project_ = 0;
@@ -81,7 +82,8 @@ class Doorkeeper final : public net::Access {
   int64_t saved_us_ = 0;    // wall
   std::map<Key, std::shared_ptr<Kept>> kept_;
   std::shared_ptr<const net::Grant> local_;
-  std::mutex saving_;  // order: saving_, then mutex_
+  std::mutex saving_;    // order: saving_, then mutex_
+  net::Offload asking_;  // bounded: a flood of unknown tokens is a 429, not a flood of questions. Last
 };
 
 }  // namespace plane

@@ -12,6 +12,7 @@ using std::chrono::microseconds;
 
 constexpr int64_t kFirstWaitUs = 200'000;  // before another try, doubled each time
 constexpr int64_t kLongestWaitUs = 5'000'000;
+constexpr size_t kMaxProblem = 400;  // bytes of it in a report
 constexpr int64_t kRetryUs = 10'000'000;  // of endpoints that could not be applied
 
 int64_t longer(int64_t wait_us) { return std::min(wait_us * 2, kLongestWaitUs); }
@@ -204,11 +205,13 @@ void Follower::report() {
     std::string why = problem == problems_.end() ? "" : problem->second;
     if (const auto live = runtime_.route(deployment.project, deployment.endpoint.name); why.empty() && live)
       why = live->trouble();
+    why.resize(std::min(why.size(), kMaxProblem));
     out.endpoints.push_back({.name = deployment.endpoint.name,
                              .revision = deployment.live.number,
                              .generation = deployment.endpoint.generation,
                              .problem = std::move(why)});
   }
+  out.writer = home_.writer();
   out.captures_sent = shipper_.sent();
   out.captures_lost = shipper_.lost();
   if (const auto reported = control_.report(home_.id(), out); !reported)

@@ -6,11 +6,16 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "blob/migrations.h"
+#include "core/migrations.h"
 #include "plane/caller.h"
+#include "plane/migrations.h"
 #include "plane/planes.h"
 #include "plane/snapshot.h"
 #include "serve/capture.h"
 #include "serve/capture_format.h"
+#include "serve/migrations.h"
+#include "store/testing.h"
 
 namespace plane {
 namespace {
@@ -65,6 +70,64 @@ TEST(Caller, ComesOutAsItWentIn) {
   ASSERT_TRUE(out) << out.error().message;
   EXPECT_EQ(*out, in);
 }
+
+class PlanesTest : public store::testing::EngineTest {
+ protected:
+  PlanesTest() : EngineTest({core::migrations(), blob::migrations(), serve::migrations(), migrations()}) {}
+
+  base::Result<Plane> report(const std::string& id, const std::string& principal, std::optional<uint16_t> writer = {}) {
+    auto context = ctx();
+    context.actor.name = principal;
+    return store_->write_blocking(context, [&](store::Tx& tx) {
+      return record_report(tx, id, {.name = "edge", .started_us = 1, .writer = writer}, 77);
+    });
+  }
+};
+
+TEST_P(PlanesTest, ARowBelongsToWhoMadeItAndItsNumberIsItsOwn) {
+  const std::string one = base::make_id("pn", base::system_random(), 1), two = base::make_id("pn", base::system_random(), 2);
+  const auto first = report(one, "service:edge");
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(report(one, "service:edge")->writer, first->writer);
+  EXPECT_EQ(report(one, "service:other").error().code, base::Code::kForbidden);
+  EXPECT_EQ(report("pn_x", "service:edge").error().code, base::Code::kInvalid);
+  EXPECT_EQ(report(two, "service:other", 77).error().code, base::Code::kConflict) << "the server's own";
+  EXPECT_EQ(report(two, "service:other", first->writer).error().code, base::Code::kConflict);
+  ASSERT_TRUE(write([&](store::Tx& tx) { return forget_plane(tx, one); }));
+  EXPECT_EQ(read([&](store::Tx& tx) { return get_plane(tx, one); }).error().code, base::Code::kNotFound);
+  EXPECT_EQ(report(one, "service:edge", first->writer)->writer, first->writer) << "it was not gone after all";
+}
+
+TEST_P(PlanesTest, LagAndServedFiles) {
+  const base::Digest digest = base::sha256("model");
+  ASSERT_TRUE(write([&](store::Tx& tx) -> base::Result<void> {
+    TRY(serve::ensure_endpoint(tx, "digits", "production"));
+    TRY(blob::put_artifact(tx, {.root = "r", .path = "m.onnx", .size = 5, .digest = digest}));
+    TRY(serve::add_revision(tx, {.endpoint = "digits", .model_name = "m", .model_version = 1, .artifact_root = "r"}));
+    TRY(serve::set_live(tx, "digits", 1, 0, false));
+    return {};
+  }));
+  EXPECT_TRUE(read([&](store::Tx& tx) { return is_served_file(tx, digest); }).value());
+  EXPECT_FALSE(read([&](store::Tx& tx) { return is_served_file(tx, base::sha256("other")); }).value());
+  const auto snapshot = read([](store::Tx& tx) { return take_snapshot(tx); });
+  ASSERT_TRUE(snapshot) << snapshot.error().message;
+  ASSERT_NE(snapshot->find("digits"), nullptr);
+  EXPECT_EQ(snapshot->files.at("r").size(), 1);
+  EXPECT_TRUE(read([&](store::Tx& tx) { return core::are_all_kept(tx, snapshot->position); }).value());
+
+  Plane plane{.report = {.endpoints = {{.name = "digits", .revision = 1, .generation = 0}}}};
+  const auto lag = [&] {
+    return read([&](store::Tx& tx) -> base::Result<std::vector<EndpointLag>> { return lag_of(tx, plane); }).value();
+  };
+  ASSERT_EQ(lag().size(), 1);
+  EXPECT_FALSE(lag()[0].current());
+  plane.report.endpoints[0].generation = lag()[0].generation;
+  EXPECT_TRUE(lag()[0].current());
+  plane.report.endpoints.clear();
+  EXPECT_FALSE(lag().at(0).current()) << "an endpoint that it does not have";
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, PlanesTest, store::testing::engines(), store::testing::engine_name);
 
 TEST(Report, ComesOutAsItWentIn) {
   const Report in{.name = "edge",

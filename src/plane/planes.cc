@@ -28,7 +28,7 @@ base::Result<void> check_id(std::string_view id) {
   return base::invalid("'" + std::string(id.substr(0, 64)) + "' is not a plane's id (pn_ and 26 characters)");
 }
 
-base::Result<uint16_t> new_writer(store::Tx& tx, uint16_t own) {
+base::Result<uint16_t> new_writer(store::Tx& tx, uint16_t own, std::optional<uint16_t> has) {
   tx.lock("planes", "");
   std::vector<int64_t> taken{own};
   store::Rows rows = tx.query("SELECT writer FROM planes");
@@ -36,6 +36,11 @@ base::Result<uint16_t> new_writer(store::Tx& tx, uint16_t own) {
   if (taken.size() > kMaxPlanes)
     return base::fail(base::Code::kConflict, "there are " + std::to_string(kMaxPlanes) +
                                                  " planes already, which is the limit; forget those that are gone");
+  if (has) {
+    if (std::ranges::find(taken, *has) == taken.end()) return *has;
+    return base::fail(base::Code::kConflict, "the plane's writer number " + std::to_string(*has) +
+                                                 " is another's here; start it in a new folder (--dir)");
+  }
   for (;;) {
     const auto drawn = static_cast<int64_t>(tx.ctx().random->next_u64() % kWriters);
     if (std::ranges::find(taken, drawn) == taken.end()) return static_cast<uint16_t>(drawn);
@@ -55,6 +60,7 @@ std::string to_json(const Report& report) {
   base::JsonWriter json(out);
   json.begin_object().field("name", report.name).field("version", report.version).field("address", report.address);
   json.field("started_us", report.started_us).field("position", core::to_text(report.position));
+  if (report.writer) json.field("writer", *report.writer);
   json.field("captures_sent", report.captures_sent).field("captures_lost", report.captures_lost);
   json.key("endpoints").begin_array();
   for (const AppliedEndpoint& endpoint : report.endpoints) {
@@ -75,6 +81,10 @@ base::Result<Report> report_of_json(std::string_view text) {
   TRY_SET(out.started_us, base::required_int(*object, "started_us"));
   TRY_SET(const std::string position, base::required_string(*object, "position"));
   TRY_SET(out.position, core::parse_event_position(position));
+  TRY_SET(const auto writer, base::optional_int(*object, "writer"));
+  if (writer && (*writer < 0 || *writer >= kWriters))
+    return base::invalid("'writer' is " + std::to_string(*writer) + "; allowed: 0 to " + std::to_string(kWriters - 1));
+  if (writer) out.writer = static_cast<uint16_t>(*writer);
   TRY_SET(out.captures_sent, base::required_int(*object, "captures_sent"));
   TRY_SET(out.captures_lost, base::required_int(*object, "captures_lost"));
   TRY_SET(const base::json::array* endpoints, base::required_array(*object, "endpoints"));
@@ -98,7 +108,7 @@ base::Result<Plane> record_report(store::Tx& tx, std::string_view id, const Repo
   auto known = get_plane(tx, id);
   if (!known && known.error().code != base::Code::kNotFound) return known;
   if (!known) {
-    TRY_SET(const uint16_t writer, new_writer(tx, own_writer));
+    TRY_SET(const uint16_t writer, new_writer(tx, own_writer, report.writer));
     tx.exec(
         "INSERT INTO planes (project, id, principal, writer, name, started_us, seen_us, report)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

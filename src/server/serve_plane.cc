@@ -68,7 +68,9 @@ base::Result<Orders> take_orders(Outpost& out, const plane::Report& self) {
                                                  orders.stored->project_name + "', and this token to '" +
                                                  orders.fresh->project_name + "'; use another folder (--dir)");
   }
-  TRY_SET(const uint16_t writer, out.control->report(out.home->id(), self));
+  plane::Report first = self;
+  first.writer = out.home->writer();
+  TRY_SET(const uint16_t writer, out.control->report(out.home->id(), first));
   TRY(out.home->take_writer(writer));
   return orders;
 }

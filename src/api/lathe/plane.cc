@@ -157,9 +157,12 @@ base::Task<void> captures(PlaneDoor door, net::Request& request, net::Response& 
   const std::string endpoint(request.param("endpoint"));
   auto ask = [&, id = std::string(request.param("id"))](store::Tx& tx) -> base::Result<plane::Plane> {
     TRY(serve::get_endpoint(tx, endpoint));
-    TRY_SET(plane::Plane plane, plane::get_plane(tx, id));
-    if (plane.principal == request.ctx.actor.name) return plane;
-    return base::fail(base::Code::kForbidden, "the plane " + id + " is '" + plane.principal + "'");
+    auto plane = plane::get_plane(tx, id);
+    if (plane && plane->principal != request.ctx.actor.name)
+      return base::fail(base::Code::kForbidden, "the plane " + id + " is '" + plane->principal + "'");
+    // Forgotten: its next report makes it known again, and then these are taken.
+    if (!plane && plane.error().code == base::Code::kNotFound) return base::fail(base::Code::kConflict, plane.error().message);
+    return plane;
   };
   const auto plane = co_await door.blobs.store.read_point(request.ctx, ask);
   if (!plane) co_return fail(response, request, plane.error());
