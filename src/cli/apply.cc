@@ -124,6 +124,12 @@ void apply(const Common& common, const ApplyOptions& options) {
               : outcome.at("first").as_bool() ? "new"
                                               : "changes");
   print_changes(outcome);
+  for (const auto& graph : outcome.at("graphs").as_array()) {
+    const std::string endpoint(graph.at("endpoint").as_string()), problem(graph.at("problem").as_string());
+    if (!options.dry_run)
+      std::printf("graph %s: %s\n", endpoint.c_str(),
+                  problem.empty() ? "ready" : ("cannot answer: " + problem).c_str());
+  }
   if (options.dry_run) {
     print_settings(outcome, options.file);
     std::printf("dry run: nothing was written\n");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -41,11 +42,14 @@ struct Layout {
     std::vector<size_t> numbers, texts;  // places in `columns`
   };
   std::vector<Source> sources;
+  bool routed = false;  // a graph's: a column says which way each request took, before the features
 
   // The same sources give the same layout, in both directions.
   explicit Layout(const std::vector<serve::CaptureSource>& from) {
     for (const serve::CaptureSource& source : from)
       if (!source.role.empty()) taken_.insert("role");  // a column of its own, see write_parquet
+    routed = std::ranges::any_of(from, &serve::CaptureSource::routed);
+    if (routed) taken_.insert("route");
     for (const serve::CaptureSource& source : from) {
       Source places;
       for (const std::string& name : source.features) places.numbers.push_back(place_of(name, false));
@@ -112,7 +116,8 @@ void append_request(std::string& out, uint32_t source, const serve::CapturedRequ
                                     .rows = numbers,
                                     .texts = request.texts,
                                     .labels = request.labels,
-                                    .scores = request.scores};
+                                    .scores = request.scores,
+                                    .route = request.route};
   std::string payload(format::request_bytes(record), 0);
   format::encode_request(record, payload.data());
   format::set_source_number(payload.data(), source);
@@ -142,6 +147,7 @@ std::string create_table(const Layout& layout) {
       "CREATE TABLE requests (id VARCHAR, at_us BIGINT, client_id VARCHAR, revision BIGINT, source BIGINT, \"row\" "
       "BIGINT, "
       "label VARCHAR, score DOUBLE, sample_rate DOUBLE, duration_us BIGINT";
+  if (layout.routed) sql += ", route VARCHAR";
   for (const FeatureColumn& column : layout.columns)
     sql += ", " + data::sql_name(column.name) + (column.text ? " VARCHAR" : " DOUBLE");
   return sql + ")";
@@ -177,6 +183,7 @@ base::Result<void> append_rows(data::DuckDb::Appender& to, const Layout& layout,
     request.scores.empty() ? to.null() : to.f64(request.scores[row]);
     to.f64(request.sample);
     to.i64(request.duration_us);
+    if (layout.routed) append_text(to, request.route, !request.route.empty());
     for (const Cell& cell : cells) {
       if (cell.number)
         std::isnan(*cell.number) ? to.null() : to.f64(*cell.number);
@@ -203,6 +210,7 @@ base::Result<void> write_parquet(data::DuckDb& db, const Segment& segment, const
       role += fmt::format(" WHEN {} THEN {}", i, data::sql_text(named));
   std::string columns;
   if (!role.empty()) columns = fmt::format(", CASE source{} ELSE 'primary' END AS \"role\"", role);
+  if (layout.routed) columns += ", route";
   for (const FeatureColumn& column : layout.columns) columns += ", " + data::sql_name(column.name);
   const std::string footer = format::encode_footer(segment.footer).substr(8),
                     head = format::header_json(segment.header);
@@ -243,11 +251,11 @@ class RowReader {
       request_.labels.emplace_back(chunk.text(6, i));
       if (!chunk.null(7, i)) request_.scores.push_back(chunk.f64(7, i));
       for (const size_t place : layout_.sources[source_].numbers) {
-        const size_t column = kFixedColumns + place;
+        const size_t column = first_feature() + place;
         request_.rows.push_back(chunk.null(column, i) ? kMissing : chunk.f64(column, i));
       }
       for (const size_t place : layout_.sources[source_].texts) {
-        const size_t column = kFixedColumns + place;
+        const size_t column = first_feature() + place;
         request_.texts.emplace_back(chunk.null(column, i) ? "" : chunk.text(column, i));
       }
     }
@@ -265,7 +273,9 @@ class RowReader {
     source_ = source;
     request_ = {.id = std::string(chunk.text(0, i)), .at_us = chunk.i64(1, i), .duration_us = chunk.i64(9, i)};
     if (!chunk.null(2, i)) request_.client_id = chunk.text(2, i);
+    if (layout_.routed && !chunk.null(kFixedColumns, i)) request_.route = chunk.text(kFixedColumns, i);
   }
+  size_t first_feature() const { return kFixedColumns + (layout_.routed ? 1 : 0); }
   void end() {
     if (open_) frames_.add(source_, request_);
   }
@@ -286,7 +296,7 @@ base::Result<std::string> read_parquet(data::DuckDb& db, const base::Path& file)
   TRY_SET(const std::string footer, metadata(db, file, "lathe_footer"));
   TRY_SET(segment.footer, format::decode_footer(std::string(format::kFooterHead) + footer, segment.header));
   const Layout layout(segment.footer.sources);
-  std::string columns;
+  std::string columns = layout.routed ? ", route" : "";
   for (const FeatureColumn& column : layout.columns) columns += ", " + data::sql_name(column.name);
   RowReader reader(segment, layout);
   TRY(db.query(

@@ -118,6 +118,9 @@ void add_serve_commands(CLI::App& app, Common& common) {
   auto files = std::make_shared<std::vector<std::string>>();
   replay->add_option("files", *files, "model's folder, transform or \"\", requests, answers")->required()->expected(4);
   replay->callback([files] { serve::run_replay((*files)[0], (*files)[1], (*files)[2], (*files)[3]); });
+  auto* replay_graph = child.add_subcommand("replay-graph", "The same with a graph's models");
+  replay_graph->add_option("files", *files, "plan, requests, answers")->required()->expected(3);
+  replay_graph->callback([files] { serve::run_replay_graph((*files)[0], (*files)[1], (*files)[2]); });
 }
 
 }  // namespace cli

@@ -48,7 +48,7 @@ class Evaluator {
   // The model's files laid out once, however many parts it predicts.
   const serve::Predictor& predictor_of(const object& work) {
     const std::string model = text_of(work, "model");
-    auto& slot = predictors_[model];
+    auto& slot = predictors_[model + " " + text_of(work, "transform")];  // what was fitted meanwhile makes it another
     if (slot) return *slot;
     const base::Path folder = root_.path() / std::to_string(predictors_.size());
     for (const auto& entry : work.at("files").as_array()) {

@@ -57,6 +57,42 @@ void print_mirror(const object& t) {
   }
 }
 
+void print_comparison(const object& c) {
+  const bool accuracy = text_of(c, "outcome") == "accuracy";
+  const double scale = accuracy ? 100 : 1;
+  const std::string unit = accuracy ? " points" : "", what = text_of(c, "outcome");
+  std::printf("%s of %lld against %lld: ", what.c_str(), whole(c, "challenger"), whole(c, "champion"));
+  const long long rows_a = whole(c, "champion_rows"), rows_b = whole(c, "challenger_rows");
+  if (rows_a == 0 || rows_b == 0) {
+    std::printf("no verdict yet, %lld and %lld rows have feedback\n", rows_b, rows_a);
+    return;
+  }
+  const double p = number(c, "p");
+  std::printf("%+.4g%s (95 %%: %+.4g to %+.4g), p = %.3g, %lld and %lld rows: %s", scale * number(c, "difference"),
+              unit.c_str(), scale * number(c, "low"), scale * number(c, "high"), p, rows_b, rows_a,
+              p < 0.05 ? "significant" : "not significant");
+  if (p >= 0.05 && whole(c, "rows_missing") > 0)
+    std::printf("; if the difference is real, about %lld more rows of each are needed", whole(c, "rows_missing"));
+  std::printf("\n");
+}
+
+void print_bandit(const object& t) {
+  if (t.at("bandit").is_null()) return;
+  const auto& bandit = t.at("bandit").as_object();
+  std::printf("bandit: weights follow feedback every %lld s, each revision keeps %g %%\n",
+              whole(bandit, "every_us") / 1'000'000, number(bandit, "floor"));
+  const auto& decisions = bandit.at("decisions").as_array();
+  if (decisions.empty()) return void(std::printf("  no decision yet: there is no feedback\n"));
+  const auto& last = decisions[0].as_object();
+  std::printf("  %s:", base::format_iso8601(whole(last, "at_us")).c_str());
+  for (const auto& entry : last.at("why").at("arms").as_array()) {
+    const auto& arm = entry.as_object();
+    std::printf(" %lld has %lld of %lld right, is best with %.0f %% → weight %g %%;", whole(arm, "revision"),
+                whole(arm, "correct"), whole(arm, "labelled"), 100 * number(arm, "share"), number(arm, "weight"));
+  }
+  std::printf(" seed %lld\n", whole(last.at("why").as_object(), "seed"));
+}
+
 void print_traffic(const object& t) {
   std::printf("%-9s %-8s %-24s %9s %10s %8s %9s %12s\n", "REVISION", "WEIGHT", "MODEL", "REQUESTS", "FAILURES",
               "P95 ms", "LABELLED", "ACCURACY");
@@ -73,12 +109,13 @@ void print_traffic(const object& t) {
                 shown(100 * accuracy, "%.1f %%").c_str());
   }
   if (const std::string sticky = text_of(t, "sticky"); !sticky.empty()) std::printf("sticky by %s\n", sticky.c_str());
-  for (const auto& entry : t.at("accuracy").as_array()) {
-    const auto& a = entry.as_object();
-    std::printf("accuracy of %lld against %lld: %+.1f points (%+.1f to %+.1f), p = %.3g\n", whole(a, "challenger"),
-                whole(a, "champion"), 100 * number(a, "difference"), 100 * number(a, "low"), 100 * number(a, "high"),
-                number(a, "p"));
+  for (const auto& entry : t.at("comparisons").as_array()) print_comparison(entry.as_object());
+  for (const auto& entry : t.at("rules").as_array()) {
+    const auto& rule = entry.as_object();
+    std::printf("where %s: revision %lld%s\n", text_of(rule, "when").c_str(), whole(rule, "revision"),
+                rule.at("in_force").as_bool() ? "" : " (not in force: its columns are not the live revision's)");
   }
+  print_bandit(t);
   print_mirror(t);
   for (const auto& entry : t.at("rollouts").as_array()) {
     const auto& r = entry.as_object();
@@ -90,12 +127,51 @@ void print_traffic(const object& t) {
 }
 
 struct TrafficOptions {
-  std::string endpoint, sticky;
-  std::vector<std::string> weights;
+  std::string endpoint, sticky, outcome;
+  std::vector<std::string> weights, rules;
   int64_t shadow = -1;
-  double shadow_percent = 100;
+  double shadow_percent = 100, bandit = -1;
+  int64_t bandit_seed = 1, bandit_every_s = 60;
   bool reset = false, as_json = false;
 };
+
+// "2: header[\"x-tier\"] == \"gold\"": a revision and when it is meant.
+void write_rules(base::JsonWriter& w, const object& now, const TrafficOptions& o) {
+  w.key("rules").begin_array();
+  for (const auto& text : o.rules) {
+    if (text == "none") break;
+    const size_t colon = text.find(':');
+    char* end = nullptr;
+    const long long revision = std::strtoll(text.c_str(), &end, 10);
+    if (colon == std::string::npos || end != text.c_str() + colon || revision <= 0)
+      throw Failure(kUsage, "'" + text + "' is no rule; write REVISION: CONDITION, as in '2: country == \"CH\"'");
+    w.begin_object()
+        .field("when", text.substr(colon + 1))
+        .field("revision", static_cast<int64_t>(revision))
+        .end_object();
+  }
+  if (o.rules.empty() && !o.reset) {
+    for (const auto& entry : now.at("rules").as_array()) {
+      const auto& rule = entry.as_object();
+      w.begin_object().field("when", text_of(rule, "when"));
+      w.field("revision", static_cast<int64_t>(whole(rule, "revision"))).end_object();
+    }
+  }
+  w.end_array();
+}
+
+void write_bandit(base::JsonWriter& w, const object& now, const TrafficOptions& o) {
+  if (o.bandit == 0 || o.reset) return;
+  if (o.bandit > 0) {
+    w.key("bandit").begin_object().field("floor", o.bandit).field("seed", o.bandit_seed);
+    w.field("every_s", o.bandit_every_s).end_object();
+  } else if (!now.at("bandit").is_null()) {
+    const auto& is = now.at("bandit").as_object();
+    w.key("bandit").begin_object().field("floor", number(is, "floor"));
+    w.field("seed", static_cast<int64_t>(whole(is, "seed")));
+    w.field("every_s", static_cast<int64_t>(whole(is, "every_us") / 1'000'000)).end_object();
+  }
+}
 
 // What is asked for on top of what is: a shadow alone leaves the weights as they are.
 std::string wanted_traffic(const object& now, const TrafficOptions& o) {
@@ -126,7 +202,10 @@ std::string wanted_traffic(const object& now, const TrafficOptions& o) {
     w.field("shadow", static_cast<int64_t>(whole(shadow.as_object(), "revision")));
     w.field("shadow_percent", number(shadow.as_object(), "percent"));
   }
-  w.field("sticky", o.sticky.empty() ? text_of(now, "sticky") : o.sticky == "none" ? "" : o.sticky).end_object();
+  w.field("sticky", o.sticky.empty() ? text_of(now, "sticky") : o.sticky == "none" ? "" : o.sticky);
+  write_rules(w, now, o);
+  write_bandit(w, now, o);
+  w.field("outcome", o.outcome.empty() ? text_of(now, "outcome") : o.outcome).end_object();
   return body;
 }
 
@@ -134,7 +213,8 @@ void traffic(const Common& common, const TrafficOptions& o) {
   Api api(common);
   const std::string path = "/endpoints/" + net::percent_encode(o.endpoint) + "/traffic";
   value now = api.get(path);
-  if (!o.weights.empty() || o.shadow >= 0 || !o.sticky.empty() || o.reset)
+  const bool more = !o.rules.empty() || o.bandit >= 0 || !o.outcome.empty();
+  if (!o.weights.empty() || o.shadow >= 0 || !o.sticky.empty() || o.reset || more)
     now = api.send_slowly("PUT", path, wanted_traffic(now.as_object(), o));
   if (o.as_json)
     std::printf("%s\n", base::to_text(now).c_str());
@@ -211,6 +291,14 @@ void add_traffic_commands(CLI::App& app, Common& common) {
   traffic_command->add_option("--shadow-percent", divided->shadow_percent, "of the requests [100]");
   traffic_command->add_option("--sticky", divided->sticky,
                               "header that keeps a client on one revision; none: no header");
+  traffic_command->add_option("--rule", divided->rules,
+                              "REVISION: CONDITION …, for slices of the requests, as in '2: country == \"CH\"'; none");
+  traffic_command->add_option("--bandit", divided->bandit,
+                              "let the weights follow feedback; each revision keeps this percentage; 0: no bandit");
+  traffic_command->add_option("--bandit-seed", divided->bandit_seed, "of its draws [1]");
+  traffic_command->add_option("--bandit-every", divided->bandit_every_s, "seconds between its decisions [60]");
+  traffic_command->add_option("--outcome", divided->outcome, "what is compared [accuracy]")
+      ->check(CLI::IsMember({"accuracy", "error", "reward"}));
   traffic_command->add_flag("--reset", divided->reset, "all to the live revision, and no shadow");
   traffic_command->add_flag("--json", divided->as_json, "as JSON");
   traffic_command->callback([divided, &common] { traffic(common, *divided); });

@@ -9,6 +9,7 @@
 #include "core/event.h"
 #include "flow/spec_json.h"
 #include "loop/bundle.h"
+#include "loop/graphs.h"
 #include "serve/endpoint.h"
 #include "track/experiments.h"
 #include "watch/watch.h"
@@ -137,17 +138,23 @@ base::Result<void> ensure_experiment(store::Tx& tx, const Config& config, const 
   return {};
 }
 
-base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, const Environment& env) {
-  tx.lock("endpoint", env.endpoint);
-  TRY_SET(const auto owner, owner_of(tx, env.endpoint));
+base::Result<void> claim_name(store::Tx& tx, const std::string& pipeline, const std::string& endpoint,
+                              const std::string& environment) {
+  tx.lock("endpoint", endpoint);
+  TRY_SET(const auto owner, owner_of(tx, endpoint));
   if (owner && owner->pipeline != pipeline) {
-    return base::fail(base::Code::kConflict, "the endpoint '" + env.endpoint + "' belongs to the project '" +
+    return base::fail(base::Code::kConflict, "the endpoint '" + endpoint + "' belongs to the project '" +
                                                  owner->pipeline + "'; choose another endpoint.name");
   }
   tx.exec(
       "INSERT INTO loop_endpoints (project, endpoint, pipeline, environment) VALUES (?, ?, ?, ?) ON CONFLICT (project, "
       "endpoint) DO UPDATE SET environment = excluded.environment",
-      tx.project(), env.endpoint, pipeline, env.name);
+      tx.project(), endpoint, pipeline, environment);
+  return {};
+}
+
+base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, const Environment& env) {
+  TRY(claim_name(tx, pipeline, env.endpoint, env.name));
   TRY(serve::ensure_endpoint(tx, env.endpoint, env.name));
   TRY(serve::set_capture_rule(
       tx, env.endpoint, {.sample = env.capture.sample, .redact = env.capture.redact, .keep_us = env.capture.keep_us}));
@@ -249,7 +256,8 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
                                  const std::string& text, const std::map<std::string, std::string>& texts) {
   flow::PipelineSpec spec = build_pipeline(config);
   spec.bundle = request.bundle;
-  TRY(flow::check(spec));
+  const bool runs = !spec.stages.empty();  // graphs alone are nothing that runs
+  if (runs) TRY(flow::check(spec));
   TRY(get_bundle(tx, request.bundle));
   tx.lock("applied", config.project);
   TRY_SET(const auto before, current_applied(tx, config.project));
@@ -276,8 +284,12 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
       tx.project(), config.project, out.generation, request.bundle, request.file, text, flow::map_to_json(texts),
       tx.ctx().actor.name, tx.now_us());
   for (const auto& env : config.environments) TRY(claim_endpoint(tx, config.project, env));
+  for (const auto& graph : config.graphs) {
+    TRY(claim_name(tx, config.project, graph.name, graph.environment));
+    TRY(put_graph(tx, graph));
+  }
   TRY(ensure_experiment(tx, config, request.artifact_root));
-  TRY(flow::put_pipeline(tx, spec));
+  if (runs) TRY(flow::put_pipeline(tx, spec));
 
   std::string body;
   base::JsonWriter(body)
@@ -288,7 +300,7 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
       .end_object();
   core::emit(tx, "config.applied", "pipeline", config.project, body);
   core::audit(tx, "config.applied", "pipeline", config.project, body);
-  if (request.start_run) {
+  if (request.start_run && runs) {
     flow::NewRun run;
     run.pipeline = config.project;
     run.bundle = request.bundle;

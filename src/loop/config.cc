@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/yaml.h"
 #include "flow/dvc_yaml.h"
+#include "loop/config_graphs.h"
 #include "loop/config_reader.h"
 #include "loop/rollout.h"
 #include "serve/capture.h"
@@ -71,7 +72,7 @@ class Parser {
   const Node* section(std::string_view name) const { return root_->find(name); }
 
   void read_top() {
-    std::vector<std::string> extra = {"data", "environments"};
+    std::vector<std::string> extra = {"data", "environments", "graphs"};
     for (const auto& s : kSections) extra.emplace_back(s.name);
     for (std::string_view key : flow::kDvcTopKeys) extra.emplace_back(key);
     KeyReader top(state_, "", kTopKeys, root_, nullptr, extra);
@@ -119,6 +120,9 @@ class Parser {
     if (const Node* node = section("model")) {
       KeyReader reader(state_, "model", kModelKeys, node);
       config_.model = ModelConfig{.name = reader.text("name", config_.project), .from = reader.text("from")};
+      config_.model->calibrate =
+          stats::parse_calibration_kind(reader.text("calibrate")).value_or(stats::CalibrationKind::kNone);
+      config_.model->thresholds = reader.shares("thresholds");
     }
     KeyReader evaluate(state_, "evaluate", kEvaluateKeys, section("evaluate"));
     if (config_.model) {
@@ -136,6 +140,7 @@ class Parser {
         state_.fail(node->line, name, "needs an 'endpoint' section: nothing is deployed without one");
     }
     if (endpoint != nullptr) read_environments(*endpoint);
+    if (const Node* graphs = section("graphs")) config_.graphs = read_graphs(state_, *graphs);
   }
 
   void read_environments(const Node& endpoint) {
@@ -331,8 +336,8 @@ class Parser {
       TRY_SET(config_.stages, flow::parse_stages(dvc, input));
     } else if (config_.model) {
       state_.fail(section("model")->line, "model", "needs 'stages', here or in a dvc.yaml beside this file");
-    } else if (config_.data.empty()) {
-      state_.fail(1, "", "declares neither 'data' nor 'stages'; there is nothing to do");
+    } else if (config_.data.empty() && config_.graphs.empty()) {
+      state_.fail(1, "", "declares neither 'data' nor 'stages' nor 'graphs'; there is nothing to do");
     }
     config_.stages.name = config_.project;
     config_.stages.experiment = config_.experiment;

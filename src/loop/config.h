@@ -15,7 +15,9 @@
 
 #include "base/result.h"
 #include "flow/flow.h"
+#include "serve/graph.h"
 #include "serve/serving.h"
+#include "stats/calibration.h"
 
 namespace loop {
 
@@ -30,6 +32,8 @@ struct DataConfig {
 struct ModelConfig {
   std::string name;  // registered model
   std::string from;  // stage whose logged models are the candidates
+  stats::CalibrationKind calibrate = stats::CalibrationKind::kNone;
+  std::map<std::string, double> thresholds;  // by class
 };
 
 struct EvaluateConfig {
@@ -93,6 +97,13 @@ struct Environment {
   RetrainConfig retrain;
 };
 
+// An endpoint made of others.
+struct GraphConfig {
+  std::string name;
+  std::string environment;
+  serve::Graph graph;  // the versions that it names are not resolved yet
+};
+
 struct Setting {
   std::string key;    // "gate.confidence"
   std::string value;  // as shown to people
@@ -109,7 +120,8 @@ struct Config {
   std::optional<ModelConfig> model;
   EvaluateConfig evaluate;
   std::vector<Environment> environments;  // empty: nothing is deployed; else [0] is where the pipeline promotes to
-  std::vector<Setting> settings;          // every value in force, and where it came from
+  std::vector<GraphConfig> graphs;
+  std::vector<Setting> settings;  // every value in force, and where it came from
 
   const Environment* environment(std::string_view name) const;
   const DataConfig* find_data(std::string_view name) const;

@@ -21,6 +21,7 @@ enum class KeyType : uint8_t {
   kNames,     // a list of texts
   kPercents,  // a list of numbers that rise, above 0 and below 100
   kIntegers,  // a list of whole numbers
+  kShares,    // a mapping from a name to a number from 0 to 1
   kTriggers,  // a list of alert kinds and at most one cron line
 };
 
@@ -53,6 +54,12 @@ inline constexpr Key kDataKeys[] = {
 inline constexpr Key kModelKeys[] = {
     {"name", KeyType::kName, "", "Registered model. Default: the project's name."},
     {"from", KeyType::kText, "", "Stage whose logged models are the candidates.", true},
+    {"calibrate", KeyType::kChoice, "none",
+     "Makes its scores mean what they say: fitted on the part that selects, kept with the version, applied wherever it "
+     "answers.",
+     false, 0, 0, "none|sigmoid|isotonic|temperature"},
+    {"thresholds", KeyType::kShares, "",
+     "By class: from which (calibrated) score on it is answered, as {fraud: 0.3}. Default: the highest score answers."},
 };
 
 // Of classifiers, then of regressions.
@@ -162,6 +169,37 @@ inline constexpr Key kEnvironmentEndpointKeys[] = {
     {"name", KeyType::kName, "", "Address of the model in this environment."},
     {"timeout", KeyType::kDuration, "", "Of one predict() of a Python model in this environment."},
     {"python", KeyType::kText, "", "Python environment that runs the model in this environment."},
+};
+
+inline constexpr Key kGraphKeys[] = {
+    {"environment", KeyType::kName, "production", "What the endpoint is for."},
+};
+
+inline constexpr Key kGraphNodeKeys[] = {
+    {"router", KeyType::kChoice, "",
+     "sequence: steps in order, until a condition does not hold; switch: the first whose condition holds; ensemble: "
+     "all, "
+     "combined; splitter: one, by weight.",
+     true, 0, 0, "sequence|switch|ensemble|splitter"},
+    {"combine", KeyType::kChoice, "average",
+     "Of an ensemble: the mean of its scores or values, the most frequent label, or all outputs side by side.", false,
+     0, 0, "average|vote|merge"},
+};
+
+inline constexpr Key kGraphStepKeys[] = {
+    {"name", KeyType::kName, "", "Unique in its node. Default: the name of what it asks."},
+    {"endpoint", KeyType::kName, "", "What it asks: an endpoint of this server, whatever serves there …"},
+    {"model", KeyType::kText, "", "… or one version of a registered model, as in models:/NAME/3 …"},
+    {"node", KeyType::kName, "", "… or another node of the graph."},
+    {"condition", KeyType::kText, "",
+     "Asked for each row: an expression over the request's columns, response.label, response.score and "
+     "header[\"…\"]."},
+    {"data", KeyType::kChoice, "$request", "What it is given: the node's request, or the answer of the step before.",
+     false, 0, 0, "$request|$response"},
+    {"dependency", KeyType::kChoice, "hard", "soft: the step may fail; then it counts as not there.", false, 0, 0,
+     "hard|soft"},
+    {"weight", KeyType::kNumber, "", "Of a splitter's step: percent; of an ensemble's: how much it counts (1).", false,
+     0, 1e6},
 };
 
 struct SectionInfo {

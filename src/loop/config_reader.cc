@@ -142,6 +142,7 @@ std::string allowed_text(const Key& key) {
     case KeyType::kIntegers:
       return "a list of whole numbers from " + std::to_string(static_cast<int64_t>(key.least)) + " to " +
              std::to_string(static_cast<int64_t>(key.most));
+    case KeyType::kShares: return "a mapping from a class to a number from 0 to 1, as in {fraud: 0.3}";
     case KeyType::kTriggers:
       return "a list of " + joined(split_choices(key.choices), ", ") +
              " and at most one cron line with a time zone, as in '0 3 * * * Europe/Paris'";
@@ -352,6 +353,23 @@ std::vector<std::string> KeyReader::list(std::string_view key) {
     wrong(k, *node);
   }
   record(key, "[" + joined(out, ", ") + "]", node->line);
+  return out;
+}
+
+std::map<std::string, double> KeyReader::shares(std::string_view key) {
+  const Key& k = spec(key);
+  const Node* node = find(key);
+  std::map<std::string, double> out;
+  if (node == nullptr) return out;
+  if (!node->is_map()) wrong(k, *node);
+  std::string shown;
+  for (const auto& entry : node->entries) {
+    const auto value = entry.value.as_double();
+    if (!value || !(*value >= 0 && *value <= 1)) wrong(k, entry.value);
+    out[entry.key] = value.value_or(0);
+    shown += (shown.empty() ? "" : ", ") + entry.key + ": " + entry.value.scalar;
+  }
+  record(key, "{" + shown + "}", node->line);
   return out;
 }
 

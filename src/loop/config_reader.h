@@ -3,6 +3,7 @@
 // and the getters go on answering defaults, so that a reader needs no check at each step. Used by config.cc only.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,7 +42,8 @@ class KeyReader {
   std::optional<std::vector<int64_t>> optional_integers(std::string_view key);
   int64_t integer(std::string_view key);
   int64_t duration_us(std::string_view key);
-  std::vector<std::string> list(std::string_view key);  // kPaths, kNames, kTriggers
+  std::vector<std::string> list(std::string_view key);         // kPaths, kNames, kTriggers
+  std::map<std::string, double> shares(std::string_view key);  // kShares
   // "200 rows" → rows; "1h" → time. The other is 0.
   void window(std::string_view key, int64_t& rows, int64_t& time_us);
   int line(std::string_view key) const;  // of the value; 0 if absent

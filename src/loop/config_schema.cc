@@ -88,6 +88,10 @@ void write_type(base::JsonWriter& w, const Key& key) {
       w.field("type", "array").key("items").begin_object().field("type", "integer");
       w.field("minimum", static_cast<int64_t>(key.least)).field("maximum", static_cast<int64_t>(key.most)).end_object();
       break;
+    case KeyType::kShares:
+      w.field("type", "object").key("additionalProperties").begin_object().field("type", "number");
+      w.field("minimum", int64_t{0}).field("maximum", int64_t{1}).end_object();
+      break;
     case KeyType::kPaths:
     case KeyType::kTriggers: w.key("type").begin_array().value("string").value("array").end_array(); [[fallthrough]];
     case KeyType::kNames:
@@ -160,6 +164,32 @@ void write_environments(base::JsonWriter& w) {
   w.end_object().end_object().end_object();
 }
 
+// An object whose keys are a table's and one more, which it must have.
+void begin_with(base::JsonWriter& w, std::string_view about, std::span<const Key> keys, std::string_view more) {
+  w.begin_object().field("description", about).field("type", "object").field("additionalProperties", false);
+  w.key("required").begin_array();
+  for (const Key& key : keys)
+    if (key.required) w.value(key.name);
+  w.value(more).end_array().key("properties").begin_object();
+  write_keys(w, keys);
+}
+
+void write_graphs(base::JsonWriter& w) {
+  w.key("graphs").begin_object().field("description", "Endpoints that are made of others, by name.");
+  w.field("type", "object").key("additionalProperties");
+  begin_with(w, "An inference graph.", kGraphKeys, "nodes");
+  w.key("columns").begin_object().field("description",
+                                        "Columns of the request that conditions read and no model takes.");
+  w.field("type", "object").key("additionalProperties").raw(R"({"enum":["text","number"]})").end_object();
+  w.key("nodes").begin_object().field("description", "Its nodes by name; a request begins at 'root'.");
+  w.field("type", "object").key("required").begin_array().value("root").end_array().key("additionalProperties");
+  begin_with(w, "A node.", kGraphNodeKeys, "steps");
+  w.key("steps").begin_object().field("type", "array").field("minItems", 1).key("items");
+  write_object(w, "A step.", kGraphStepKeys, false);
+  w.end_object().end_object().end_object().end_object();  // steps, its properties, the node, nodes
+  w.end_object().end_object().end_object();               // properties, the graph, graphs
+}
+
 // Two-space indentation for people and diffs; the writer above is compact.
 std::string pretty(std::string_view json) {
   std::string out;
@@ -215,6 +245,7 @@ std::string config_schema() {
                  section.name == "endpoint" ? std::span(kEndpointParts) : std::span<const SectionInfo>());
   }
   write_environments(w);
+  write_graphs(w);
   w.end_object();
   w.key("required").begin_array().value("project").end_array();
   w.end_object();

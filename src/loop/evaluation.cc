@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kSelect =
     "SELECT id, run, purpose, side, subject, model_version, data_version, part, rows_digest, row_count, metric, value, "
-    "low, high, summary, predictions, created_us FROM loop_evaluations ";
+    "low, high, summary, predictions, created_us, transform FROM loop_evaluations ";
 
 Evaluation read_evaluation(store::Rows& rows) {
   return {.id = rows.str(0),
@@ -36,6 +36,7 @@ Evaluation read_evaluation(store::Rows& rows) {
           .high = rows.f64(13),
           .summary = rows.str(14),
           .predictions = rows.str(15),
+          .transform = rows.str(17),
           .created_us = rows.i64(16)};
 }
 
@@ -144,7 +145,9 @@ void pick(EvaluationPlan& plan) {
   for (const auto& candidate : plan.candidates) {
     for (const auto& e : plan.done) {
       if (e.purpose != "select" || e.subject != candidate.subject) continue;
-      if (!plan.picked || is_better(e.metric, e.value, best)) plan.picked = candidate, best = e.value;
+      if (plan.picked && !is_better(e.metric, e.value, best)) continue;
+      plan.picked = candidate, best = e.value;
+      if (!e.transform.empty()) plan.picked->transform_digest = e.transform;  // from here on it is part of the version
     }
   }
 }
@@ -194,7 +197,8 @@ base::Result<EvaluationPlan> evaluation_plan(store::Tx& tx, std::string_view run
 
 base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& plan, const EvaluationTask& task,
                                           const Scores& scores, std::string_view rows_digest,
-                                          const blob::BlobInfo& predictions, std::string_view attempt) {
+                                          const blob::BlobInfo& predictions, std::string_view attempt,
+                                          const std::optional<blob::BlobInfo>& transform) {
   Evaluation e{.id = tx.ctx().new_id("ev"),
                .run = plan.run,
                .purpose = task.purpose,
@@ -211,13 +215,14 @@ base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& p
                .high = scores.high,
                .summary = scores.summary,
                .predictions = predictions.sha256.hex(),
+               .transform = transform ? transform->sha256.hex() : "",
                .created_us = tx.now_us()};
   const int64_t made = tx.exec(
       "INSERT INTO loop_evaluations (project, id, run, attempt, purpose, side, subject, model_version, data_version, "
-      "part, rows_digest, row_count, metric, value, low, high, summary, predictions, created_us)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      "part, rows_digest, row_count, metric, value, low, high, summary, predictions, created_us, transform)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
       tx.project(), e.id, e.run, attempt, e.purpose, e.side, e.subject, e.model_version, e.data_version, e.part,
-      e.rows_digest, e.rows, e.metric, e.value, e.low, e.high, e.summary, e.predictions, e.created_us);
+      e.rows_digest, e.rows, e.metric, e.value, e.low, e.high, e.summary, e.predictions, e.created_us, e.transform);
   TRY(tx.status());
   if (made == 0) {
     auto rows = tx.query(std::string(kSelect) +
@@ -227,6 +232,7 @@ base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& p
     return read_evaluation(rows);
   }
   TRY(blob::hold_blob(tx, predictions, "evaluation", e.id));
+  if (transform) TRY(blob::hold_blob(tx, *transform, "evaluation", e.id));
   core::add_edge(tx, {"data_version", e.data_version}, {"evaluation", e.id}, "input");
   if (e.subject.starts_with("m-")) core::add_edge(tx, {"logged_model", e.subject}, {"evaluation", e.id}, "judged");
   if (!e.model_version.empty()) core::add_edge(tx, {"model_version", e.model_version}, {"evaluation", e.id}, "judged");

@@ -52,6 +52,7 @@ struct Evaluation {
   double value = 0, low = 0, high = 0;
   std::string summary;      // JSON
   std::string predictions;  // blob of the per-row predictions
+  std::string transform;  // blob of the version's transform with what was fitted on these predictions; "": nothing was
   int64_t created_us = 0;
 };
 
@@ -82,7 +83,8 @@ base::Result<EvaluationPlan> evaluation_plan(store::Tx& tx, std::string_view run
 // Idempotent by (run, purpose, side, subject, part). `predictions` is the blob that holds scores.predictions_csv.
 base::Result<Evaluation> store_evaluation(store::Tx& tx, const EvaluationPlan& plan, const EvaluationTask& task,
                                           const Scores& scores, std::string_view rows_digest,
-                                          const blob::BlobInfo& predictions, std::string_view attempt);
+                                          const blob::BlobInfo& predictions, std::string_view attempt,
+                                          const std::optional<blob::BlobInfo>& transform = {});
 base::Result<Evaluation> get_evaluation(store::Tx& tx, std::string_view id);
 std::vector<Evaluation> list_evaluations(store::Tx& tx, std::string_view run,
                                          size_t limit = 500);  // run "": newest first

@@ -3,7 +3,8 @@
 namespace loop {
 namespace {
 
-constexpr store::Migration kMigrations[] = {{1, R"(
+constexpr store::Migration kMigrations[] = {
+    {1, R"(
 CREATE TABLE loop_bundles (
   project $int NOT NULL,
   id $text NOT NULL,
@@ -105,16 +106,16 @@ CREATE TABLE loop_retrainings (
 ) $without_rowid;
 CREATE INDEX loop_retrainings_endpoint ON loop_retrainings (project, endpoint, at_us);
 )"},
-                                            // A model's page asks for its evaluations, verdicts and promotions.
-                                            {2, R"(
+    // A model's page asks for its evaluations, verdicts and promotions.
+    {2, R"(
 CREATE INDEX loop_evaluations_subject ON loop_evaluations (project, subject, id);
 CREATE INDEX loop_evaluations_rows ON loop_evaluations (project, rows_digest, id);
 CREATE INDEX loop_verdicts_model ON loop_verdicts (project, model, id);
 CREATE INDEX loop_verdicts_challenger ON loop_verdicts (project, challenger, id);
 CREATE INDEX loop_promotions_version ON loop_promotions (project, model, version, id);
 )"},
-                                            // Canary steps and bakes (loop/roller.h).
-                                            {3, R"(
+    // Canary steps and bakes (loop/roller.h).
+    {3, R"(
 CREATE TABLE loop_rollouts (
   id $id,
   project $int NOT NULL,
@@ -134,7 +135,20 @@ CREATE TABLE loop_rollouts (
 );
 CREATE INDEX loop_rollouts_endpoint ON loop_rollouts (project, endpoint, id);
 CREATE UNIQUE INDEX loop_rollouts_one ON loop_rollouts (project, endpoint) WHERE ended_us = 0;
-)"}};
+)"},
+    // Each decision of a bandit, with what it came from.
+    {4, R"(
+CREATE TABLE loop_bandits (
+  project $int NOT NULL,
+  endpoint $text NOT NULL,
+  at_us $int NOT NULL,
+  generation $int NOT NULL,
+  body $text NOT NULL,
+  PRIMARY KEY (project, endpoint, at_us)
+) $without_rowid;
+)"},
+    // What was fitted on an evaluation's rows: digest of a transform, or "".
+    {5, "ALTER TABLE loop_evaluations ADD COLUMN transform $text NOT NULL DEFAULT ''"}};
 
 }  // namespace
 

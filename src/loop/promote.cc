@@ -342,6 +342,7 @@ base::Result<Promotion> Promoter::commit_canary(store::Tx& tx, const Pending& pe
                       champion_moved(pending.verdict, pending.endpoint, pending.expected_live, now.live_revision));
   serve::TrafficPlan plan = now.traffic;
   plan.parts = {{now.live_revision, serve::kWholeShare - *pending.share}, {revision.number, *pending.share}};
+  plan.bandit.reset();  // one of the two moves the weights
   if (plan.shadow == revision.number) plan.shadow = 0;
   TRY_SET(const auto endpoint, serve::set_traffic(tx, pending.endpoint, plan, pending.generation));
   const Promotion out = record_judged(tx, pending, "canary", now.live_revision);
@@ -423,7 +424,8 @@ base::Result<Promotion> Promoter::rollback(const base::Context& caller, std::str
     if (expected_generation && now.generation != *expected_generation)
       return base::fail(base::Code::kConflict, "the endpoint '" + std::string(name) + "' was changed meanwhile");
     TRY(serve::set_live(tx, name, target.revision.number, target.endpoint.live_revision, true));
-    TRY(track::set_alias(tx, target.revision.model_name, target.alias, target.revision.model_version));
+    if (target.revision.graph.empty())  // a graph is no registered model
+      TRY(track::set_alias(tx, target.revision.model_name, target.alias, target.revision.model_version));
     Promotion out{.endpoint = std::string(name),
                   .revision = target.revision.number,
                   .previous = target.endpoint.live_revision,

@@ -1,7 +1,9 @@
 #include "loop/roller.h"
 
 #include <atomic>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -12,6 +14,7 @@
 #include "base/json_writer.h"
 #include "base/log.h"
 #include "core/event.h"
+#include "loop/bandit.h"
 #include "serve/traffic.h"
 #include "stats/metrics.h"
 #include "watch/watch.h"
@@ -85,6 +88,20 @@ std::string side_json(const RolloutSide& challenger, const RolloutSide& champion
   }
   w.end_object();
   return out;
+}
+
+std::optional<double> number_of(const std::string& text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) return std::nullopt;
+  return number;
+}
+
+// Welford's: the variance holds the sum of squared distances until the end.
+void add(stats::Moments& sample, double x) {
+  const double before = x - sample.mean;
+  sample.mean += before / static_cast<double>(++sample.rows);
+  sample.variance += before * (x - sample.mean);
 }
 
 // Ends or moves a rollout that still is as it was read; false: somebody was quicker.
@@ -163,9 +180,16 @@ base::Result<std::vector<RevisionLabels>> labels_by_revision(store::Store& store
     sum.revision = request->revision;
     ++sum.labelled;
     sum.correct += stats::canonical_label(std::string_view(request->labels[row])) == labels[i].label;
+    const auto truth = number_of(labels[i].label), predicted = number_of(request->labels[row]);
+    if (truth) add(sum.reward, *truth);
+    if (truth && predicted) add(sum.error, std::abs(*truth - *predicted));
   }
   std::vector<RevisionLabels> out;
-  for (const auto& [revision, sum] : sums) out.push_back(sum);
+  for (auto& [revision, sum] : sums) {
+    for (stats::Moments* sample : {&sum.error, &sum.reward})
+      sample->variance = sample->rows > 1 ? sample->variance / static_cast<double>(sample->rows - 1) : 0;
+    out.push_back(sum);
+  }
   return out;
 }
 
@@ -361,7 +385,7 @@ void Roller::Impl::run(const std::stop_token& stop) {
     }
     if (stop.stop_requested()) break;
     const auto found = running();
-    rolling = found ? found->size() : 1;
+    rolling = (found ? found->size() : 1) + look_at_bandits(store, runtime, clock);
     if (!found) continue;
     for (const Found& one : *found) {
       if (const auto done = judge(one); !done && done.error().code != base::Code::kCancelled)
@@ -400,7 +424,7 @@ size_t Roller::look() {
     if (const auto done = impl_->judge(one); !done)
       base::log::warn("rollout: cannot go on", {{"error", done.error().message}});
   }
-  return found->size();
+  return found->size() + look_at_bandits(impl_->store, impl_->runtime, impl_->clock);
 }
 
 }  // namespace loop

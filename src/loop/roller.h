@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "loop/promote.h"
 #include "loop/rollout.h"
+#include "stats/compare.h"
 
 namespace loop {
 
@@ -42,6 +43,7 @@ base::Result<std::optional<Rollout>> running_rollout(store::Tx& tx, std::string_
 struct RevisionLabels {
   int64_t revision = 0;
   int64_t labelled = 0, correct = 0;
+  stats::Moments error, reward;  // of labels that are numbers: their distance from the prediction, and themselves
 };
 base::Result<std::vector<RevisionLabels>> labels_by_revision(store::Store& store, serve::Runtime& runtime,
                                                              const base::Context& ctx, std::string_view endpoint,
@@ -57,7 +59,7 @@ class Roller {
   ~Roller();
   Roller(const Roller&) = delete;
 
-  // One look at every running rollout; answers how many there are.
+  // One look at every running rollout and every bandit; answers how many there are.
   size_t look();
 
  private:

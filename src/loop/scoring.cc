@@ -94,23 +94,42 @@ void write_worst(base::JsonWriter& w, const ScoringRule& rule, const std::vector
   w.end_array();
 }
 
-// Metrics of the probabilities, where every class of the truth has a column.
-void write_probability_metrics(base::JsonWriter& w, const Predictions& predictions,
-                               const std::vector<std::string>& truth) {
+// The truth as columns of the scores; nullopt if one of its classes has none, or there are no scores.
+std::optional<std::vector<uint32_t>> coded_truth(const Predictions& predictions,
+                                                 const std::vector<std::string>& truth) {
   const size_t width = predictions.classes.size();
-  if (width < 2 || predictions.scores.size() != width * truth.size()) return;
+  if (width < 2 || predictions.scores.size() != width * truth.size()) return std::nullopt;
   std::map<std::string, uint32_t> column;
   for (size_t i = 0; i < width; ++i) column[stats::canonical_label(predictions.classes[i])] = static_cast<uint32_t>(i);
   std::vector<uint32_t> coded;
   for (const auto& label : truth) {
     const auto found = column.find(label);
-    if (found == column.end()) return;
+    if (found == column.end()) return std::nullopt;
     coded.push_back(found->second);
   }
+  return coded;
+}
+
+// How far the scores mean what they say.
+void write_reliability(base::JsonWriter& w, const stats::Reliability& reliability) {
+  w.field("calibration_error", reliability.error).key("reliability").begin_array();
+  for (const auto& bin : reliability.bins)
+    w.begin_object().field("rows", bin.rows).field("accuracy", bin.accuracy).field("score", bin.score).end_object();
+  w.end_array();
+}
+
+// Metrics of the probabilities, where every class of the truth has a column.
+void write_probability_metrics(base::JsonWriter& w, const Predictions& predictions,
+                               const std::vector<std::string>& truth) {
+  const auto found = coded_truth(predictions, truth);
+  if (!found) return;
+  const std::vector<uint32_t>& coded = *found;
+  const size_t width = predictions.classes.size();
   w.field("log_loss", stats::log_loss(coded, predictions.scores, width));
   w.field("brier_score", stats::brier_score(coded, predictions.scores, width));
   if (const double auc = stats::roc_auc_ovr(coded, predictions.scores, width); !std::isnan(auc))
     w.field("roc_auc_ovr", auc);
+  write_reliability(w, stats::reliability(predictions.scores, coded, width));
 }
 
 void write_confusion(base::JsonWriter& w, const Coded& coded) {
@@ -298,6 +317,33 @@ base::Result<ScoredRows> read_predictions(std::string_view csv) {
   }
   if (const auto* score = table.find("score"); score != nullptr && score->numeric()) out.scores = score->numbers();
   return out;
+}
+
+base::Result<stats::Transform> with_answer_rule(stats::Transform transform, const ModelConfig& model,
+                                                const stats::Table& table, std::string_view label,
+                                                const Predictions& predictions) {
+  TRY_SET(const std::vector<std::string> truth, label_texts(table, label));
+  if (predictions.classes.empty())
+    return base::invalid(
+        "the model names no classes for its scores, so there is nothing to calibrate or to set a "
+        "threshold for");
+  const auto coded = coded_truth(predictions, truth);
+  if (!coded) return base::invalid("the label holds a class that the model has no score for");
+  stats::AnswerRule rule;
+  for (const std::string& name : predictions.classes) rule.classes.push_back(stats::canonical_label(name));
+  for (const auto& [name, least] : model.thresholds) {
+    const std::string spelt = stats::canonical_label(name);
+    if (std::ranges::find(rule.classes, spelt) == rule.classes.end()) {
+      std::string known;
+      for (const auto& one : rule.classes) known += (known.empty() ? "" : ", ") + one;
+      return base::invalid("model.thresholds: the model has no class '" + name + "'; it has " + known);
+    }
+    rule.thresholds[spelt] = least;
+  }
+  TRY_SET(rule.calibration,
+          stats::fit_calibration(model.calibrate, predictions.scores, *coded, predictions.classes.size()));
+  transform.set_answer(std::move(rule));
+  return transform;
 }
 
 }  // namespace loop

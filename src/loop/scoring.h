@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "loop/config.h"
 #include "stats/table.h"
+#include "stats/transform.h"
 
 namespace loop {
 
@@ -40,6 +41,12 @@ struct ScoringRule {
 // `table`: the rows with their label column. Errors: no rows, a missing label, another number of predictions.
 base::Result<Scores> score(const ScoringRule& rule, const stats::Table& table, std::string_view label,
                            const Predictions& predictions);
+
+// The version's transform with what lathe.yaml's `model:` asks for, fitted on these predictions: its scores calibrated,
+// its thresholds. kInvalid where the model names no classes, or a threshold is of none.
+base::Result<stats::Transform> with_answer_rule(stats::Transform transform, const ModelConfig& model,
+                                                const stats::Table& table, std::string_view label,
+                                                const Predictions& predictions);
 
 // A column as labels: numbers in their shortest form. kInvalid where one is missing.
 base::Result<std::vector<std::string>> label_texts(const stats::Table& table, std::string_view label);

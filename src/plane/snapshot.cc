@@ -6,6 +6,8 @@
 #include "base/json_writer.h"
 #include "core/event_text.h"
 
+#include "serve/graph.h"
+
 namespace plane {
 namespace {
 
@@ -99,12 +101,19 @@ base::Result<Snapshot> take_snapshot(store::Tx& tx) {
   }
   for (serve::Deployment& deployment : serve::list_deployments(tx)) {
     if (deployment.project != tx.project()) continue;
-    const auto add_files = [&](const serve::Revision& revision) {
-      if (!out.files.contains(revision.artifact_root))
-        out.files[revision.artifact_root] = blob::list_artifacts(tx, revision.artifact_root);
+    const auto add_files = [&](const std::string& root) {
+      if (!root.empty() && !out.files.contains(root)) out.files[root] = blob::list_artifacts(tx, root);
     };
-    add_files(deployment.live);
-    std::ranges::for_each(deployment.others, add_files);
+    const auto add_revision = [&](const serve::Revision& revision) -> base::Result<void> {
+      add_files(revision.artifact_root);
+      if (revision.graph.empty()) return {};
+      TRY_SET(const serve::Graph graph, serve::parse_graph(revision.graph));
+      for (const serve::GraphNode& node : graph.nodes)
+        for (const serve::GraphStep& step : node.steps) add_files(step.artifact_root);
+      return {};
+    };
+    TRY(add_revision(deployment.live));
+    for (const serve::Revision& other : deployment.others) TRY(add_revision(other));
     out.deployments.push_back(std::move(deployment));
   }
   TRY(tx.status());
@@ -117,12 +126,14 @@ base::Result<bool> is_served_file(store::Tx& tx, const base::Digest& sha256) {
       "SELECT 1 FROM artifacts a JOIN revisions r ON r.project = a.project AND r.artifact_root = a.root"
       " WHERE a.project = ? AND a.sha256 = ? LIMIT 1",
       tx.project(), store::Blob{bytes});
-  const auto transform =
+  // Transforms, and what a graph's steps are made of: both are held by the revision.
+  const auto held =
       found ? found
-            : tx.query_i64("SELECT 1 FROM revisions WHERE project = ? AND transform_digest = ? LIMIT 1", tx.project(),
-                           sha256.hex());
+            : tx.query_i64(
+                  "SELECT 1 FROM blob_refs WHERE project = ? AND sha256 = ? AND owner_kind = 'revision' LIMIT 1",
+                  tx.project(), store::Blob{bytes});
   TRY(tx.status());
-  return transform.has_value();
+  return held.has_value();
 }
 
 }  // namespace plane

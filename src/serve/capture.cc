@@ -365,6 +365,7 @@ void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
   }
   if (record.rows.size() != source.features.size() * record.row_count) record.rows = {};  // kMaxFeatures: no rows kept
   if (record.texts.size() != source.text_features.size() * record.row_count) record.texts = {};
+  if (!source.routed) record.route = {};
   const size_t size = format::request_bytes(record);
   if (size > options_.record_bytes) return dropped_large_.add();
   char* out = ring ? ring->reserve(&stream, size) : nullptr;
@@ -824,7 +825,8 @@ std::string Capture::record(CapturedRequest request) {
                               .revision = request.revision,
                               .features = request.features,
                               .text_features = request.text_features,
-                              .role = request.role});
+                              .role = request.role,
+                              .routed = request.routed});
   const auto given = parse_prediction_id(request.id);
   const base::Uuid id = given ? *given : new_id(to, request.at_us);
   record(to, {.id = id,
@@ -835,7 +837,8 @@ std::string Capture::record(CapturedRequest request) {
               .rows = request.rows,
               .texts = request.texts,
               .labels = request.labels,
-              .scores = request.scores});
+              .scores = request.scores,
+              .route = request.route});
   return prediction_id(id);
 }
 

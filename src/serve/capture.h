@@ -42,6 +42,7 @@ struct CaptureSource {
   std::vector<std::string> redacted;  // features (and kClientId) of which nothing is written; not among the above
   std::string role;                   // "": gave the answer; "shadow": answered a copy (serve/mirror.h)
   uint64_t origin = 0;                // of a data plane's record: the place that its id names; 0: our own
+  bool routed = false;                // of a graph: each record says which way it took
   auto operator<=>(const CaptureSource&) const = default;
 };
 
@@ -65,6 +66,7 @@ struct CaptureRecord {
   std::span<const std::string> texts;      // row-major text features; "": missing
   std::span<const std::string> labels;     // predicted, one per row
   std::span<const double> scores;          // highest score per row, or empty
+  std::string_view route;                  // of a graph: JSON of GraphRoute
   const base::Uuid* sampled_by = nullptr;  // whose id decides whether it is written; null: its own
 };
 
@@ -86,6 +88,8 @@ struct CapturedRequest {
   double sample = 1;                  // share of the requests that was written when it was
   std::vector<std::string> redacted;  // columns of which nothing was written
   std::string role;                   // "", or "shadow": then client_id is the id of the answer that was given
+  bool routed = false;                // of a graph
+  std::string route;                  // of a graph: the way it took, as JSON of GraphRoute
 };
 
 // Where the records of one source go; made by Capture::stream, lives as long as the Capture.

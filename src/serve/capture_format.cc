@@ -104,6 +104,7 @@ void write_source(base::JsonWriter& json, const CaptureSource& source) {
   if (source.sample < 1) json.field("sample", source.sample);
   if (!source.role.empty()) json.field("role", source.role);
   if (source.origin != 0) json.field("origin", static_cast<int64_t>(source.origin));
+  if (source.routed) json.field("routed", true);
   if (!source.redacted.empty()) {
     json.key("redacted").begin_array();
     for (const std::string& name : source.redacted) json.value(name);
@@ -141,6 +142,8 @@ base::Result<CaptureSource> read_source(const base::json::object& object, const 
   source.role = role.value_or("");
   TRY_SET(const auto origin, base::optional_int(object, "origin"));
   source.origin = static_cast<uint64_t>(origin.value_or(0));
+  TRY_SET(const auto routed, base::optional_bool(object, "routed"));
+  source.routed = routed.value_or(false);
   if (object.if_contains("redacted")) {
     TRY_SET(source.redacted, names(object, "redacted"));
   }
@@ -234,6 +237,7 @@ size_t request_bytes(const CaptureRecord& record) {
                 cut_client_id(record.client_id).size();
   for (const std::string& text : record.texts) size += sizeof(uint32_t) + text.size();
   for (const std::string& label : record.labels) size += sizeof(uint32_t) + label.size();
+  if (!record.route.empty()) size += sizeof(uint32_t) + record.route.size();
   return size;
 }
 
@@ -257,6 +261,7 @@ void encode_request(const CaptureRecord& record, char* out) {
   out = put(out, client_id.data(), client_id.size());
   for (const std::string& text : record.texts) out = put_text(out, text);
   for (const std::string& label : record.labels) out = put_text(out, label);
+  if (!record.route.empty()) put_text(out, record.route);
 }
 
 void set_source_number(char* payload, uint32_t number) { std::memcpy(payload + 4, &number, sizeof number); }
@@ -286,7 +291,8 @@ base::Result<CapturedRequest> decode_request(std::string_view payload, const Cap
                           .row_count = head.rows,
                           .sample = source.sample,
                           .redacted = source.redacted,
-                          .role = source.role};
+                          .role = source.role,
+                          .routed = source.routed};
   request.id = prediction_id(head.id);
   if (head.numbers > 0) request.features = source.features;
   if (head.texts > 0) request.text_features = source.text_features;
@@ -295,7 +301,8 @@ base::Result<CapturedRequest> decode_request(std::string_view payload, const Cap
   const uint64_t rows = head.rows;
   if (!reader.doubles(rows * head.numbers, request.rows) || !reader.doubles(head.scores, request.scores) ||
       !reader.take(head.client_id, request.client_id) || !reader.texts(rows * head.texts, request.texts) ||
-      !reader.texts(head.labels, request.labels) || !reader.done()) {
+      !reader.texts(head.labels, request.labels) || (source.routed && !reader.done() && !reader.text(request.route)) ||
+      !reader.done()) {
     return damaged();
   }
   return request;

@@ -386,6 +386,24 @@ TEST(CaptureFormat, IdsCarryTheirPlace) {
   EXPECT_EQ(back.sequence, parts.sequence);
 }
 
+TEST(CaptureFormat, AGraphsRecordsSayTheirWay) {
+  const CaptureSource source{.features = {"a"}, .routed = true};
+  const std::vector<double> rows = {1.5}, scores = {0.5};
+  const std::vector<std::string> labels = {"yes"};
+  for (const std::string_view route : {std::string_view(R"({"steps":[]})"), std::string_view()}) {
+    const CaptureRecord record{.row_count = 1, .rows = rows, .labels = labels, .scores = scores, .route = route};
+    std::string payload(format::request_bytes(record), '\0');
+    format::encode_request(record, payload.data());
+    const auto back = format::decode_request(payload, source);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->route, route);
+    EXPECT_TRUE(back->routed);
+    EXPECT_EQ(format::decode_request(payload, {.features = {"a"}}).has_value(), route.empty());
+  }
+  uint32_t number = 0;
+  EXPECT_TRUE(format::decode_source(format::encode_source(3, source), {}, number)->routed);
+}
+
 TEST(CaptureFormat, DamagedPayloadsAreRefused) {
   const CaptureSource source{.project = 1, .endpoint = "e", .revision = 1, .features = {"a", "b"}};
   const std::vector<double> rows = {1, 2};

@@ -9,6 +9,7 @@
 #include "core/audit.h"
 #include "core/event.h"
 #include "core/lineage.h"
+#include "serve/graph.h"
 
 namespace serve {
 namespace {
@@ -19,8 +20,8 @@ constexpr std::string_view kSelectEndpoint =
     "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic, serving "
     "FROM endpoints WHERE project = ? AND name = ?";
 constexpr std::string_view kSelectRevision =
-    "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us FROM revisions"
-    " WHERE project = ? AND endpoint = ? AND number = ?";
+    "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us, graph FROM "
+    "revisions WHERE project = ? AND endpoint = ? AND number = ?";
 
 std::string rule_json(const CaptureRule& rule) {
   if (rule == CaptureRule()) return "";
@@ -50,7 +51,8 @@ CaptureRule parse_rule(const std::string& text) {
 void write_revision(base::JsonWriter& json, const Revision& revision) {
   json.begin_object().field("number", revision.number).field("model", revision.model_name);
   json.field("version", revision.model_version).field("artifact_root", revision.artifact_root);
-  json.field("transform", revision.transform_digest).field("created_us", revision.created_us).end_object();
+  json.field("transform", revision.transform_digest).field("created_us", revision.created_us);
+  json.field("graph", revision.graph).end_object();
 }
 
 base::Result<Revision> read_revision(const base::json::value& value, const std::string& endpoint) {
@@ -62,6 +64,7 @@ base::Result<Revision> read_revision(const base::json::value& value, const std::
   TRY_SET(out.artifact_root, base::required_string(*object, "artifact_root"));
   TRY_SET(out.transform_digest, base::required_string(*object, "transform"));
   TRY_SET(out.created_us, base::required_int(*object, "created_us"));
+  TRY_SET(out.graph, base::required_string(*object, "graph"));
   return out;
 }
 
@@ -85,7 +88,8 @@ Revision revision_of(store::Rows& rows) {
           .model_version = rows.i64(3),
           .artifact_root = rows.str(4),
           .transform_digest = rows.str(5),
-          .created_us = rows.i64(6)};
+          .created_us = rows.i64(6),
+          .graph = rows.str(7)};
 }
 
 base::Result<void> check_name(std::string_view name) {
@@ -118,17 +122,43 @@ std::string node_id(std::string_view endpoint, int64_t number) {
 }
 
 // Deleting a run or a data version must not pull the files from under what is deployed.
-base::Result<void> hold_files(store::Tx& tx, const NewRevision& revision, const std::string& owner) {
-  for (const blob::Artifact& file : blob::list_artifacts(tx, revision.artifact_root)) {
+base::Result<void> hold_files(store::Tx& tx, const std::string& artifact_root, const std::string& transform,
+                              const std::string& owner) {
+  for (const blob::Artifact& file : blob::list_artifacts(tx, artifact_root)) {
     if (file.location != blob::Location::kBlob) continue;
     TRY_SET(const auto info, blob::find_blob(tx, file.digest));
     if (info) TRY(blob::hold_blob(tx, *info, "revision", owner));
   }
-  if (revision.transform_digest.empty()) return {};
-  TRY_SET(const base::Digest digest, base::Digest::from_hex(base::HashAlgo::kSha256, revision.transform_digest));
+  if (transform.empty()) return {};
+  TRY_SET(const base::Digest digest, base::Digest::from_hex(base::HashAlgo::kSha256, transform));
   TRY_SET(const auto info, blob::find_blob(tx, digest));
-  if (!info) return base::not_found("the transform's blob " + revision.transform_digest + " is not stored");
+  if (!info) return base::not_found("the transform's blob " + transform + " is not stored");
   return blob::hold_blob(tx, *info, "revision", owner);
+}
+
+// What a graph names. An endpoint may get other revisions: which one answered stands with each prediction.
+base::Result<void> hold_graph(store::Tx& tx, const std::string& text, const std::string& owner) {
+  TRY_SET(const Graph graph, parse_graph(text));
+  for (const GraphNode& node : graph.nodes) {
+    for (const GraphStep& step : node.steps) {
+      if (!step.endpoint.empty()) {
+        if (const auto of = get_endpoint(tx, step.endpoint); of && of->live_revision != 0)
+          core::add_edge(tx, {"revision", node_id(of->name, of->live_revision)}, {"revision", owner}, "step");
+      }
+      if (step.model.empty()) continue;
+      TRY(hold_files(tx, step.artifact_root, step.transform_digest, owner));
+      core::add_edge(tx, {"model_version", step.model + "/" + std::to_string(step.version)}, {"revision", owner},
+                     "step");
+    }
+  }
+  return tx.status();
+}
+
+// A revision begins to answer; a graph's steps were told when it was made.
+void add_serves_edge(store::Tx& tx, const Revision& revision) {
+  if (!revision.graph.empty()) return;
+  core::add_edge(tx, {"model_version", revision.model_name + "/" + std::to_string(revision.model_version)},
+                 {"revision", node_id(revision.endpoint, revision.number)}, "serves");
 }
 
 }  // namespace
@@ -248,8 +278,8 @@ std::vector<Deployment> list_deployments(store::Tx& tx) {
   store::Rows rows = tx.query(
       "SELECT e.name, e.environment, e.is_default, e.live_revision, e.previous_revision, e.generation, e.capture, "
       "e.traffic, e.serving, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, "
-      "r.created_us,"
-      " p.name FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON r.project = e.project AND "
+      "r.created_us, p.name, r.graph FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON "
+      "r.project = e.project AND "
       "r.endpoint = e.name AND r.number = "
       "e.live_revision"
       " ORDER BY e.project, e.name");
@@ -261,7 +291,8 @@ std::vector<Deployment> list_deployments(store::Tx& tx) {
                        .model_version = rows.i64(11),
                        .artifact_root = rows.str(12),
                        .transform_digest = rows.str(13),
-                       .created_us = rows.i64(14)};
+                       .created_us = rows.i64(14),
+                       .graph = rows.str(16)};
     out.push_back(std::move(deployment));
   }
   for (Deployment& deployment : out) add_others(tx, deployment);
@@ -277,11 +308,14 @@ base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision) 
                          1;
   tx.exec(
       "INSERT INTO revisions (project, endpoint, number, model_name, model_version, artifact_root, transform_digest, "
-      "created_us)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      tx.project(), revision.endpoint, number, revision.model_name, revision.model_version, revision.artifact_root,
-      revision.transform_digest, tx.now_us());
-  TRY(hold_files(tx, revision, node_id(revision.endpoint, number)));
+      "created_us, graph)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      tx.project(), revision.endpoint, number, revision.model_name,
+      revision.graph.empty() ? revision.model_version : number, revision.artifact_root, revision.transform_digest,
+      tx.now_us(), revision.graph);
+  const std::string owner = node_id(revision.endpoint, number);
+  TRY(revision.graph.empty() ? hold_files(tx, revision.artifact_root, revision.transform_digest, owner)
+                             : hold_graph(tx, revision.graph, owner));
   core::emit(tx, "revision.created", "revision", node_id(revision.endpoint, number));
   return get_revision(tx, revision.endpoint, number);
 }
@@ -298,8 +332,8 @@ base::Result<Revision> get_revision(store::Tx& tx, std::string_view endpoint, in
 std::vector<Revision> list_revisions(store::Tx& tx, std::string_view endpoint) {
   std::vector<Revision> out;
   store::Rows rows = tx.query(
-      "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us FROM revisions"
-      " WHERE project = ? AND endpoint = ? ORDER BY number DESC",
+      "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us, graph FROM "
+      "revisions WHERE project = ? AND endpoint = ? ORDER BY number DESC",
       tx.project(), endpoint);
   while (rows.next()) out.push_back(revision_of(rows));
   return out;
@@ -317,15 +351,16 @@ base::Result<Endpoint> set_traffic(store::Tx& tx, std::string_view endpoint, con
                                                  "' was changed meanwhile (generation " +
                                                  std::to_string(before.generation) + ", not " +
                                                  std::to_string(expected_generation) + "): look at it again");
-  TRY_SET(const TrafficPlan plan, checked(wanted, before.live_revision));
+  TRY_SET(TrafficPlan plan, checked(wanted, before.live_revision));
+  if (plan.bandit && plan.bandit->since_us == 0)
+    plan.bandit->since_us = before.traffic.bandit ? before.traffic.bandit->since_us : tx.now_us();
   std::vector<int64_t> numbers;
   for (const TrafficPart& part : plan.parts) numbers.push_back(part.revision);
   if (plan.shadow != 0) numbers.push_back(plan.shadow);
   for (const int64_t number : numbers) {
     TRY_SET(const Revision revision, get_revision(tx, endpoint, number));
     if (number == before.live_revision || before.traffic.share_of(number, before.live_revision) > 0) continue;
-    core::add_edge(tx, {"model_version", revision.model_name + "/" + std::to_string(revision.model_version)},
-                   {"revision", node_id(endpoint, number)}, "serves");
+    add_serves_edge(tx, revision);
   }
   tx.exec("UPDATE endpoints SET traffic = ?, generation = generation + 1 WHERE project = ? AND name = ?", to_json(plan),
           tx.project(), endpoint);
@@ -368,8 +403,7 @@ base::Result<Endpoint> set_live(store::Tx& tx, std::string_view endpoint, int64_
                                                  std::to_string(now.live_revision) + " by now, not " +
                                                  std::to_string(expected_live) + ": judge against that one");
   }
-  core::add_edge(tx, {"model_version", revision.model_name + "/" + std::to_string(revision.model_version)},
-                 {"revision", node_id(endpoint, number)}, "serves");
+  add_serves_edge(tx, revision);
   std::string body;
   base::JsonWriter(body)
       .begin_object()

@@ -24,6 +24,7 @@ struct Revision {
   std::string artifact_root;     // where the model's files are
   std::string transform_digest;  // blob of transform.json, or ""
   int64_t created_us = 0;
+  std::string graph;  // JSON of serve::Graph: then it has no files, its model is the graph, its version its number
 };
 
 struct Endpoint {
@@ -44,6 +45,7 @@ struct NewRevision {
   int64_t model_version = 0;
   std::string artifact_root;
   std::string transform_digest;
+  std::string graph;
 };
 
 struct Deployment {  // an endpoint with what is live behind it
@@ -68,7 +70,8 @@ base::Result<void> set_serving(store::Tx& tx, std::string_view endpoint, const S
 base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name);  // the only default of the project
 base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name);
 std::vector<Endpoint> list_endpoints(store::Tx& tx);
-// Not live yet. The blobs of the model's files and of its transform are held for the revision.
+// Not live yet. The blobs of the model's files and of its transform are held for the revision; of a graph, those of
+// the model versions it names.
 base::Result<Revision> add_revision(store::Tx& tx, const NewRevision& revision);
 base::Result<Revision> get_revision(store::Tx& tx, std::string_view endpoint, int64_t number);
 std::vector<Revision> list_revisions(store::Tx& tx, std::string_view endpoint);

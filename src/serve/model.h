@@ -27,6 +27,8 @@
 
 namespace serve {
 
+struct GraphRoute;  // graph.h
+
 // Which conversation a request belongs to, of a model that answers requests in sequences (Triton's words).
 inline constexpr size_t kMaxSequenceId = 128;  // bytes
 struct Sequence {
@@ -43,6 +45,12 @@ struct Call {
   std::string params;  // a JSON object: MLflow's inference params; "": none
   std::string* shown =
       nullptr;  // out: the answer as JSON, where the outputs do not say all of it (records, nested lists)
+
+  // What a graph (graph_model.h) goes by beside the rows.
+  std::string_view key;                                        // of the request's place in a split
+  std::function<std::string_view(std::string_view)> header;   // by its name in lower case; may be empty
+  std::string* route = nullptr;                                // out: the way it took, as JSON of GraphRoute
+  const GraphRoute* follow = nullptr;                          // a way to take once more
 };
 
 // How requests that came while a model was busy are run together (batching.h).
@@ -104,6 +112,7 @@ class Model {
   }
   // Does run() wait for somebody else? Then it is never called on an event loop, and gets the request's own limits.
   virtual bool waits() const { return false; }
+  virtual bool wants_call() const { return waits(); }  // is it run by run_for()?
   virtual base::Result<std::vector<Tensor>> run_for(std::span<const Tensor> inputs, const Call&) const {
     return run(inputs);
   }
@@ -133,6 +142,13 @@ struct Prediction {
   bool text = false;                 // labels are text, not numbers (or true and false)
   Answers answers = Answers::kLabels;
 };
+
+// What outputs mean: the places of the one that holds labels, and of the one that holds scores or values; -1: none.
+struct OutputRoles {
+  int label = -1;
+  int score = -1;
+};
+OutputRoles find_roles(const std::vector<TensorInfo>& outputs);
 
 // One column of a raw row, as clients, capture and monitoring name it.
 struct Feature {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -35,28 +36,6 @@ base::Result<void> fill_numbers(Tensor& tensor, const TensorInfo& info, const st
                        std::string(name(info.type)));
 }
 
-// What an output means. Models say it by names and types only, so this follows skl2onnx, whose names are label or
-// output_label, probabilities or output_probability, and variable; other exporters are read by type.
-struct OutputRoles {
-  int label = -1;
-  int score = -1;
-};
-
-OutputRoles find_roles(const std::vector<TensorInfo>& outputs) {
-  OutputRoles roles;
-  const auto discrete = [](const TensorInfo& info) { return !is_floating(info.type); };
-  for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
-    const TensorInfo& info = outputs[static_cast<size_t>(i)];
-    const bool named_label = info.name.find("label") != std::string::npos;
-    if (roles.label < 0 && (named_label || discrete(info)) && info.shape.size() <= 2) roles.label = i;
-  }
-  for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
-    const TensorInfo& info = outputs[static_cast<size_t>(i)];
-    if (roles.score < 0 && i != roles.label && is_floating(info.type) && info.shape.size() <= 2) roles.score = i;
-  }
-  return roles;
-}
-
 class ModelPredictor final : public Predictor {
  public:
   ModelPredictor(std::unique_ptr<Model> model, stats::Transform transform)
@@ -65,7 +44,8 @@ class ModelPredictor final : public Predictor {
         roles_(find_roles(model_->outputs())),
         answers_(model_->answers()),
         many_values_(model_->many_values()),
-        waits_(model_->waits()) {}
+        wants_call_(model_->wants_call()),
+        ruled_(!transform_.answer().empty()) {}
 
   base::Result<void> plan(const ModelFolder& folder);
 
@@ -88,8 +68,12 @@ class ModelPredictor final : public Predictor {
   void name_features(const std::vector<std::string>& names);
   base::Result<std::vector<Tensor>> run_transformed(std::span<const Tensor> inputs, const Call& call) const;
   base::Result<std::vector<Tensor>> run_model(std::span<const Tensor> inputs, const Call& call) const {
-    return waits_ ? model_->run_for(inputs, call) : model_->run(inputs);
+    auto outputs = wants_call_ ? model_->run_for(inputs, call) : model_->run(inputs);
+    if (ruled_ && outputs) [[unlikely]]
+      return by_rule(std::move(*outputs), call);
+    return outputs;
   }
+  base::Result<std::vector<Tensor>> by_rule(std::vector<Tensor> outputs, const Call& call) const;
   base::Result<void> check_raw(std::span<const Tensor> inputs, size_t& rows) const;
   base::Result<std::vector<Tensor>> model_tensors(const stats::Table& table) const;
   const Tensor* find(std::span<const Tensor> tensors, std::string_view name) const;
@@ -99,7 +83,8 @@ class ModelPredictor final : public Predictor {
   OutputRoles roles_;
   Answers answers_ = Answers::kLabels;
   bool many_values_ = false;
-  bool waits_ = false;
+  bool wants_call_ = false;
+  bool ruled_ = false;  // the version has a rule for its model's answers (stats/answer_rule.h)
   bool applies_ = false;
   bool dense_ = false;  // the transform takes one numeric matrix and the model one matrix
   bool named_ = false;
@@ -109,6 +94,9 @@ class ModelPredictor final : public Predictor {
 
 base::Result<void> ModelPredictor::plan(const ModelFolder& folder) {
   applies_ = !transform_.identity() && !folder.transform_included;
+  if (ruled_ && (roles_.score < 0 || many_values_))
+    return base::invalid(
+        "the version's calibration and thresholds are for a model that gives scores; this one has none");
   if (applies_) {
     TRY(plan_raw_inputs());
     return {};
@@ -176,6 +164,44 @@ void ModelPredictor::name_features(const std::vector<std::string>& names) {
     for (size_t i = 0; i < total; ++i) features_[i].name = names[i];
     named_ = true;
   }
+}
+
+// Calibrated scores, and the label that they and the thresholds choose.
+base::Result<std::vector<Tensor>> ModelPredictor::by_rule(std::vector<Tensor> outputs, const Call& call) const {
+  const stats::AnswerRule& rule = transform_.answer();
+  const auto place = static_cast<size_t>(roles_.score);
+  if (place >= outputs.size()) return base::invalid("the model gave no scores to calibrate");
+  Tensor& given = outputs[place];
+  const size_t width = rule.classes.size();
+  const size_t rows = given.shape.empty() ? 0 : static_cast<size_t>(given.shape[0]);
+  if (given.type == DataType::kBytes || given.bytes.size() != rows * width * byte_size(given.type))
+    return base::invalid("the model gave scores of shape " + shape_text(given.shape) + "; its calibration is of " +
+                         std::to_string(width) + " classes");
+  Tensor scores{.name = given.name, .type = given.type, .shape = given.shape};
+  std::vector<double> row(width);
+  std::vector<size_t> chosen;
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t k = 0; k < width; ++k) row[k] = number_at(given, r * width + k);
+    rule.calibration.apply(row);
+    for (const double score : row) append_number(scores, score);
+    chosen.push_back(rule.choose(row));
+  }
+  given = std::move(scores);
+  if (call.shown) call.shown->clear();  // the model's own words no longer hold
+  if (roles_.label < 0 || static_cast<size_t>(roles_.label) >= outputs.size()) return outputs;
+  Tensor& label = outputs[static_cast<size_t>(roles_.label)];
+  label.bytes.clear();
+  label.strings.clear();
+  for (const size_t k : chosen) {
+    const std::string& name = rule.classes[k];
+    double number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (label.type == DataType::kBytes)
+      label.strings.push_back(name);
+    else if (error != std::errc() || end != name.data() + name.size() || !append_number(label, number))
+      return base::internal("class '" + name + "' does not fit the model's labels");
+  }
+  return outputs;
 }
 
 const Tensor* ModelPredictor::find(std::span<const Tensor> tensors, std::string_view name) const {
@@ -436,7 +462,9 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
     for (size_t row = 0; row < rows; ++row) {
       const auto begin = prediction.scores.begin() + static_cast<std::ptrdiff_t>(row * width);
       const auto best =
-          static_cast<size_t>(std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin);
+          ruled_ && transform_.answer().classes.size() == width
+              ? transform_.answer().choose(std::span(prediction.scores).subspan(row * width, width))
+              : static_cast<size_t>(std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin);
       prediction.labels.push_back(named ? model_->classes()[best] : std::to_string(best));
     }
   }
@@ -478,6 +506,23 @@ base::Result<Prediction> ModelPredictor::predict(const stats::Table& raw) const 
 }
 
 }  // namespace
+
+// Models say it by names and types only, so this follows skl2onnx, whose names are label or
+// output_label, probabilities or output_probability, and variable; other exporters are read by type.
+OutputRoles find_roles(const std::vector<TensorInfo>& outputs) {
+  OutputRoles roles;
+  const auto discrete = [](const TensorInfo& info) { return !is_floating(info.type); };
+  for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
+    const TensorInfo& info = outputs[static_cast<size_t>(i)];
+    const bool named_label = info.name.find("label") != std::string::npos;
+    if (roles.label < 0 && (named_label || discrete(info)) && info.shape.size() <= 2) roles.label = i;
+  }
+  for (int i = 0; i < static_cast<int>(outputs.size()); ++i) {
+    const TensorInfo& info = outputs[static_cast<size_t>(i)];
+    if (roles.score < 0 && i != roles.label && is_floating(info.type) && info.shape.size() <= 2) roles.score = i;
+  }
+  return roles;
+}
 
 base::Result<std::unique_ptr<Predictor>> Predictor::load(const base::Path& folder, stats::Transform transform,
                                                          const LoadOptions& options) {

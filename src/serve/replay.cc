@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "serve/capture_format.h"
 #include "serve/mirror.h"
+#include "serve/replay_graph.h"
 #include "serve/trial.h"
 
 namespace serve {
@@ -28,7 +29,8 @@ CaptureSource source_of(const CapturedRequest& request) {
           .revision = request.revision,
           .features = request.features,
           .text_features = request.text_features,
-          .role = request.role};
+          .role = request.role,
+          .routed = request.routed};
 }
 
 // Each request with a source of its own: there are few enough of them, and one need not know the others.
@@ -40,7 +42,8 @@ void append_request(std::string& out, const CapturedRequest& request) {
                              .rows = request.rows,
                              .texts = request.texts,
                              .labels = request.labels,
-                             .scores = request.scores};
+                             .scores = request.scores,
+                             .route = request.route};
   std::string payload(format::request_bytes(record), '\0');
   format::encode_request(record, payload.data());
   format::set_source_number(payload.data(), 0);
@@ -66,6 +69,13 @@ base::Result<std::vector<CapturedRequest>> read_requests(const base::Path& file)
   return out;
 }
 
+size_t bytes_of(const CapturedRequest& request) {
+  size_t bytes = (request.rows.size() + request.scores.size()) * sizeof(double) + request.route.size();
+  for (const auto* texts : {&request.texts, &request.labels})
+    for (const std::string& text : *texts) bytes += text.size() + sizeof(uint32_t);
+  return bytes;
+}
+
 stats::Table table_of(const CapturedRequest& request) {
   stats::Table table;
   const size_t numbers = request.features.size(), texts = request.text_features.size();
@@ -83,7 +93,7 @@ stats::Table table_of(const CapturedRequest& request) {
   return table;
 }
 
-CapturedRequest answer_to(const Predictor& predictor, const CapturedRequest& request) {
+CapturedRequest answer_to(const Predictor& predictor, const CapturedRequest& request, const Call& call = {}) {
   CapturedRequest answer{.id = request.id, .at_us = request.at_us, .row_count = request.row_count};
   const auto fail = [&](const base::Error& error) {
     answer.role = kErrorRole;
@@ -92,7 +102,7 @@ CapturedRequest answer_to(const Predictor& predictor, const CapturedRequest& req
   };
   const auto tensors = predictor.tensors_of(table_of(request));
   if (!tensors) return fail(tensors.error());
-  const auto outputs = predictor.infer(*tensors);
+  const auto outputs = predictor.infer(*tensors, call);
   if (!outputs) return fail(outputs.error());
   Prediction prediction = predictor.read(*outputs);
   top_scores(prediction, answer.scores);
@@ -110,8 +120,29 @@ base::Result<void> answer_all(const base::Path& folder, const base::Path& transf
   return base::write_file_durably(out, bytes);
 }
 
+base::Result<void> answer_all_by_graph(const base::Path& plan_file, const base::Path& in, const base::Path& out) {
+  TRY_SET(const std::string plan, base::read_file(plan_file, kMaxFileBytes));
+  TRY_SET(GraphReplayer replayer, GraphReplayer::load(plan));
+  TRY_SET(const auto requests, read_requests(in));
+  std::string bytes;
+  for (const CapturedRequest& request : requests) {
+    TRY_SET(const GraphRoute route, parse_route(request.route));
+    TRY_SET(const Predictor* graph, replayer.predictor_for(route));
+    append_request(bytes, answer_to(*graph, request, {.follow = &route}));
+  }
+  return base::write_file_durably(out, bytes);
+}
+
+int end_child(const base::Result<void>& done) {
+  if (!done) (void)base::write_all(STDOUT_FILENO, done.error().message);
+  ::_exit(done ? 0 : kRefusedExit);  // without the library's own exit handlers
+}
+
 // Why a record cannot be replayed, or "".
-std::string unreplayable(const CapturedRequest& request) {
+std::string unreplayable(const CapturedRequest& request, const Revision& target) {
+  if (target.graph.empty() == request.routed)
+    return request.routed ? "a graph answered it: replay it with one of the graph's revisions"
+                          : "a model answered it, not a graph";
   if (!request.role.empty()) return "it is a shadow's answer: replay the one that was given";
   const bool columns = std::ranges::any_of(request.redacted, [](const auto& name) { return name != kClientId; });
   if (columns) return "columns of it were redacted";
@@ -170,36 +201,52 @@ void compare_replayed(ReplayReport& report, const CapturedRequest& was, const Ca
 
 int run_replay(const base::Path& folder, const base::Path& transform, const base::Path& in, const base::Path& out) {
   guard_child(0);
-  const auto done = answer_all(folder, transform, in, out);
-  if (!done) (void)base::write_all(STDOUT_FILENO, done.error().message);
-  ::_exit(done ? 0 : kRefusedExit);  // without the library's own exit handlers
+  return end_child(answer_all(folder, transform, in, out));
+}
+
+int run_replay_graph(const base::Path& plan, const base::Path& in, const base::Path& out) {
+  guard_child(0);
+  return end_child(answer_all_by_graph(plan, in, out));
 }
 
 base::Result<ReplayReport> replay(Runtime& runtime, const base::Path& self, int64_t project, const Revision& target,
                                   const std::vector<CapturedRequest>& requests) {
   ReplayReport report;
-  std::string bytes;
-  std::vector<const CapturedRequest*> sent;
+  std::vector<CapturedRequest> sent;
+  size_t size = 0;
   for (const CapturedRequest& request : requests) {
-    std::string why = unreplayable(request);
-    if (why.empty() && (sent.size() >= kMaxReplayRequests || bytes.size() > kMaxReplayBytes))
+    std::string why = unreplayable(request, target);
+    if (why.empty() && (sent.size() >= kMaxReplayRequests || size > kMaxReplayBytes))
       why = "past the limit of one replay";
     if (!why.empty()) {
       ++report.skipped[why];
       continue;
     }
-    append_request(bytes, request);
-    sent.push_back(&request);
+    size += bytes_of(request);
+    sent.push_back(request);
   }
   if (sent.empty()) return report;
-  TRY_SET(const Runtime::Files files, runtime.files_of(project, target));
+  Runtime::Files files;
+  GraphReplayPlan plan;
+  if (target.graph.empty()) {
+    TRY_SET(files, runtime.files_of(project, target));
+  } else {
+    TRY_SET(plan, plan_graph_replay(runtime, project, target, sent));
+  }
+  std::string bytes;
+  for (const CapturedRequest& request : sent) append_request(bytes, request);
   TRY_SET(const base::Path scratch, base::make_temp_dir(std::filesystem::temp_directory_path(), "lathe-replay-"));
   const auto answered = [&]() -> base::Result<std::vector<CapturedRequest>> {
     TRY(base::write_file_durably(scratch / "requests", bytes));
-    base::ChildSpec spec{.argv = {self.string(), "child", "replay", files.folder.string(), files.transform.string(),
-                                  (scratch / "requests").string(), (scratch / "answers").string()},
-                         .env = base::allowed_environment(),
-                         .timeout_us = kReplayTimeoutUs};
+    std::vector<std::string> argv{self.string(), "child"};
+    if (target.graph.empty()) {
+      argv.insert(argv.end(), {"replay", files.folder.string(), files.transform.string()});
+    } else {
+      TRY(base::write_file_durably(scratch / "plan", plan.text));
+      argv.insert(argv.end(), {"replay-graph", (scratch / "plan").string()});
+    }
+    argv.insert(argv.end(), {(scratch / "requests").string(), (scratch / "answers").string()});
+    base::ChildSpec spec{.argv = std::move(argv), .env = base::allowed_environment(), .timeout_us = kReplayTimeoutUs};
     for (const char* name : {"LATHE_ONNXRUNTIME", "LATHE_PYTHON", "VIRTUAL_ENV"}) {
       if (const char* value = std::getenv(name)) spec.env[name] = value;
     }
@@ -218,7 +265,7 @@ base::Result<ReplayReport> replay(Runtime& runtime, const base::Path& self, int6
     if (now.role == kErrorRole)
       ++report.skipped["the model refused it: " + (now.labels.empty() ? "" : now.labels[0])];
     else
-      compare_replayed(report, *sent[i], now);
+      compare_replayed(report, sent[i], now);
   }
   if (report.scored > 0) report.score_difference /= static_cast<double>(report.scored);
   return report;

@@ -46,6 +46,8 @@ base::Result<ReplayReport> replay(Runtime& runtime, const base::Path& self, int6
 
 // The child's side; answers the process's exit code. Requests come in `in`, answers go to `out`, as capture frames.
 int run_replay(const base::Path& folder, const base::Path& transform, const base::Path& in, const base::Path& out);
+// The same with a graph's models (replay_graph.h).
+int run_replay_graph(const base::Path& plan, const base::Path& in, const base::Path& out);
 
 // Two answers to the same request.
 void compare_replayed(ReplayReport& report, const CapturedRequest& was, const CapturedRequest& now);

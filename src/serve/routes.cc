@@ -115,6 +115,23 @@ const LivePtr* find_version(const LivePtr& endpoint, std::string_view version) {
   return nullptr;
 }
 
+base::Result<LivePtr> ruled(const LiveRules& rules, const HeaderSource& header, const RawRows* rows) {
+  std::vector<std::string> headers;
+  for (const std::string& name : rules.headers) headers.push_back(header_value(header(name)));
+  Places left(rows ? std::max<size_t>(rows->count, 1) : 1);
+  for (uint32_t i = 0; i < left.size(); ++i) left[i] = i;
+  const size_t all = left.size();
+  for (const LiveRules::Rule& rule : rules.rules) {
+    TRY_SET(const Places taken, rule.when.holds({.raw = rows, .headers = headers}, left));
+    if (taken.empty()) continue;
+    if (taken.size() != all)
+      return base::invalid("row " + std::to_string(taken[0]) + " is for revision " + std::to_string(rule.revision) +
+                           " by a rule of the endpoint's traffic, and other rows are not: send them apart");
+    return rule.target.lock();
+  }
+  return LivePtr();
+}
+
 bool Routes::ready() const {
   const Pin now = pin();
   return std::ranges::all_of(now->endpoints, [](const LivePtr& endpoint) { return endpoint->ready(); });

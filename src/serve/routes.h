@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 
 #include "base/metrics.h"
 #include "base/result.h"
+#include "serve/bound_condition.h"
 #include "serve/capture.h"
 #include "serve/endpoint.h"
 #include "serve/mirror.h"
@@ -27,6 +29,7 @@ class ModelConfig;  // Triton's, src/repository/proto
 namespace serve {
 
 struct LiveEndpoint;
+struct LiveRules;
 using LivePtr = std::shared_ptr<const LiveEndpoint>;
 
 // How requests are divided; part of the snapshot.
@@ -58,6 +61,7 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
   base::Error problem;
   bool cold = false;                 // known, not in memory: Routes::warm() loads it
   bool waits = false;                // the predictor's own word, or cold: never run on a loop
+  bool graph = false;                // the predictor is a graph: it wants to know the request (Call)
   CaptureStream* capture = nullptr;  // null: nothing of it is captured
   base::Counter* requests = nullptr;
   base::Counter* failures = nullptr;  // answered with an error
@@ -68,6 +72,7 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
   std::shared_ptr<std::atomic<int64_t>> used_us;           // last request; null: nobody wants to know
   std::shared_ptr<const LiveSplit> split;                  // null: all requests are this revision's
   std::shared_ptr<const LiveShadow> shadow;                // null: nothing is mirrored
+  std::shared_ptr<const LiveRules> rules;                  // of all that answer for the endpoint; null: there are none
 
   struct Waiting {  // of a model that waits; null else. Published once a second.
     base::Gauge* workers = nullptr;
@@ -107,6 +112,23 @@ const LivePtr& choose(const LivePtr& endpoint, std::string_view key);
 const LivePtr* find_revision(const LivePtr& endpoint, int64_t number);
 // The same by the model's version: the live revision, else the first other one.
 const LivePtr* find_version(const LivePtr& endpoint, std::string_view version);
+
+// Which requests go to which revision, whatever the weights. Where every rule is about headers, a request is sent on
+// before it is read; else after, when its columns are known, and all of its rows must mean one revision.
+struct LiveRules {
+  struct Rule {
+    BoundCondition when;
+    std::weak_ptr<const LiveEndpoint> target;  // of the same snapshot; it holds the rules
+    int64_t revision = 0;
+  };
+  std::vector<Rule> rules;
+  std::vector<std::string> headers;  // that they read
+  bool by_columns = false;
+};
+using HeaderSource = std::function<std::string_view(std::string_view)>;  // by a name in lower case
+// The revision that a request's rows are sent to; null: as the weights say. `rows` null where no rule reads columns.
+// kInvalid: rows that belong to several.
+base::Result<LivePtr> ruled(const LiveRules& rules, const HeaderSource& header, const RawRows* rows);
 
 // What Triton's clients and metrics are told of an endpoint since it is live.
 struct EndpointStatistics {

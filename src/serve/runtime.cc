@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "serve/batching.h"
 #include "serve/claims.h"
+#include "serve/graph_model.h"
 #include "serve/mlmodel.h"
 #include "serve/model_files.h"
 #include "serve/python_environments.h"
@@ -60,6 +61,41 @@ std::string claim_name(int64_t project, std::string_view endpoint) {
   return std::to_string(project) + "/" + std::string(endpoint);
 }
 
+// A model version that a graph names, as a revision of its own: no endpoint's, whose names hold no ':'.
+Revision pinned_revision(const GraphStep& step) {
+  return {.endpoint = "models:/" + step.model + "/" + std::to_string(step.version),
+          .model_name = step.model,
+          .model_version = step.version,
+          .artifact_root = step.artifact_root,
+          .transform_digest = step.transform_digest};
+}
+
+template <class F>
+void for_each_model(const Graph& graph, F&& with) {
+  for (const GraphNode& node : graph.nodes)
+    for (const GraphStep& step : node.steps)
+      if (!step.model.empty()) with(step);
+}
+
+// Endpoints whose models stay in memory whatever the budget is: those that divide their traffic, and what graphs ask.
+std::set<std::pair<int64_t, std::string>> always_loaded(const std::vector<Deployment>& deployments) {
+  std::set<std::pair<int64_t, std::string>> out;
+  for (const Deployment& deployment : deployments) {
+    if (!deployment.others.empty()) out.emplace(deployment.project, deployment.endpoint.name);
+    std::vector<Revision> revisions = deployment.others;
+    revisions.push_back(deployment.live);
+    for (const Revision& revision : revisions) {
+      if (revision.graph.empty()) continue;
+      const auto graph = parse_graph(revision.graph);
+      if (!graph) continue;
+      for (const GraphNode& node : graph->nodes)
+        for (const GraphStep& step : node.steps)
+          out.emplace(deployment.project, step.model.empty() ? step.endpoint : pinned_revision(step).endpoint);
+    }
+  }
+  return out;
+}
+
 class RuntimeImpl final : public Runtime {
  public:
   RuntimeImpl(std::shared_ptr<Source> source, const Options& options, base::Registry& metrics)
@@ -78,9 +114,12 @@ class RuntimeImpl final : public Runtime {
   Capture& capture() override { return *capture_; }
   Mirror* mirror() override { return mirror_.get(); }
   base::Result<Files> files_of(int64_t project, const Revision& revision) override;
+  base::Result<Revision> revision_of(int64_t project, std::string_view endpoint, int64_t number) override;
 
  private:
   base::Result<void> load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
+  base::Result<void> load_model(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
+  base::Result<void> load_graph(int64_t project, const std::string& graph, Code right);
   base::Result<Loaded> load_files(int64_t project, const Wanted& wanted, Code right);
   struct Held {  // laid out, and not removed meanwhile
     ModelFiles::Folder folder;
@@ -95,6 +134,10 @@ class RuntimeImpl final : public Runtime {
   using Problems = std::map<RevisionKey, base::Error>;
   std::shared_ptr<LiveEndpoint> make_one(const Deployment& deployment, const Revision& revision, bool is_shadow,
                                          const Problems& problems);
+  void give_model(LiveEndpoint& live, const RevisionKey& key, const Problems& problems);
+  void give_graph(LiveEndpoint& live, const Problems& problems);
+  base::Result<LivePtr> find_step(int64_t project, const GraphStep& step, const Problems& problems);
+  std::shared_ptr<LiveRules> make_rules(const TrafficPlan& plan, const LiveEndpoint& live);
   std::shared_ptr<const LiveEndpoint> make_live(const Deployment& deployment, const Problems& problems);
   void swap_routes(const std::vector<Deployment>& deployments, const std::map<RevisionKey, base::Error>& problems);
   void keep();
@@ -118,7 +161,8 @@ class RuntimeImpl final : public Runtime {
   std::mutex swap_;
   std::map<RevisionKey, Loaded> loaded_;               // guarded by swap_
   std::map<RevisionKey, Failure> failed_;              // cold ones that could not be loaded; guarded by swap_
-  std::set<std::pair<int64_t, std::string>> sharing_;  // endpoints that divide their traffic; guarded by swap_
+  std::set<std::pair<int64_t, std::string>> staying_;  // always_loaded() of what is served; guarded by swap_
+  RouteSnapshot* next_ = nullptr;    // guarded by swap_: what graphs find their steps in, while it is being made
   std::map<std::string, int> held_;  // folders that loaders and children read, by key; guarded by swap_
 
   std::mutex stop_mutex_;
@@ -162,12 +206,41 @@ base::Result<Runtime::Prepared> RuntimeImpl::prepare(int64_t project, std::strin
   TRY_SET(const Wanted wanted, source_->wanted(project, endpoint, number));
   TRY(load(project, wanted, right));
   std::lock_guard lock(swap_);
-  const auto found = loaded_.find({project, std::string(endpoint), number});
-  return Prepared{.runs_code = found != loaded_.end() && found->second.python};
+  const auto is_python = [&](const RevisionKey& key) {
+    const auto found = loaded_.find(key);
+    return found != loaded_.end() && found->second.python;
+  };
+  if (wanted.revision.graph.empty()) return Prepared{.runs_code = is_python({project, std::string(endpoint), number})};
+  Prepared out;
+  TRY_SET(const Graph graph, parse_graph(wanted.revision.graph));
+  for_each_model(graph, [&](const GraphStep& step) {
+    out.runs_code = out.runs_code || is_python({project, pinned_revision(step).endpoint, 0});
+  });
+  return out;
+}
+
+base::Result<Revision> RuntimeImpl::revision_of(int64_t project, std::string_view endpoint, int64_t number) {
+  TRY_SET(Wanted wanted, source_->wanted(project, endpoint, number));
+  return std::move(wanted.revision);
+}
+
+base::Result<void> RuntimeImpl::load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us) {
+  return wanted.revision.graph.empty() ? load_model(project, wanted, right, deadline_mono_us)
+                                       : load_graph(project, wanted.revision.graph, right);
+}
+
+// The versions that a graph names; the endpoints that it names are loaded for themselves.
+base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& text, Code right) {
+  TRY_SET(const Graph graph, parse_graph(text));
+  for (const GraphNode& node : graph.nodes)
+    for (const GraphStep& step : node.steps)
+      if (!step.model.empty()) TRY(load_model(project, {pinned_revision(step), {}}, right));
+  return {};
 }
 
 // Nothing to do if it is loaded: settings that it can take while it serves were given to it.
-base::Result<void> RuntimeImpl::load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us) {
+base::Result<void> RuntimeImpl::load_model(int64_t project, const Wanted& wanted, Code right,
+                                           int64_t deadline_mono_us) {
   const Revision& revision = wanted.revision;
   const RevisionKey key{project, revision.endpoint, revision.number};
   if (is_loaded(key, wanted.serving)) return {};
@@ -293,7 +366,7 @@ void RuntimeImpl::make_room(uint64_t bytes) {
     for (auto it = loaded_.begin(); it != loaded_.end(); ++it) {
       const auto& [key, loaded] = *it;
       if (counted.insert(loaded.model.get()).second) held += loaded.bytes;
-      if (sharing_.contains({key.project, key.endpoint}) || claims_.taken(claim_name(key.project, key.endpoint)))
+      if (staying_.contains({key.project, key.endpoint}) || claims_.taken(claim_name(key.project, key.endpoint)))
         continue;
       const auto rank = [](const Loaded& l) { return std::pair(l.unused_since_us == 0, l.used_us->load()); };
       if (oldest == loaded_.end() || rank(loaded) < rank(oldest->second)) oldest = it;
@@ -344,7 +417,49 @@ base::Result<LivePtr> RuntimeImpl::warm(const LiveEndpoint& cold, int64_t deadli
   return base::fail(base::Code::kUnavailable, "endpoint '" + cold.name + "' serves another revision by now; try again");
 }
 
-// The caller holds swap_.
+// The caller holds swap_, as for the others that make what is live.
+void RuntimeImpl::give_model(LiveEndpoint& live, const RevisionKey& key, const Problems& problems) {
+  const auto loaded = loaded_.find(key);
+  if (loaded == loaded_.end()) {
+    const auto problem = problems.find(key);
+    live.problem = {base::Code::kUnavailable,
+                    problem == problems.end() ? "the model is not loaded" : problem->second.message};
+    return;
+  }
+  loaded->second.unused_since_us = 0;
+  live.predictor = loaded->second.predictor;
+  if (options_.memory_budget > 0) live.used_us = loaded->second.used_us;
+}
+
+base::Result<LivePtr> RuntimeImpl::find_step(int64_t project, const GraphStep& step, const Problems& problems) {
+  if (!step.model.empty()) {
+    auto live = std::make_shared<LiveEndpoint>();
+    live->revision = pinned_revision(step);
+    live->name = live->revision.endpoint;
+    live->project = project;
+    live->version = std::to_string(step.version);
+    give_model(*live, {project, live->name, 0}, problems);
+    live->waits = live->predictor && live->predictor->waits();
+    return live;
+  }
+  for (const LivePtr& live : next_->endpoints)
+    if (live->project == project && live->name == step.endpoint) return live;
+  return base::fail(base::Code::kUnavailable, "endpoint '" + step.endpoint + "' serves nothing yet");
+}
+
+// Bound to the endpoints of the snapshot that is being made.
+void RuntimeImpl::give_graph(LiveEndpoint& live, const Problems& problems) {
+  live.graph = true;
+  const auto bind = [&]() -> base::Result<std::shared_ptr<const Predictor>> {
+    TRY_SET(const Graph graph, parse_graph(live.revision.graph));
+    return make_graph_predictor(graph, [&](const GraphStep& step) { return find_step(live.project, step, problems); });
+  };
+  if (auto bound = bind())
+    live.predictor = std::move(*bound);
+  else
+    live.problem = {base::Code::kUnavailable, std::move(bound).error().message};
+}
+
 std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment, const Revision& revision,
                                                     bool is_shadow, const Problems& problems) {
   auto live = std::make_shared<LiveEndpoint>();
@@ -361,16 +476,17 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   add_instruments(*live, metrics_, labels);
 
   const RevisionKey key{deployment.project, deployment.endpoint.name, revision.number};
-  const auto loaded = loaded_.find(key);
   const auto problem = problems.find(key);
-  if (loaded == loaded_.end() && options_.memory_budget > 0 && problem == problems.end()) {
+  if (!revision.graph.empty()) {
+    give_graph(*live, problems);
+  } else if (options_.memory_budget > 0 && !loaded_.contains(key) && problem == problems.end()) {
     live->cold = live->waits = true;
     live->problem = {base::Code::kUnavailable, "the model is not in memory yet"};
     return live;
+  } else {
+    give_model(*live, key, problems);
   }
-  if (loaded == loaded_.end()) {
-    live->problem = {base::Code::kUnavailable,
-                     problem == problems.end() ? "the model is not loaded" : problem->second.message};
+  if (!live->predictor) {
     base::log::error("an endpoint cannot serve",
                      {{"endpoint", live->name}, {"revision", revision.number}, {"error", live->problem.message}});
     return live;
@@ -378,12 +494,10 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   if (problem != problems.end())  // what it was serves on
     base::log::error("an endpoint's new settings are not in force",
                      {{"endpoint", live->name}, {"revision", revision.number}, {"error", problem->second.message}});
-  loaded->second.unused_since_us = 0;
-  live->predictor = loaded->second.predictor;
-  if (options_.memory_budget > 0) live->used_us = loaded->second.used_us;
   live->waits = live->predictor->waits();
-  if (live->waits) add_waiting_instruments(*live, metrics_, labels);
-  CaptureSource source{.project = live->project, .endpoint = live->name, .revision = live->revision.number};
+  if (live->waits && !live->graph) add_waiting_instruments(*live, metrics_, labels);
+  CaptureSource source{
+      .project = live->project, .endpoint = live->name, .revision = live->revision.number, .routed = live->graph};
   CaptureRule rule = deployment.endpoint.capture;
   if (is_shadow) {  // the rows are in the record of the answer that was given
     source.role = kShadowRole;
@@ -394,6 +508,23 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   }
   live->capture = &capture_->stream(source, rule);
   return live;
+}
+
+// Bound to the live revision's columns; what does not fit is left out, and logged.
+std::shared_ptr<LiveRules> RuntimeImpl::make_rules(const TrafficPlan& plan, const LiveEndpoint& live) {
+  if (plan.rules.empty() || !live.predictor) return nullptr;
+  auto rules = std::make_shared<LiveRules>();
+  for (const TrafficRule& rule : plan.rules) {
+    LiveRules::Rule bound{.revision = rule.revision};
+    if (auto done = bound.when.bind(rule.when, live.predictor->features(), nullptr, rules->headers); !done) {
+      base::log::warn("a rule of an endpoint's traffic is not used",
+                      {{"endpoint", live.name}, {"rule", rule.when}, {"error", done.error().message}});
+      continue;
+    }
+    rules->by_columns |= bound.when.reads_columns();
+    rules->rules.push_back(std::move(bound));
+  }
+  return rules;
 }
 
 // The live revision, with what else its traffic goes to. A part that is not loaded gets none: its share falls to the
@@ -410,6 +541,18 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
   }
   live->shadow = shadow;
   if (plan.parts.empty()) return live;
+  const std::shared_ptr<LiveRules> rules = make_rules(plan, *live);
+  const auto aim = [&](const std::shared_ptr<LiveEndpoint>& at) {  // rules that read columns are for the same columns
+    at->rules = rules;
+    if (!rules || !at->predictor) return;
+    const bool same = std::ranges::equal(at->predictor->inputs(), live->predictor->inputs(),
+                                         [](const TensorInfo& a, const TensorInfo& b) {
+                                           return a.name == b.name && a.type == b.type && a.shape == b.shape;
+                                         });
+    for (LiveRules::Rule& rule : rules->rules)
+      if (rule.revision == at->revision.number && (same || !rules->by_columns)) rule.target = at;
+  };
+  aim(live);
   auto split = std::make_unique<LiveSplit>();
   split->sticky = plan.sticky;
   split->salt = base::crc32c(live->name);
@@ -423,6 +566,7 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
     auto target = make_one(deployment, *row, false, problems);
     target->shadow = shadow;
     target->told_revision = std::to_string(part.revision);
+    aim(target);
     if (!target->ready())
       lost += part.share;
     else
@@ -439,18 +583,28 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
 base::Result<void> RuntimeImpl::refresh() {
   std::map<RevisionKey, base::Error> problems;
   TRY_SET(const std::vector<Deployment> wanted, source_->deployments());
+  const auto staying = always_loaded(wanted);
+  {
+    std::lock_guard lock(swap_);  // what was served until now is replaced while these are loaded
+    staying_.insert(staying.begin(), staying.end());
+  }
+  const auto try_to_load = [&](int64_t project, const Wanted& one) {
+    if (auto loaded = load_model(project, one, Code::kMayRun); !loaded)
+      problems.emplace(RevisionKey{project, one.revision.endpoint, one.revision.number}, loaded.error());
+  };
   for (const Deployment& deployment : wanted) {
-    const RevisionKey key{deployment.project, deployment.endpoint.name, deployment.live.number};
-    const ServingSettings& serving = deployment.endpoint.serving;
-    // Within a budget an endpoint whose traffic is its own waits for its first request; what is loaded takes settings.
-    const bool lazy = options_.memory_budget > 0 && deployment.others.empty();
-    if (!lazy || is_in_memory(key)) {
-      if (auto loaded = load(deployment.project, {deployment.live, serving}, Code::kMayRun); !loaded)
-        problems.emplace(key, loaded.error());
-    }
-    for (const Revision& other : deployment.others) {
-      if (auto loaded = load(deployment.project, {other, serving}, Code::kMayRun); !loaded)
-        problems.emplace(RevisionKey{deployment.project, deployment.endpoint.name, other.number}, loaded.error());
+    // Within a budget an endpoint waits for its first request; what is loaded takes new settings.
+    const bool lazy = options_.memory_budget > 0 && !staying.contains({deployment.project, deployment.endpoint.name});
+    std::vector<Revision> revisions = deployment.others;
+    revisions.push_back(deployment.live);
+    for (const Revision& revision : revisions) {
+      if (!revision.graph.empty()) {
+        if (const auto graph = parse_graph(revision.graph))
+          for_each_model(*graph,
+                         [&](const GraphStep& step) { try_to_load(deployment.project, {pinned_revision(step), {}}); });
+      } else if (!lazy || is_in_memory({deployment.project, revision.endpoint, revision.number})) {
+        try_to_load(deployment.project, {revision, deployment.endpoint.serving});
+      }
     }
   }
   std::lock_guard lock(swap_);
@@ -469,19 +623,19 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
     if (entry.second.unused_since_us == 0) entry.second.unused_since_us = now;  // until make_live says otherwise
   }
   auto next = std::make_unique<RouteSnapshot>();
-  sharing_.clear();
-  std::map<int64_t, std::vector<size_t>> of_project;
-  for (const Deployment& deployment : deployments) {
-    of_project[deployment.project].push_back(next->endpoints.size());
-    if (!deployment.others.empty()) sharing_.emplace(deployment.project, deployment.endpoint.name);
-    next->endpoints.push_back(make_live(deployment, problems));
-  }
-  for (const auto& [project, places] : of_project) {
-    for (size_t place : places) {
-      if (places.size() == 1 || deployments[place].endpoint.is_default)
-        next->defaults.push_back(next->endpoints[place]);
+  staying_ = always_loaded(deployments);
+  next_ = next.get();
+  std::map<int64_t, size_t> of_project;
+  for (const Deployment& deployment : deployments) ++of_project[deployment.project];
+  for (const bool graphs : {false, true}) {  // graphs are made of endpoints
+    for (const Deployment& deployment : deployments) {
+      if (deployment.live.graph.empty() == graphs) continue;
+      next->endpoints.push_back(make_live(deployment, problems));
+      if (of_project[deployment.project] == 1 || deployment.endpoint.is_default)
+        next->defaults.push_back(next->endpoints.back());
     }
   }
+  next_ = nullptr;
   next->sort();
   routes_.store(std::move(next));
 }

@@ -57,6 +57,10 @@ class Runtime : public Routes {
   // Rebuilds the snapshot from the source and swaps it. Blocks. Called after a promotion's commit and at start.
   virtual base::Result<void> refresh() = 0;
 
+  virtual base::Result<Revision> revision_of(int64_t, std::string_view, int64_t) {
+    return base::fail(base::Code::kUnsupported, "this runtime has no revisions in a store");
+  }
+
   Capture* recorder() final { return &capture(); }
   virtual Capture& capture() = 0;
 

@@ -1,11 +1,13 @@
 #include "serve/split.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
 #include "base/json.h"
 #include "base/json_writer.h"
+#include "serve/condition.h"
 
 namespace serve {
 namespace {
@@ -14,6 +16,57 @@ bool is_header_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxStickyBytes && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   });
+}
+
+constexpr std::array<std::string_view, 3> kOutcomes = {"accuracy", "error", "reward"};
+
+base::Result<void> check_rules(const TrafficPlan& plan) {
+  if (plan.rules.size() > kMaxTrafficRules)
+    return base::invalid("there are " + std::to_string(plan.rules.size()) + " rules; at most " +
+                         std::to_string(kMaxTrafficRules) + " are allowed");
+  for (size_t i = 0; i < plan.rules.size(); ++i) {
+    const std::string where = "rule " + std::to_string(i + 1);
+    auto condition = Condition::parse(plan.rules[i].when);
+    if (!condition) return std::unexpected(std::move(condition).error().within(where));
+    for (const auto& reference : condition->references())
+      if (reference.source == Condition::Source::kResponse)
+        return base::invalid(where + ": at character " + std::to_string(reference.at) +
+                             ": there is no answer yet when a request is sent to a revision");
+  }
+  return {};
+}
+
+base::Result<void> check_bandit(const TrafficPlan& plan) {
+  if (!plan.bandit) return {};
+  const auto arms = static_cast<uint32_t>(plan.parts.size());
+  if (arms < 2) return base::invalid("a bandit needs two revisions to choose from: give weights for them");
+  if (plan.bandit->floor == 0 || plan.bandit->floor * arms > kWholeShare)
+    return base::invalid("a bandit's floor must be more than 0 and leave room for " + std::to_string(arms) +
+                         " revisions, found " + percent_text(plan.bandit->floor) + " %");
+  if (plan.bandit->every_us < kLeastBanditUs || plan.bandit->every_us > kMostBanditUs)
+    return base::invalid("a bandit decides every 1 to 86400 seconds");
+  if (plan.outcome != Outcome::kAccuracy)
+    return base::invalid("a bandit learns from answers that are right or wrong; outcome must be accuracy");
+  for (const TrafficPart& part : plan.parts)
+    if (part.share < plan.bandit->floor)
+      return base::invalid("revision " + std::to_string(part.revision) + " has less than the bandit's floor of " +
+                           percent_text(plan.bandit->floor) + " %");
+  return {};
+}
+
+void write_more(base::JsonWriter& json, const TrafficPlan& plan) {
+  if (!plan.rules.empty()) {
+    json.key("rules").begin_array();
+    for (const TrafficRule& rule : plan.rules)
+      json.begin_object().field("when", rule.when).field("revision", rule.revision).end_object();
+    json.end_array();
+  }
+  if (plan.bandit) {
+    json.key("bandit").begin_object().field("floor", static_cast<int64_t>(plan.bandit->floor));
+    json.field("seed", static_cast<int64_t>(plan.bandit->seed)).field("every_us", plan.bandit->every_us);
+    json.field("since_us", plan.bandit->since_us).end_object();
+  }
+  if (plan.outcome != Outcome::kAccuracy) json.field("outcome", name(plan.outcome));
 }
 
 uint64_t mix(uint64_t x) {  // splitmix64's finish
@@ -42,7 +95,16 @@ base::Result<TrafficPlan> checked(TrafficPlan plan, int64_t live) {
   if (plan.parts.size() > kMaxTrafficParts)
     return base::invalid("traffic is divided among " + std::to_string(plan.parts.size()) + " revisions; at most " +
                          std::to_string(kMaxTrafficParts) + " are allowed");
-  // The live one first, the others by number.
+  TRY(check_rules(plan));
+  const bool divides = !plan.parts.empty();
+  for (const TrafficRule& rule : plan.rules) {
+    if (!divides && std::ranges::find(plan.parts, live, &TrafficPart::revision) == plan.parts.end())
+      plan.parts.insert(plan.parts.begin(), {live, kWholeShare});
+    if (std::ranges::find(plan.parts, rule.revision, &TrafficPart::revision) == plan.parts.end())
+      plan.parts.push_back({rule.revision, 0});
+  }
+  if (plan.parts.size() > kMaxTrafficParts)
+    return base::invalid("weights and rules name more than " + std::to_string(kMaxTrafficParts) + " revisions");
   std::ranges::sort(plan.parts, {}, [live](const TrafficPart& p) { return std::pair(p.revision != live, p.revision); });
   std::set<int64_t> named;
   uint64_t sum = 0;
@@ -57,7 +119,8 @@ base::Result<TrafficPlan> checked(TrafficPlan plan, int64_t live) {
   if (!plan.parts.empty() && (plan.parts[0].revision != live || plan.parts[0].share == 0))
     return base::invalid("revision " + std::to_string(live) +
                          " is live and must keep a part of the traffic; to replace it, promote another");
-  if (plan.parts.size() == 1) plan.parts.clear();
+  TRY(check_bandit(plan));
+  if (plan.parts.size() == 1) plan.parts.clear(), plan.rules.clear();
   if (plan.shadow_share > kWholeShare || (plan.shadow != 0 && plan.shadow_share == 0))
     return base::invalid("the shadow's share must be more than 0 and at most 100 %");
   if (plan.shadow == 0) plan.shadow_share = kWholeShare;
@@ -91,6 +154,8 @@ std::string describe(const TrafficPlan& plan, int64_t live) {
   if (plan.shadow != 0)
     out += "; shadow " + std::to_string(plan.shadow) + " of " + percent_text(plan.shadow_share) + " %";
   if (!plan.sticky.empty()) out += "; sticky by " + plan.sticky;
+  for (const TrafficRule& rule : plan.rules) out += "; " + rule.when + " → " + std::to_string(rule.revision);
+  if (plan.bandit) out += "; bandit, each at least " + percent_text(plan.bandit->floor) + " %";
   return out;
 }
 
@@ -102,7 +167,9 @@ std::string to_json(const TrafficPlan& plan) {
   for (const TrafficPart& part : plan.parts)
     json.begin_object().field("revision", part.revision).field("share", static_cast<int64_t>(part.share)).end_object();
   json.end_array().field("shadow", plan.shadow).field("shadow_share", static_cast<int64_t>(plan.shadow_share));
-  json.field("sticky", plan.sticky).end_object();
+  json.field("sticky", plan.sticky);
+  write_more(json, plan);
+  json.end_object();
   return out;
 }
 
@@ -126,7 +193,30 @@ TrafficPlan plan_of_json(const std::string& text) {
   plan.shadow_share = static_cast<uint32_t>(number(*object, "shadow_share", kWholeShare));
   if (const auto* sticky = object->if_contains("sticky"); sticky && sticky->is_string())
     plan.sticky = sticky->get_string();
+  if (const auto* rules = object->if_contains("rules"); rules && rules->is_array()) {
+    for (const auto& entry : rules->get_array()) {
+      const auto* rule = entry.if_object();
+      const auto* when = rule ? rule->if_contains("when") : nullptr;
+      if (when && when->is_string())
+        plan.rules.push_back({std::string(when->get_string()), number(*rule, "revision", 0)});
+    }
+  }
+  if (const auto* bandit = object->if_contains("bandit"); bandit && bandit->is_object()) {
+    const auto& b = bandit->get_object();
+    plan.bandit = {.floor = static_cast<uint32_t>(number(b, "floor", 500)),
+                   .seed = static_cast<uint64_t>(number(b, "seed", 1)),
+                   .every_us = number(b, "every_us", 60'000'000),
+                   .since_us = number(b, "since_us", 0)};
+  }
+  if (const auto* outcome = object->if_contains("outcome"); outcome && outcome->is_string())
+    plan.outcome = parse_outcome(std::string_view(outcome->get_string())).value_or(Outcome::kAccuracy);
   return plan;
+}
+
+std::string_view name(Outcome outcome) { return kOutcomes[static_cast<size_t>(outcome)]; }
+std::optional<Outcome> parse_outcome(std::string_view word) {
+  const auto found = std::ranges::find(kOutcomes, word);
+  return found == kOutcomes.end() ? std::nullopt : std::optional(static_cast<Outcome>(found - kOutcomes.begin()));
 }
 
 uint32_t place_of(std::string_view key, uint64_t salt) {

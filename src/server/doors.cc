@@ -7,6 +7,7 @@
 #include "api/lathe/core.h"
 #include "api/lathe/data.h"
 #include "api/lathe/flow.h"
+#include "api/lathe/graphs.h"
 #include "api/lathe/hooks.h"
 #include "api/lathe/import.h"
 #include "api/lathe/lab.h"
@@ -84,6 +85,7 @@ void open_doors(House& house) {
                                               house.config.default_artifact_root});
   api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
   const auto binary = base::executable_path();
+  api::lathe::add_graph_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
   api::lathe::add_traffic_routes(
       house.routes, {{*house.store, *house.blobs, *house.offload, *house.runtime}, binary.value_or(base::Path())});
   const api::lathe::WatchDoor watch{*house.store, *house.blobs, *house.offload, house.runtime->capture()};

@@ -1,9 +1,11 @@
 #include "stats/compare.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <boost/math/special_functions/beta.hpp>
 #include <boost/math/special_functions/gamma.hpp>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
 
@@ -153,6 +155,47 @@ TwoProportions two_proportions(const Share& champion, const Share& challenger, d
   out.p_less = 0.5 * std::erfc(-out.z / std::numbers::sqrt2);
   out.p_two_sided = std::min(1.0, 2 * std::min(out.p_greater, out.p_less));
   return out;
+}
+
+Welch welch(const Moments& champion, const Moments& challenger, double confidence) {
+  Welch out{.difference = challenger.mean - champion.mean,
+            .interval = {-std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()}};
+  if (champion.rows < 2 || challenger.rows < 2) return out;
+  const double a = champion.variance / static_cast<double>(champion.rows);
+  const double b = challenger.variance / static_cast<double>(challenger.rows);
+  if (a + b <= 0) return out;
+  const double error = std::sqrt(a + b);
+  out.t = out.difference / error;
+  out.degrees = (a + b) * (a + b) /
+                (a * a / static_cast<double>(champion.rows - 1) + b * b / static_cast<double>(challenger.rows - 1));
+  const boost::math::students_t distribution(out.degrees);
+  out.p_two_sided = std::min(1.0, 2 * boost::math::cdf(boost::math::complement(distribution, std::abs(out.t))));
+  const double reach = error * boost::math::quantile(boost::math::complement(distribution, (1 - confidence) / 2));
+  out.interval = {out.difference - reach, out.difference + reach};
+  return out;
+}
+
+namespace {
+
+int64_t rows_for(double difference, double variances, double power, double confidence) {
+  if (difference == 0 || !(variances > 0)) return 0;
+  const double z = normal_quantile(1 - (1 - confidence) / 2) + normal_quantile(power);
+  const double rows = std::ceil(z * z * variances / (difference * difference));
+  return static_cast<int64_t>(std::min(rows, 1e15));
+}
+
+}  // namespace
+
+int64_t rows_needed(const Share& champion, const Share& challenger, double power, double confidence) {
+  if (champion.trials <= 0 || challenger.trials <= 0) return 0;
+  const double p = static_cast<double>(champion.successes) / static_cast<double>(champion.trials);
+  const double q = static_cast<double>(challenger.successes) / static_cast<double>(challenger.trials);
+  return rows_for(q - p, p * (1 - p) + q * (1 - q), power, confidence);
+}
+
+int64_t rows_needed(const Moments& champion, const Moments& challenger, double power, double confidence) {
+  if (champion.rows < 2 || challenger.rows < 2) return 0;
+  return rows_for(challenger.mean - champion.mean, champion.variance + challenger.variance, power, confidence);
 }
 
 }  // namespace stats

@@ -70,4 +70,25 @@ struct TwoProportions {
 };
 TwoProportions two_proportions(const Share& champion, const Share& challenger, double confidence = 0.95);
 
+// Two means of independent rows: Welch's t test (scipy's ttest_ind(equal_var=False)) with its interval. Fewer than two
+// rows on a side, or no variance on both: p = 1.
+struct Moments {
+  int64_t rows = 0;
+  double mean = 0;
+  double variance = 0;  // with rows - 1
+};
+struct Welch {
+  double difference = 0;  // challenger - champion
+  Interval interval;
+  double t = 0, degrees = 0;
+  double p_two_sided = 1;
+};
+Welch welch(const Moments& champion, const Moments& challenger, double confidence = 0.95);
+
+// Rows that each of two equal sides needs, so that a difference as large as the one seen is found (two-sided, at
+// 1 - confidence) with this power: the normal approximation, with each side's own variance (statsmodels'
+// NormalIndPower). 0: there is no difference to find.
+int64_t rows_needed(const Share& champion, const Share& challenger, double power = 0.8, double confidence = 0.95);
+int64_t rows_needed(const Moments& champion, const Moments& challenger, double power = 0.8, double confidence = 0.95);
+
 }  // namespace stats

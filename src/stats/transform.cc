@@ -18,6 +18,7 @@ namespace stats {
 namespace {
 
 constexpr std::string_view kFormat = "lathe.transform.v1";
+constexpr std::string_view kFormatWithAnswer = "lathe.transform.v2";  // older readers must not pass it over
 constexpr size_t kMaxCategories = 1000;  // per one-hot column; past it the column is an identifier, not a category
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 
@@ -411,7 +412,7 @@ base::Result<std::vector<float>> Transform::apply_dense(const double* rows, size
 std::string Transform::to_json() const {
   std::string out;
   base::JsonWriter json(out);
-  json.begin_object().field("format", kFormat).key("columns").begin_array();
+  json.begin_object().field("format", answer_.empty() ? kFormat : kFormatWithAnswer).key("columns").begin_array();
   for (size_t i = 0; i < columns_.size(); ++i) {
     const ColumnPlan& plan = columns_[i];
     json.begin_object().field("name", inputs_[i]).field("type", plan.numeric ? "number" : "text");
@@ -435,7 +436,12 @@ std::string Transform::to_json() const {
     }
     json.end_object();
   }
-  json.end_array().end_object();
+  json.end_array();
+  if (!answer_.empty()) {
+    json.key("answer");
+    answer_.write(json);
+  }
+  json.end_object();
   return out + "\n";
 }
 

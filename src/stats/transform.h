@@ -11,9 +11,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "stats/answer_rule.h"
 #include "stats/table.h"
 
 namespace stats {
@@ -56,6 +58,9 @@ class Transform {
   bool all_inputs_numeric() const;  // apply_dense is possible
   bool input_numeric(size_t input) const { return columns_[input].numeric; }
   bool identity() const;  // no step changes a value
+  // What happens to the model's answers; it belongs to the version as its columns do.
+  const AnswerRule& answer() const { return answer_; }
+  void set_answer(AnswerRule answer) { answer_ = std::move(answer); }
 
   // Raw rows → model rows. Errors name the column (missing, or of the wrong type). A numeric column where text is
   // expected is read as its shortest text (a file whose categories all look like numbers).
@@ -95,6 +100,7 @@ class Transform {
   // The dense path's view of columns_: the value at i is (isnan(x) ? fill : x) - offset) * factor.
   std::vector<double> dense_fill_, dense_offset_, dense_factor_;
   bool any_one_hot_ = false;
+  AnswerRule answer_;
 };
 
 }  // namespace stats

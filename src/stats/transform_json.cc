@@ -42,8 +42,9 @@ base::Result<Transform> Transform::parse(std::string_view text) {
   TRY_SET(const auto document, base::parse_json(text));
   TRY_SET(const auto* object, base::as_object(document, "the transform"));
   TRY_SET(const std::string format, base::required_string(*object, "format"));
-  if (format != "lathe.transform.v1") {
-    return base::invalid(fmt::format("format '{}' is unknown; this Lathe reads lathe.transform.v1", format));
+  if (format != "lathe.transform.v1" && format != "lathe.transform.v2") {
+    return base::invalid(
+        fmt::format("format '{}' is unknown; this Lathe reads lathe.transform.v1 and lathe.transform.v2", format));
   }
   TRY_SET(const auto* columns, base::required_array(*object, "columns"));
   if (columns->size() > kMaxColumns) {
@@ -109,6 +110,9 @@ base::Result<Transform> Transform::parse(std::string_view text) {
     transform.columns_.push_back(std::move(plan));
   }
   TRY(transform.finish());
+  if (const auto* answer = object->if_contains("answer"); answer && format == "lathe.transform.v2") {
+    TRY_SET(transform.answer_, parse_answer_rule(base::to_text(*answer)));
+  }
   return transform;
 }
 

@@ -51,7 +51,8 @@ def deploy(state, endpoint, model, version=1, transform=None, default=False):
                              " VALUES (1, ?, ?, ?, ?, 0, '', 0)", (root, str(file.relative_to(model)), len(data), digest))
         text = put_blob(state, transform.encode()) if transform else ""
         number = (database.execute("SELECT max(number) FROM revisions WHERE project = 1 AND endpoint = ?", (endpoint,)).fetchone()[0] or 0) + 1
-        database.execute("INSERT INTO revisions VALUES (1, ?, ?, ?, ?, ?, ?, 0)", (endpoint, number, model.name, version, root, text))
+        database.execute("INSERT INTO revisions (project, endpoint, number, model_name, model_version, artifact_root, transform_digest,"
+                         " created_us) VALUES (1, ?, ?, ?, ?, ?, ?, 0)", (endpoint, number, model.name, version, root, text))
         database.execute("INSERT INTO endpoints (project, name, environment, is_default, live_revision, created_us)"
                          " VALUES (1, ?, 'production', ?, ?, 0) ON CONFLICT (project, name) DO UPDATE SET"
                          " previous_revision = live_revision, live_revision = excluded.live_revision, generation = generation + 1",

@@ -6,14 +6,17 @@
 #include <iostream>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
 
 #include "base/json.h"
 #include "base/json_writer.h"
+#include "stats/bandit.h"
 #include "stats/compare.h"
 #include "stats/drift.h"
 #include "stats/interval.h"
 #include "stats/metrics.h"
+#include "stats/transform.h"
 
 namespace {
 
@@ -159,6 +162,73 @@ void two_proportions(const object& in, Out& out) {
   out.field("high", r.interval.high);
 }
 
+stats::Moments moments_in(const object& in, const char* key) {
+  const auto values = list<double>(in, key);
+  stats::Moments out{.rows = static_cast<int64_t>(values.size())};
+  for (const double x : values) out.mean += x / static_cast<double>(values.size());
+  for (const double x : values) out.variance += (x - out.mean) * (x - out.mean);
+  if (out.rows > 1) out.variance /= static_cast<double>(out.rows - 1);
+  return out;
+}
+
+void welch(const object& in, Out& out) {
+  const auto a = moments_in(in, "champion"), b = moments_in(in, "challenger");
+  const auto r = stats::welch(a, b);
+  out.field("difference", r.difference).field("t", r.t).field("degrees", r.degrees).field("p", r.p_two_sided);
+  out.field("low", r.interval.low).field("high", r.interval.high).field("needed", stats::rows_needed(a, b));
+}
+
+void rows_needed(const object& in, Out& out) {
+  out.field("rows", stats::rows_needed({integer(in, "champion_correct"), integer(in, "champion_rows")},
+                                       {integer(in, "challenger_correct"), integer(in, "challenger_rows")},
+                                       real(in, "power"), real(in, "confidence")));
+}
+
+void thompson(const object& in, Out& out) {
+  std::vector<stats::Share> arms;
+  const auto successes = list<int64_t>(in, "successes"), trials = list<int64_t>(in, "trials");
+  for (size_t i = 0; i < successes.size(); ++i) arms.push_back({successes[i], trials[i]});
+  const auto shares = stats::thompson_shares(arms, static_cast<uint64_t>(integer(in, "seed")));
+  out.key("shares").begin_array();
+  for (const double share : shares) out.value(share);
+  out.end_array().key("parts").begin_array();
+  for (const uint32_t part : stats::parts_with_floor(shares, 10'000, static_cast<uint32_t>(integer(in, "floor"))))
+    out.value(part);
+  out.end_array();
+}
+
+void calibrate(const object& in, Out& out) {
+  const auto classes = static_cast<size_t>(integer(in, "classes"));
+  const auto kind = stats::parse_calibration_kind(std::string(in.at("kind").as_string())).value();
+  const auto fitted = stats::fit_calibration(kind, list<double>(in, "scores"), list<uint32_t>(in, "truth"), classes);
+  if (!fitted) return void(out.field("error", fitted.error().message));
+  // As it is applied after it was kept as text.
+  stats::Transform transform;
+  stats::AnswerRule rule{.calibration = *fitted};
+  for (size_t k = 0; k < classes; ++k) rule.classes.push_back(std::to_string(k));
+  for (const auto& entry : in.at("thresholds").as_object()) rule.thresholds[entry.key()] = number(entry.value());
+  transform.set_answer(rule);
+  const auto kept = stats::Transform::parse(transform.to_json()).value().answer();
+  out.field("kept", kept == rule).field("temperature", kept.calibration.temperature);
+  auto scores = list<double>(in, "asked");
+  out.key("labels").begin_array();
+  for (size_t at = 0; at < scores.size(); at += classes) {
+    kept.calibration.apply(std::span(scores).subspan(at, classes));
+    out.value(kept.choose(std::span(scores).subspan(at, classes)));
+  }
+  out.end_array().key("scores").begin_array();
+  for (const double score : scores) out.value(score);
+  out.end_array();
+}
+
+void reliability(const object& in, Out& out) {
+  const auto r = stats::reliability(list<double>(in, "scores"), list<uint32_t>(in, "truth"),
+                                    static_cast<size_t>(integer(in, "classes")));
+  out.field("error", r.error).key("rows").begin_array();
+  for (const auto& bin : r.bins) out.value(bin.rows);
+  out.end_array();
+}
+
 void drift(const object& in, Out& out) {
   const auto reference = stats::sample_of(list<double>(in, "reference"));
   const auto current = stats::sample_of(list<double>(in, "current"));
@@ -215,6 +285,11 @@ const std::map<std::string, std::function<void(const object&, Out&)>, std::less<
     {"bootstrap_mean", bootstrap_mean},
     {"mcnemar", mcnemar},
     {"two_proportions", two_proportions},
+    {"welch", welch},
+    {"rows_needed", rows_needed},
+    {"thompson", thompson},
+    {"calibrate", calibrate},
+    {"reliability", reliability},
     {"paired_bootstrap", paired_bootstrap},
     {"paired_regression", paired_regression},
     {"regression_interval", regression_interval},

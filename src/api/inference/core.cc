@@ -116,7 +116,8 @@ void capture(const Door& door, const serve::LiveEndpoint& endpoint, std::span<co
                                      .texts = rows.texts,
                                      .labels = labelled ? std::span<const std::string>(answer.prediction.labels)
                                                         : std::span<const std::string>(),
-                                     .scores = labelled ? std::span<const double>(scores) : std::span<const double>()});
+                                     .scores = labelled ? std::span<const double>(scores) : std::span<const double>(),
+                                     .route = answer.route});
   if (!endpoint.shadow || serve::place_of(request.ctx.request_id, kShadowSalt) >= endpoint.shadow->share) return;
   door.runtime.mirror()->offer(
       endpoint, endpoint.shadow->target, inputs,
@@ -143,6 +144,22 @@ base::Result<int64_t> named_revision(const net::Request& request) {
     return base::invalid("the revision asked for is '" + std::string(text.substr(0, 40)) +
                          "'; it must be a revision's number");
   return number;
+}
+
+serve::HeaderSource headers_of(const net::Request& request) {
+  return [&request](std::string_view name) { return request.header(name); };
+}
+
+// Whom a rule that reads columns sends the request to; null: nobody else than found before. A request that names its
+// revision itself is not sent anywhere.
+base::Result<serve::LivePtr> by_columns(const serve::LiveEndpoint& endpoint, std::span<const Tensor> inputs,
+                                        const net::Request& request) {
+  if (!endpoint.rules || !endpoint.rules->by_columns || !endpoint.predictor) return serve::LivePtr();
+  TRY_SET(const int64_t named, named_revision(request));
+  if (named != 0) return serve::LivePtr();
+  thread_local serve::RawRows rows;
+  endpoint.predictor->rows_of(inputs, rows);
+  return serve::ruled(*endpoint.rules, headers_of(request), &rows);
 }
 
 std::string loaded_revisions(const serve::LiveEndpoint& endpoint) {
@@ -187,17 +204,24 @@ base::Result<const serve::LivePtr*> pick_revision(const serve::RouteSnapshot& ro
   }
   const bool runs = purpose == Purpose::kRun || purpose == Purpose::kLong;
   if (!version.empty() || !runs || !(*found)->split) return found;
+  if (const auto* rules = (*found)->rules.get(); rules && !rules->by_columns) {
+    TRY_SET(const serve::LivePtr by_rule, serve::ruled(*rules, headers_of(request), nullptr));
+    if (by_rule) return serve::find_revision(*found, by_rule->revision.number);
+  }
   const std::string& sticky = (*found)->split->sticky;
   std::string_view key = sticky.empty() ? std::string_view() : request.header(sticky);
   if (key.empty()) key = request.ctx.request_id;
   return &serve::choose(*found, key);
 }
 
-serve::Call call_of(const net::Request& request, std::string params, std::string& shown) {
+serve::Call call_of(const net::Request& request, std::string params, std::string& shown, std::string& route) {
   return {.deadline_mono_us = request.ctx.deadline_mono_us,
           .cancelled = request.ctx.cancelled,
           .params = std::move(params),
-          .shown = &shown};
+          .shown = &shown,
+          .key = request.ctx.request_id,
+          .header = headers_of(request),
+          .route = &route};
 }
 
 bool asks_outlier_score(const Door& door, const net::Request& request) {
@@ -328,9 +352,16 @@ base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_u
                                                   " us have passed, and its timeout is " + std::to_string(timeout_us));
 }
 
-base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const serve::Tensor> inputs,
+base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& found, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
                          std::string params, serve::Sequence sequence) {
+  serve::LivePtr by_rule;
+  if (found.rules) [[unlikely]] {
+    TRY_SET(by_rule, by_columns(found, inputs, request));
+    // As find_target() does for those that it finds.
+    if (by_rule && by_rule->waits && !found.waits) TRY(step_aside(by_rule->name, by_rule->project));
+  }
+  const serve::LiveEndpoint& endpoint = by_rule ? *by_rule : found;
   if (!endpoint.predictor) {
     count_failure(endpoint);
     endpoint.faults->add();
@@ -343,9 +374,9 @@ base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, 
     span->set("lathe.model.version", endpoint.version);
   }
   const int64_t start_us = base::system_clock().mono_us();
-  std::string shown;
+  std::string shown, route;
   serve::Call call;
-  if (endpoint.waits) call = call_of(request, std::move(params), shown);
+  if (endpoint.waits || endpoint.graph) call = call_of(request, std::move(params), shown, route);
   call.sequence = std::move(sequence);
   auto outputs = endpoint.predictor->infer(inputs, call);
   if (!outputs) {
@@ -354,8 +385,9 @@ base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, 
     if (outputs.error().code != base::Code::kInvalid || fits(*endpoint.predictor, inputs)) endpoint.faults->add();
     return std::unexpected(std::move(outputs).error());
   }
-  Answer answer{.outputs = std::move(*outputs), .prediction = {}, .shown = std::move(shown)};
+  Answer answer{.outputs = std::move(*outputs), .prediction = {}, .shown = std::move(shown), .route = std::move(route)};
   answer.prediction = endpoint.predictor->read(answer.outputs);
+  answer.by = std::move(by_rule);
   const int64_t duration_us = base::system_clock().mono_us() - start_us;
   capture(door, endpoint, inputs, answer, std::max<int64_t>(duration_us, 1), request, client_id, response);
   endpoint.requests->add();

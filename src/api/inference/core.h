@@ -69,7 +69,11 @@ struct Answer {
   std::vector<serve::Tensor> outputs;
   serve::Prediction prediction;
   std::string shown;  // as JSON, where the outputs do not say all of it; only of models that wait
+  std::string route;  // of a graph: the way it took
   base::Uuid id;      // of the prediction, as capture knows it
+  serve::LivePtr by;  // who answered, where a rule of the traffic chose another than find_target() did
+
+  const serve::LiveEndpoint& answered(const serve::LiveEndpoint& found) const { return by ? *by : found; }
 };
 
 // kUnavailable if more time has passed since the request came than its own timeout (0: none), as Triton answers.

@@ -39,9 +39,9 @@ base::Result<void> infer(const Door& door, net::Request& request, net::Response&
   }
   TRY_SET(Answer answer,
           run(door, endpoint, wanted->inputs, request, wanted->id, response, {}, std::move(wanted->sequence)));
-  TRY_SET(std::vector<Output> outputs, take_outputs(endpoint, *wanted, answer));
+  TRY_SET(std::vector<Output> outputs, take_outputs(answer.answered(endpoint), *wanted, answer));
   TRY(store_shared(door, request, outputs));
-  write_infer_response(endpoint, wanted->id, std::move(outputs), out);
+  write_infer_response(answer.answered(endpoint), wanted->id, std::move(outputs), out);
   return {};
 }
 

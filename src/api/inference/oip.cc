@@ -62,8 +62,9 @@ void append_output(std::string& out, std::string& binary, const Output& output) 
   }
 }
 
-base::Result<void> send_answer(const Door& door, const LiveEndpoint& endpoint, const OipRequest& wanted, Answer& answer,
+base::Result<void> send_answer(const Door& door, const LiveEndpoint& found, const OipRequest& wanted, Answer& answer,
                                const net::Request& request, net::Response& response) {
+  const LiveEndpoint& endpoint = answer.answered(found);
   std::string out, binary;
   out.reserve(256);
   out += "{\"model_name\":";

@@ -121,7 +121,12 @@ void write_settings(base::JsonWriter& w, const std::vector<loop::Setting>& setti
   w.end_array();
 }
 
-std::string outcome_json(const loop::ApplyOutcome& outcome, bool dry_run) {
+// What each graph of the file is now: a person is told at once what does not fit together.
+struct GraphState {
+  std::string endpoint, problem;
+};
+
+std::string outcome_json(const loop::ApplyOutcome& outcome, bool dry_run, const std::vector<GraphState>& graphs) {
   std::string out;
   base::JsonWriter w(out);
   w.begin_object()
@@ -134,7 +139,10 @@ std::string outcome_json(const loop::ApplyOutcome& outcome, bool dry_run) {
     w.begin_object().field("what", c.what).field("from", c.from).field("to", c.to).end_object();
   w.end_array();
   write_settings(w, outcome.settings);
-  w.key("run");
+  w.key("graphs").begin_array();
+  for (const auto& graph : graphs)
+    w.begin_object().field("endpoint", graph.endpoint).field("problem", graph.problem).end_object();
+  w.end_array().key("run");
   if (outcome.run.empty())
     w.null();
   else
@@ -194,7 +202,12 @@ base::Task<void> post_apply(const ApplyDoor& door, net::Request& request, net::R
     const auto refreshed = co_await door.offload.run([&door] { return door.runtime.refresh(); });
     if (!refreshed) co_return fail(response, request, refreshed.error());
   }
-  response.send_json(outcome_json(*outcome, wanted->dry_run));
+  std::vector<GraphState> graphs;
+  for (const auto& graph : parsed->config.graphs) {
+    const auto live = wanted->dry_run ? nullptr : door.runtime.route(request.ctx.project, graph.name);
+    graphs.push_back({graph.name, live ? live->trouble() : ""});
+  }
+  response.send_json(outcome_json(*outcome, wanted->dry_run, graphs));
 }
 
 base::Task<void> get_config(const ApplyDoor& door, net::Request& request, net::Response& response) {

@@ -134,7 +134,29 @@ base::Result<EvaluationRequest> parse_evaluation(std::string_view body) {
 struct Measured {
   loop::Scores scores;
   blob::BlobInfo predictions;
+  std::optional<blob::BlobInfo> transform;
 };
+
+// Every candidate's scores on the part that selects are what its calibration is fitted on: the gate's rows see the
+// version as it would serve.
+base::Result<std::optional<blob::BlobInfo>> fit_answers(blob::BlobStore& blobs, const ReadPlan& plan,
+                                                        const PlannedWork& work, const stats::Table& table,
+                                                        const loop::Predictions& predictions) {
+  const loop::ModelConfig& model = *plan.plan.config.model;
+  const bool asked = model.calibrate != stats::CalibrationKind::kNone || !model.thresholds.empty();
+  if (work.task.purpose != "select" || !asked) return std::nullopt;
+  stats::Transform transform;
+  if (!work.task.model.transform_digest.empty()) {
+    TRY_SET(const auto digest, base::Digest::from_hex(base::HashAlgo::kSha256, work.task.model.transform_digest));
+    TRY_SET(const auto text, blobs.get(digest, kMaxPartBytes));
+    TRY_SET(transform, stats::Transform::parse(text));
+  }
+  auto fitted = loop::with_answer_rule(std::move(transform), model, table, plan.plan.data.label, predictions);
+  if (!fitted) return std::unexpected(std::move(fitted).error().within("model " + work.task.model.subject));
+  TRY_SET(auto stored, blobs.put(fitted->to_json()));
+  return std::optional(std::move(stored));
+}
+
 base::Result<Measured> measure(blob::BlobStore& blobs, const ReadPlan& plan, const PlannedWork& work,
                                const loop::Predictions& predictions) {
   TRY_SET(const auto csv, blobs.get(work.rows.digest, kMaxPartBytes));
@@ -145,6 +167,7 @@ base::Result<Measured> measure(blob::BlobStore& blobs, const ReadPlan& plan, con
   Measured out;
   TRY_SET(out.scores, loop::score(rule, table, plan.plan.data.label, predictions));
   TRY_SET(out.predictions, blobs.put(out.scores.predictions_csv));
+  TRY_SET(out.transform, fit_answers(blobs, plan, work, table, predictions));
   return out;
 }
 
@@ -185,7 +208,7 @@ base::Task<void> post_evaluation(const LoopDoor& door, net::Request& request, ne
   if (!measured) co_return fail(response, request, measured.error());
   const auto stored = co_await door.store.write(request.ctx, [&](store::Tx& tx) {
     return loop::store_evaluation(tx, plan->plan, work->task, measured->scores, work->rows.digest.hex(),
-                                  measured->predictions, tx.ctx().actor.attempt);
+                                  measured->predictions, tx.ctx().actor.attempt, measured->transform);
   });
   if (!stored) co_return fail(response, request, stored.error());
   send_evaluation(response, *stored, 201);

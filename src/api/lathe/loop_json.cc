@@ -42,6 +42,7 @@ void write_plan(base::JsonWriter& w, const loop::EvaluationPlan& plan, const std
       .field("cause", plan.cause)
       .field("retraining", plan.retraining);
   w.field("metric", plan.config.evaluate.metric);
+  w.field("calibrate", plan.config.model ? stats::name(plan.config.model->calibrate) : "none");
   w.key("data")
       .begin_object()
       .field("name", plan.data.name)

@@ -6,6 +6,7 @@
 #include "flow/browse.h"
 #include "loop/lineage.h"
 #include "serve/capture.h"
+#include "serve/graph.h"
 #include "watch/watch.h"
 
 namespace api::lathe {
@@ -132,6 +133,15 @@ Task<Result<std::vector<core::Edge>>> prediction_edges(serve::Runtime& runtime, 
   if (!found || found->project != project) co_return base::not_found("there is no prediction '" + node.id + "'");
   out.push_back(
       {{"revision", found->endpoint + "/" + std::to_string(found->revision)}, node, "answered", found->at_us});
+  if (found->route.empty()) co_return out;
+  CO_TRY_SET(const auto route, serve::parse_route(found->route));
+  for (const auto& step : route.steps) {  // the models that answered within a graph
+    if (!step.ran) continue;
+    const core::Node from = step.endpoint.empty()
+                                ? core::Node{"model_version", step.model + "/" + std::to_string(step.version)}
+                                : core::Node{"revision", step.endpoint + "/" + std::to_string(step.revision)};
+    out.push_back({from, node, step.path, found->at_us});
+  }
   co_return out;
 }
 

@@ -65,6 +65,7 @@ void write_row(std::string& out, const serve::CapturedRequest& request, size_t r
       .field("revision", request.revision);
   if (request.sample < 1) json.field("sample", request.sample);
   if (!request.role.empty()) json.field("role", request.role);
+  if (!request.route.empty()) json.key("route").raw(request.route);
   if (!request.client_id.empty()) {
     json.key("client_id");
     write_text(json, request.client_id);

@@ -10,6 +10,8 @@
 #include "api/lathe/routes.h"
 #include "base/json.h"
 #include "base/json_writer.h"
+#include "loop/bandit.h"
+#include "loop/graphs.h"
 #include "loop/promote.h"
 #include "loop/roller.h"
 #include "loop/verdict.h"
@@ -49,6 +51,7 @@ struct Numbers {
   std::map<int64_t, loop::RevisionLabels> labels;
   std::vector<serve::MirrorPoint> mirrored;
   std::vector<loop::Rollout> rollouts;
+  std::vector<loop::BanditDecision> decisions;
   std::optional<Paired> paired;
 };
 
@@ -108,6 +111,7 @@ Result<Numbers> numbers_of(const LoopDoor& door, const base::Context& ctx, const
     for (const auto& point : points) found.traffic[point.revision].add(point);
     TRY_SET(found.mirrored, serve::mirrored(tx, name, since_us, now_us + serve::kTrafficStepUs));
     found.rollouts = loop::list_rollouts(tx, name);
+    if (found.endpoint.traffic.bandit) found.decisions = loop::list_bandit_decisions(tx, name);
     TRY(tx.status());
     return found;
   }));
@@ -142,6 +146,11 @@ void write_revision(base::JsonWriter& w, const LoopDoor& door, int64_t project, 
   w.field("correct", labels == n.labels.end() ? int64_t{0} : labels->second.correct).end_object();
 }
 
+std::optional<double> mean(const stats::Share& share) {
+  if (share.trials == 0) return std::nullopt;
+  return static_cast<double>(share.successes) / static_cast<double>(share.trials);
+}
+
 void write_test(base::JsonWriter& w, const Numbers& n, int64_t challenger) {
   const auto share = [&](int64_t revision) {
     const auto found = n.labels.find(revision);
@@ -151,6 +160,62 @@ void write_test(base::JsonWriter& w, const Numbers& n, int64_t challenger) {
   w.begin_object().field("champion", n.endpoint.live_revision).field("challenger", challenger);
   w.field("test", "two proportions").field("difference", test.difference).field("low", test.interval.low);
   w.field("high", test.interval.high).field("p", test.p_two_sided).end_object();
+}
+
+// The A/B test of one revision against the live one, by what the endpoint's outcome is, and how many rows it lacks.
+void write_comparison(base::JsonWriter& w, const Numbers& n, int64_t challenger) {
+  const auto of = [&](int64_t revision) {
+    const auto found = n.labels.find(revision);
+    return found == n.labels.end() ? loop::RevisionLabels{} : found->second;
+  };
+  const loop::RevisionLabels a = of(n.endpoint.live_revision), b = of(challenger);
+  const serve::Outcome outcome = n.endpoint.traffic.outcome;
+  w.begin_object().field("champion", n.endpoint.live_revision).field("challenger", challenger);
+  w.field("outcome", serve::name(outcome)).field("better", outcome == serve::Outcome::kError ? "less" : "more");
+  int64_t needed = 0, rows_a = 0, rows_b = 0;
+  if (outcome == serve::Outcome::kAccuracy) {
+    const stats::Share x{a.correct, a.labelled}, y{b.correct, b.labelled};
+    const auto test = stats::two_proportions(x, y);
+    rows_a = x.trials, rows_b = y.trials, needed = stats::rows_needed(x, y);
+    w.field("test", "two proportions");
+    write_optional(w, "champion_mean", mean(x));
+    write_optional(w, "challenger_mean", mean(y));
+    w.field("statistic", test.z).field("difference", test.difference).field("low", test.interval.low);
+    w.field("high", test.interval.high).field("p", test.p_two_sided);
+  } else {
+    const auto& x = outcome == serve::Outcome::kError ? a.error : a.reward;
+    const auto& y = outcome == serve::Outcome::kError ? b.error : b.reward;
+    const auto test = stats::welch(x, y);
+    rows_a = x.rows, rows_b = y.rows, needed = stats::rows_needed(x, y);
+    w.field("test", "Welch");
+    write_optional(w, "champion_mean", x.rows > 0 ? std::optional(x.mean) : std::nullopt);
+    write_optional(w, "challenger_mean", y.rows > 0 ? std::optional(y.mean) : std::nullopt);
+    w.field("statistic", test.t).field("difference", test.difference).field("low", test.interval.low);
+    w.field("high", test.interval.high).field("p", test.p_two_sided);
+  }
+  // Of each side; 0 needed: no difference was seen yet, so nobody can say.
+  w.field("champion_rows", rows_a).field("challenger_rows", rows_b).field("rows_needed", needed);
+  w.field("rows_missing", std::max<int64_t>(0, needed - std::min(rows_a, rows_b))).end_object();
+}
+
+void write_rules(base::JsonWriter& w, const LoopDoor& door, int64_t project, const Numbers& n) {
+  const serve::TrafficPlan& plan = n.endpoint.traffic;
+  const auto live = door.runtime.route(project, n.endpoint.name);
+  w.key("rules").begin_array();
+  for (const auto& rule : plan.rules) {
+    const auto used = [&](const auto& one) { return one.revision == rule.revision && !one.target.expired(); };
+    const bool in_force = live && live->rules && std::ranges::any_of(live->rules->rules, used);
+    w.begin_object().field("when", rule.when).field("revision", rule.revision).field("in_force", in_force).end_object();
+  }
+  w.end_array().field("outcome", serve::name(plan.outcome)).key("bandit");
+  if (!plan.bandit) return void(w.null());
+  w.begin_object().field("floor", plan.bandit->floor / 100.0).field("seed", static_cast<int64_t>(plan.bandit->seed));
+  w.field("every_us", plan.bandit->every_us).field("since_us", plan.bandit->since_us).key("decisions").begin_array();
+  for (const auto& decision : n.decisions) {
+    w.begin_object().field("at_us", decision.at_us).field("generation", decision.generation);
+    w.key("why").raw(decision.body).end_object();
+  }
+  w.end_array().end_object();
 }
 
 void write_mirror(base::JsonWriter& w, const Numbers& n) {
@@ -207,7 +272,11 @@ std::string render(const LoopDoor& door, int64_t project, const Numbers& n) {
   w.end_array().key("accuracy").begin_array();
   for (const auto& part : e.traffic.parts)
     if (part.revision != e.live_revision) write_test(w, n, part.revision);
+  w.end_array().key("comparisons").begin_array();
+  for (const auto& part : e.traffic.parts)
+    if (part.revision != e.live_revision) write_comparison(w, n, part.revision);
   w.end_array();
+  write_rules(w, door, project, n);
   write_mirror(w, n);
   w.key("rollouts").begin_array();
   for (const auto& r : n.rollouts) write_rollout(w, r);
@@ -241,15 +310,65 @@ Result<uint32_t> share_in(const base::json::value& value, const std::string& wha
   return serve::share_of_percent(value.to_number<double>());
 }
 
+// "rules": [{"when": "header[\"x-tier\"] == \"gold\"", "revision": 3}]
+Result<void> parse_rules(const base::json::object& object, serve::TrafficPlan& plan) {
+  const auto* rules = object.if_contains("rules");
+  if (!rules || rules->is_null()) return {};
+  TRY_SET(const auto* list, base::required_array(object, "rules"));
+  for (const auto& entry : *list) {
+    TRY_SET(const auto* rule, base::as_object(entry, "a rule"));
+    serve::TrafficRule one;
+    TRY_SET(one.when, base::required_string(*rule, "when"));
+    TRY_SET(one.revision, base::required_int(*rule, "revision"));
+    plan.rules.push_back(std::move(one));
+  }
+  return {};
+}
+
+// "bandit": {"floor": 5, "seed": 1, "every_s": 60}, "outcome": "accuracy"
+Result<void> parse_bandit(const base::json::object& object, serve::TrafficPlan& plan) {
+  TRY_SET(const auto outcome, base::optional_string(object, "outcome"));
+  if (outcome) {
+    const auto known = serve::parse_outcome(*outcome);
+    if (!known)
+      return base::invalid("outcome '" + outcome->substr(0, 40) + "' is not known; allowed: accuracy, error, reward");
+    plan.outcome = *known;
+  }
+  const auto* found = object.if_contains("bandit");
+  if (!found || found->is_null()) return {};
+  TRY_SET(const auto* bandit, base::as_object(*found, "'bandit'"));
+  serve::BanditPlan out;
+  for (const auto& entry : *bandit) {
+    const std::string_view key = entry.key();
+    if (key == "floor") {
+      TRY_SET(out.floor, share_in(entry.value(), "the bandit's floor"));
+    } else if (key == "seed") {
+      TRY_SET(const int64_t seed, base::required_int(*bandit, "seed"));
+      out.seed = static_cast<uint64_t>(seed);
+    } else if (key == "every_s") {
+      TRY_SET(const int64_t seconds, base::required_int(*bandit, "every_s"));
+      if (seconds < 1 || seconds > 86'400) return base::invalid("a bandit decides every 1 to 86400 seconds");
+      out.every_us = seconds * 1'000'000;
+    } else {
+      return base::invalid("field '" + std::string(key.substr(0, 40)) +
+                           "' of a bandit is not known; allowed: floor, seed, every_s");
+    }
+  }
+  plan.bandit = out;
+  return {};
+}
+
 Result<loop::TrafficRequest> parse_traffic(std::string_view body, std::string_view endpoint) {
   TRY_SET(const auto value, base::parse_json(body));
   TRY_SET(const auto* object, base::as_object(value, "the body"));
   loop::TrafficRequest out{.endpoint = std::string(endpoint)};
   for (const auto& entry : *object) {
-    static constexpr std::string_view kKeys[] = {"weights", "shadow", "shadow_percent", "sticky", "generation"};
+    static constexpr std::string_view kKeys[] = {"weights", "shadow", "shadow_percent", "sticky",
+                                                 "rules",   "bandit", "outcome",        "generation"};
     if (std::ranges::find(kKeys, std::string_view(entry.key())) == std::end(kKeys))
       return base::invalid("field '" + std::string(entry.key()).substr(0, 40) +
-                           "' is not known; allowed: weights, shadow, shadow_percent, sticky, generation");
+                           "' is not known; allowed: weights, shadow, shadow_percent, sticky, rules, bandit, outcome, "
+                           "generation");
   }
   if (const auto* weights = object->if_contains("weights"); weights && !weights->is_null()) {
     TRY_SET(const auto* map, base::as_object(*weights, "'weights'"));
@@ -268,6 +387,8 @@ Result<loop::TrafficRequest> parse_traffic(std::string_view body, std::string_vi
   }
   TRY_SET(const auto sticky, base::optional_string(*object, "sticky"));
   out.plan.sticky = sticky.value_or("");
+  TRY(parse_rules(*object, out.plan));
+  TRY(parse_bandit(*object, out.plan));
   if (const auto* generation = object->if_contains("generation"); generation && !generation->is_null()) {
     TRY_SET(out.generation, base::required_int(*object, "generation"));
   }
@@ -412,18 +533,6 @@ struct ModelFound {
   std::vector<blob::Artifact> files;
 };
 
-// The preparation that belongs to a version: what it was deployed with, else what the gate judged it with.
-Result<std::string> transform_of(store::Tx& tx, const track::ModelVersion& version) {
-  for (const auto& endpoint : serve::list_endpoints(tx)) {
-    for (const auto& revision : serve::list_revisions(tx, endpoint.name))
-      if (revision.model_name == version.name && revision.model_version == version.version)
-        return revision.transform_digest;
-  }
-  if (version.model_id.empty()) return std::string();
-  const auto verdicts = loop::verdicts_of_challenger(tx, version.model_id, 1);
-  return verdicts.empty() ? std::string() : verdicts[0].transform_digest;
-}
-
 Result<track::ModelVersion> version_of(store::Tx& tx, std::string_view text) {
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
     TRY_SET(auto found, track::version_by_alias(tx, text.substr(0, at), text.substr(at + 1)));
@@ -452,7 +561,7 @@ Result<ModelFound> find_model(store::Tx& tx, std::string_view text) {
     TRY_SET(const auto version, version_of(tx, text));
     out.model = version.name + "/" + std::to_string(version.version);
     TRY_SET(root, track::artifact_root_of(tx, version));
-    TRY_SET(out.transform, transform_of(tx, version));
+    TRY_SET(out.transform, loop::transform_of_version(tx, version));
   }
   out.files = blob::list_artifacts(tx, root);
   TRY(tx.status());
