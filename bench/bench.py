@@ -185,6 +185,20 @@ def tracking() -> None:
     compare(report, held)
 
 
+def serving() -> None:
+    """Inference against the ceilings and the servers people have, which are installed at first use; minutes, so only when asked for."""
+    from serving import compare
+
+    compare(report, held)
+
+
+def tracking_postgres() -> None:
+    """The same with both on PostgreSQL."""
+    from tracking import compare_on_postgres
+
+    compare_on_postgres(report, held)
+
+
 def history() -> None:
     """Ten million points of one metric; a minute, so only when asked for."""
     from history import measure
@@ -210,7 +224,8 @@ def instructions() -> None:
 
 
 BENCHES = {"start": start, "health": health, "create_run": create_run, "infer": infer, "grpc": grpc, "python": python, "flow": flow, "trees": trees, "proxy": proxy}
-ON_DEMAND = {"instructions": instructions, "tracking": tracking, "history": history, "search": search}
+ON_DEMAND = {"instructions": instructions, "tracking": tracking, "tracking_postgres": tracking_postgres, "serving": serving, "history": history,
+             "search": search}
 
 
 def main() -> int:

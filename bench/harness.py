@@ -73,7 +73,7 @@ class Server(Process):
         if under:  # valgrind does not read this compiler's debug information; the symbols suffice
             binary = folder.parent / "lathe"
             subprocess.run(["objcopy", "--strip-debug", BUILD / "lathe", binary], check=True)
-        self.folder = folder
+        self.folder, self.options = folder, options
         super().__init__(*under, binary, "up", "--dir", folder, "--listen", "127.0.0.1:0", *options)
         address = folder / "address"
         while True:
@@ -86,6 +86,10 @@ class Server(Process):
                         break
             time.sleep(0.001)
         self.first_answer_ms = (time.monotonic() - self.started) * 1e3
+
+    def again(self) -> "Server":
+        """Another one on the same folder, once this one has ended."""
+        return Server(self.folder, *self.options)
 
     def trust(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.folder / "ca.pem") if self.url.startswith("https") else None

@@ -77,14 +77,14 @@ def grpc_ceiling(call: pathlib.Path, port: int = 9078):
 
 
 @contextlib.contextmanager
-def deployed(*options: str, under: tuple[str, ...] = ()):
+def deployed(*options: str, model: str = "iris", under: tuple[str, ...] = ()):
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="bench-") as folder:
         state = pathlib.Path(folder) / "state"
         Server(state, *options).stop()
-        deploy(state, "iris", made_models() / "iris")
+        deploy(state, model, made_models() / model)
         made = Server(state, *options, under=under)
         try:
-            yield made, f"{made.url}/v2/models/iris/infer"
+            yield made, f"{made.url}/v2/models/{model}/infer"
         finally:
             made.stop()
 

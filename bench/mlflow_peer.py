@@ -16,6 +16,13 @@ from harness import ROOT, Process
 VERSION = "3.17.2"
 
 
+def with_driver(mlflow: pathlib.Path) -> None:
+    """What it needs to speak to PostgreSQL, which its own package does not bring."""
+    python = mlflow.parent / "python"
+    if subprocess.run([python, "-c", "import psycopg2"], capture_output=True).returncode:
+        subprocess.run([python, "-m", "pip", "install", "-q", "psycopg2-binary"], check=True)
+
+
 def program() -> pathlib.Path:
     """LATHE_BENCH_MLFLOW names an `mlflow` to use; else one is installed into build/, once."""
     if named := os.environ.get("LATHE_BENCH_MLFLOW"):
@@ -34,15 +41,16 @@ def program() -> pathlib.Path:
 
 
 class Peer(Process):
-    """Its default settings, on SQLite, artifacts proxied; `first_answer_ms` counts from exec to the first /health."""
+    """Its default settings, on SQLite or the given database, artifacts proxied; `first_answer_ms` counts from exec to the first
+    /health."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, store: str = ""):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
-        super().__init__(program(), "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        self.folder, self.store, self.url = folder, store, f"http://127.0.0.1:{port}"
+        super().__init__(program(), "server", "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
                          "--artifacts-destination", folder / "artifacts", "--host", "127.0.0.1", "--port", port)
         while True:
             if self.popen.poll() is not None:
@@ -53,11 +61,16 @@ class Peer(Process):
             time.sleep(0.05)
         self.first_answer_ms = (time.monotonic() - self.started) * 1e3
 
+    def again(self) -> "Peer":
+        return Peer(self.folder, self.store)
+
 
 @contextlib.contextmanager
-def peer():
+def peer(store: str = ""):
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="bench-", ignore_cleanup_errors=True) as folder:
-        made = Peer(pathlib.Path(folder) / "state")
+        if store:
+            with_driver(program())
+        made = Peer(pathlib.Path(folder) / "state", store)
         try:
             yield made
         finally:

@@ -1,6 +1,8 @@
-"""The same tracking work against Lathe and against the real `mlflow server`, in one run: `./dev bench tracking`.
+"""The same tracking work against Lathe and against the real `mlflow server`, in one run: `./dev bench tracking`, and
+`./dev bench tracking_postgres`.
 
-Both on SQLite with their default settings, on the project's disk; a request of ours is durable before its answer.
+Both on SQLite or both on one PostgreSQL, with their default settings, on the project's disk; a request of ours is durable
+before its answer.
 """
 
 import contextlib
@@ -8,13 +10,17 @@ import http.client
 import json
 import os
 import pathlib
+import socket
 import statistics
+import subprocess
+import sys
 import time
 from urllib.parse import urlsplit
 
 import search_fill
 from harness import ROOT, Server, server, wrk
 from mlflow_peer import Peer, peer
+from postgres import Postgres, postgres
 
 API = "/api/2.0/mlflow"
 RUNS = int(os.environ.get("LATHE_BENCH_RUNS", "100000"))
@@ -144,22 +150,63 @@ def artifact_speed(s) -> tuple[float, float]:
     return (ARTIFACT >> 20) / up, (ARTIFACT >> 20) / (time.monotonic() - begun)
 
 
+def receiver_speed() -> float:
+    """MiB/s into a program that receives the same bytes from the same client and writes them, with an fsync: the ceiling."""
+    path = ROOT / "build" / f"received.{os.getpid()}"
+    program = ("import os, socket, sys\n"
+               "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); c, _ = s.accept()\n"
+               "f = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY); b = memoryview(bytearray(1 << 20))\n"
+               "while n := c.recv_into(b): os.write(f, b[:n])\n"
+               "os.fsync(f); c.sendall(b'x')")
+    try:
+        with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as receiver:
+            piece = os.urandom(PIECE)
+            with socket.create_connection(("127.0.0.1", int(receiver.stdout.readline()))) as connection:
+                begun = time.monotonic()
+                for i in range(ARTIFACT // PIECE):
+                    connection.sendall(i.to_bytes(8) + piece[8:])
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(1) == b"x"
+                return (ARTIFACT >> 20) / (time.monotonic() - begun)
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def artifacts(s) -> tuple[float, ...]:
-    """Upload, download, and the disk's own speed in turn with them: the medians of three."""
-    speeds = [(*artifact_speed(s), *disk_speed()) for _ in range(3)]
+    """Upload, download, the disk's own speed both ways and the bare receiver's, in turn: the medians of three."""
+    speeds = [(*artifact_speed(s), *disk_speed(), receiver_speed()) for _ in range(3)]
     return tuple(statistics.median(column) for column in zip(*speeds))
 
 
-def searched(start, fill, seconds: float) -> dict:
-    """Search over 100,000 runs: the folder is filled while no server runs on it."""
-    with start() as s:
+def searched(engine: "Engine", start, fill, seconds: float) -> dict:
+    """Search over 100,000 runs: the database is filled while no server runs on it."""
+    with start(engine) as (s, place):
         s.stop()
-        fill(s.folder)
-        again = type(s)(s.folder)
+        fill(place, RUNS)
+        again = s.again()
         try:
             return search(again, seconds)
         finally:
             again.stop()
+
+
+class Engine:
+    """Where both servers keep their rows: SQLite, or a cluster that gives each a database of its own."""
+
+    def __init__(self, cluster: Postgres | None):
+        self.cluster, self.name = cluster, "PostgreSQL" if cluster else "SQLite"
+
+    @contextlib.contextmanager
+    def ours(self):
+        database = self.cluster.database() if self.cluster else ""
+        with server(*(["--store", self.cluster.url_of(database)] if self.cluster else [])) as s:
+            yield s, (self.cluster, database) if self.cluster else s.folder / "lathe.db"
+
+    @contextlib.contextmanager
+    def theirs(self):
+        database = self.cluster.database() if self.cluster else ""
+        with peer(self.cluster.url_of(database) if self.cluster else "") as s:
+            yield s, (self.cluster, database) if self.cluster else s.folder / "mlflow.db"
 
 
 def rate(got: dict) -> str:
@@ -198,24 +245,35 @@ WORK = [
 
 
 def compare(report, held) -> None:
+    compare_on(Engine(None), report, held)
+
+
+def compare_on_postgres(report, held) -> None:
+    with postgres() as cluster:
+        compare_on(Engine(cluster), report, held)
+
+
+def compare_on(engine: Engine, report, held) -> None:
+    report(f"both on {engine.name}", "", "", "")
     seconds = float(os.environ.get("LATHE_BENCH_SECONDS", "5"))
     lines = Comparison(report, held)
-    with server() as s:
+    with engine.ours() as (s, _):
         time.sleep(2)
         lines.ours |= {"start": s.first_answer_ms, "memory": s.pss_mb()}
         for name, _, measure, *_ in WORK:
             lines.ours[name] = measure(s, seconds)
-        up, down, write, read = artifacts(s)
-        report("artifact of 256 MiB, upload", f"{up:,.0f} MiB/s", f"disk: {write:,.0f} MiB/s", held(up / write, 0.7, False, "×"))
+        up, down, write, read, bare = artifacts(s)
+        report("artifact of 256 MiB, upload", f"{up:,.0f} MiB/s", f"disk: {write:,.0f} MiB/s; a bare receiver: {bare:,.0f} MiB/s",
+               held(up / write, 0.7, False, "×"))
         report("artifact of 256 MiB, download", f"{down:,.0f} MiB/s", f"disk: {read:,.0f} MiB/s", held(down / read, 0.7, False, "×"))
-    lines.ours["search"] = searched(server, lambda folder: search_fill.fill_lathe(folder / "lathe.db", RUNS), seconds)
+    lines.ours["search"] = searched(engine, Engine.ours, search_fill.fill_lathe, seconds)
     report(f"search over {RUNS:,} runs: median", f"{lines.ours['search']['median_ms']:.2f} ms", "",
            held(lines.ours["search"]["median_ms"], 10, True, " ms"))
-    with peer() as s:
+    with engine.theirs() as (s, _):
         time.sleep(2)
         lines.less("start", "start", s.first_answer_ms, "ms", 30)
         lines.less("memory", "memory when idle (PSS)", s.pss_mb(), "MB", 30)
         for name, what, measure, faster, cpu in WORK:
             lines.against(name, what, measure(s, PEER_SECONDS), faster, cpu)
         report("artifact of 256 MiB, both ways", f"{up:,.0f}, {down:,.0f} MiB/s", "mlflow server: {:,.0f}, {:,.0f} MiB/s".format(*artifact_speed(s)), "")
-    lines.against("search", f"search over {RUNS:,} runs", searched(peer, lambda folder: search_fill.fill_mlflow(folder / "mlflow.db", RUNS), PEER_SECONDS), 100)
+    lines.against("search", f"search over {RUNS:,} runs", searched(engine, Engine.theirs, search_fill.fill_mlflow, PEER_SECONDS), 100)

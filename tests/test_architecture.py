@@ -24,14 +24,18 @@ ALLOWED = {
     # Traces belong to experiments and runs, and are searched in the language of tracking.
     "traces": FOUNDATION | {"track"},
     "loop": FOUNDATION | DOMAINS,
+    # What `lathe import` asks of the store, whether a server runs on it or not.
+    "takeover": FOUNDATION | {"track", "traces", "hooks"},
     "api/mlflow": FOUNDATION | {"net", "gate", "track", "traces", "hooks"},
     # Models from a folder in Triton's layout, as routes for the same doors.
     "repository": FOUNDATION | {"serve"},
+    # A data plane apart: serve's runtime fed by another server, and what that server knows of it.
+    "plane": FOUNDATION | {"net", "gate", "serve"},
     "api/inference": FOUNDATION | {"net", "serve", "repository"},
-    "api/lathe": FOUNDATION | DOMAINS | {"net", "gate", "loop"},
+    "api/lathe": FOUNDATION | DOMAINS | {"net", "gate", "loop", "plane", "takeover"},
     "api/pages": {"base", "net"},
-    "server": FOUNDATION | DOMAINS | {"net", "s3", "gate", "traces", "repository", "loop", "api/mlflow", "api/inference", "api/lathe", "api/pages"},
-    "cli": FOUNDATION | DOMAINS | {"net", "loop", "server", "traces"},
+    "server": FOUNDATION | DOMAINS | {"net", "s3", "gate", "traces", "repository", "plane", "loop", "api/mlflow", "api/inference", "api/lathe", "api/pages"},
+    "cli": FOUNDATION | DOMAINS | {"net", "loop", "server", "traces", "takeover"},
 }
 # Cost seconds of compile time each; they stay out of our headers (base/json.h is the one door to Boost.JSON).
 HEAVY = re.compile(

@@ -59,6 +59,7 @@ SUMMARIES = {
     "GET /pages/data/{ref}/diff": "What differs from another version; ?against=NAME@WHICH",
     "GET /pages/endpoints": "For the browser: every endpoint with its last quarter of an hour",
     "GET /pages/endpoints/{name}": "For the browser: an endpoint's signature, revisions, traffic and latency; ?from_us=&to_us=&step_us=",
+    "GET /pages/loaded": "For the browser: every model in memory, with its state, size, queue and last use",
     "GET /pages/endpoints/{name}/requests": "Captured requests, newest first, with labels; ?after=&limit=&prediction=&wrong=1&labelled=1&below_score=&least_us=&revision=&from_us=&to_us=&id=",
     "GET /pages/monitors": "For the browser: every monitor with its newest windows and open alerts",
     "GET /pages/monitors/{endpoint}": "For the browser: drift per feature over windows, accuracy, alerts and what they started; ?from_us=&to_us=&windows=&features=",
@@ -71,6 +72,7 @@ SUMMARIES = {
     "POST /metric-rules": "Add a rule: experiment, name, kind (above, below, not_finite, stalled), metric, threshold, silent_s, filter",
     "DELETE /metric-rules/{id}": "Remove a rule and what it raised",
     "GET /metric-alerts": "What rules on metrics have raised, newest first; ?experiment=&run=&rule=&before_ms=&limit=",
+    "POST /import/{act}": "What `lathe import` asks of a running server: packed bytes for a command of the same version (src/takeover)",
     "POST /blobs/missing": "Which of these digests the server does not have",
     "GET /data": "Names of all data sets",
     "GET /data/{name}/versions": "Versions of a data set, newest first",
@@ -121,6 +123,14 @@ SUMMARIES = {
     "GET /endpoints/{name}/requests": "Captured rows with their labels, as NDJSON",
     "GET /predictions/{id}": "One captured prediction",
     "POST /feedback": "Labels for predictions",
+    "GET /planes": "Data planes of the project, what each of them serves, and whether that is what is wanted",
+    "DELETE /planes/{id}": "Forget a data plane that is gone",
+    "GET /plane/snapshot": "For data planes: all that is served in the project, and of which files",
+    "GET /plane/events": "For data planes: what changes after Last-Event-ID, live; 409 when events are missing",
+    "GET /plane/blobs/{sha256}": "For data planes: a file of a revision",
+    "POST /plane/callers": "For data planes: who tokens belong to (hashes), and what they may",
+    "PUT /plane/planes/{id}": "For data planes: what it serves now; answers its writer number",
+    "POST /plane/planes/{id}/captures/{endpoint}": "For data planes: requests that were captured there",
     "GET /monitors": "All monitors",
     "PUT /monitors/{endpoint}": "Watch an endpoint, or change how",
     "GET /windows/{id}": "A window with its numbers per feature",
@@ -142,7 +152,7 @@ SUMMARIES = {
     "GET /alerts": "Alerts, newest first",
     "GET /alerts/{id}": "An alert with its numbers and thresholds",
 }
-PERMISSIONS = {"none": "anybody", "read": "read", "write": "write", "run-code": "run code", "infer": "infer", "admin": "administer"}
+PERMISSIONS = {"none": "anybody", "read": "read", "write": "write", "run-code": "run code", "infer": "infer", "admin": "administer", "plane": "be a data plane"}
 
 
 def operation(method, path, route):

@@ -46,10 +46,10 @@ setup_debian() {
     trouble "apt-get could not install: ${missing[*]}"
 }
 
-venv() {  # venv DIR LOCKFILE
+venv() {  # venv DIR LOCKFILE [ARGS of pip install]
   [ -x "$1/bin/python" ] || python3 -m venv "$1" || trouble "python3 -m venv failed; is python3-venv installed?"
   say "Python environment $1"
-  "$1/bin/pip" install -q --disable-pip-version-check -r "$2" ||
+  "$1/bin/pip" install -q --disable-pip-version-check "${@:3}" -r "$2" ||
     trouble "the Python package index cannot be reached, or a package of $2 is missing there; check the network or pip's index settings (PIP_INDEX_URL), then run ./dev setup again"
 }
 

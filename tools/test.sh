@@ -16,6 +16,7 @@ run_tests() {
   setup_dvc
   setup_mlflow
   setup_s3
+  setup_serving
   rm -rf build/reports && mkdir -p build/reports
   start_postgres
   trap stop_postgres EXIT
@@ -56,6 +57,16 @@ setup_s3() {
   [ "$(cat .venv-s3/lock 2>/dev/null)" = "$(cat tests/requirements-s3.txt)" ] && return
   venv .venv-s3 tests/requirements-s3.txt
   cp tests/requirements-s3.txt .venv-s3/lock
+}
+
+# Stock inference clients, and schemathesis. Each lock is whole, so that nothing of the clients' own servers comes along.
+setup_serving() {
+  local name
+  for name in serving stubs; do
+    [ "$(cat .venv-$name/lock 2>/dev/null)" = "$(cat tests/requirements-$name.txt)" ] && continue
+    venv .venv-$name tests/requirements-$name.txt --no-deps
+    cp tests/requirements-$name.txt .venv-$name/lock
+  done
 }
 
 # A private PostgreSQL cluster for the tests that run on both databases.

@@ -16,5 +16,5 @@ export default defineConfig({
   },
   worker: { format: "es" },
   // The server refuses what another origin sends; here that is this server itself. The packages lie outside web/ (build/deps), where clones share them.
-  server: { fs: { allow: [".", realpathSync("node_modules")] }, proxy: Object.fromEntries(["/api", "/ajax-api", "/v2", "/endpoints", "/user", "/get-artifact"].map((path) => [path, { target: api, changeOrigin: true, headers: { origin: new URL(api).origin } }])) },
+  server: { fs: { allow: [".", realpathSync("node_modules")] }, proxy: Object.fromEntries(["/api", "/ajax-api", "/v1", "/v2", "/endpoints", "/user", "/get-artifact"].map((path) => [path, { target: api, changeOrigin: true, headers: { origin: new URL(api).origin } }])) },
 });

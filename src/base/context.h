@@ -25,7 +25,8 @@ struct Actor {
 };
 
 // Permissions a route asks for; roles map onto them (core/identity.h).
-enum class Permission : uint8_t { kNone, kRead, kWrite, kRunCode, kInfer, kAdmin };
+// kPlane: what a data plane asks of its control plane (src/plane); no other right includes it.
+enum class Permission : uint8_t { kNone, kRead, kWrite, kRunCode, kInfer, kAdmin, kPlane };
 
 inline constexpr int64_t kDefaultProject = 1;  // row id of project `default`; = MLflow's workspace `default`
 

@@ -30,7 +30,7 @@ class Permissions {
   uint8_t bits_ = 0;
 };
 
-inline constexpr Permissions kEveryPermission{Permission::kRead, Permission::kWrite, Permission::kRunCode,
-                                              Permission::kInfer, Permission::kAdmin};
+inline constexpr Permissions kEveryPermission{Permission::kRead,  Permission::kWrite, Permission::kRunCode,
+                                              Permission::kInfer, Permission::kAdmin, Permission::kPlane};
 
 }  // namespace base

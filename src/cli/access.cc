@@ -119,7 +119,7 @@ void add_user(const Common& common, const UserFlags& flags) {
   std::printf("added %s%s\n", flags.name.c_str(), admin ? ", an administrator of the server" : "");
   if (!admin && roles.empty()) {
     std::printf(
-        "it has no role yet: lathe user role %s viewer|contributor|editor|runner|infer|admin [--project NAME]\n",
+        "it has no role yet: lathe user role %s viewer|contributor|editor|runner|infer|admin|plane [--project NAME]\n",
         flags.name.c_str());
   }
 }
@@ -174,7 +174,8 @@ void set_disabled(const Common& common, const UserFlags& flags, bool disabled) {
 void set_roles(const Common& common, const UserFlags& flags) {
   if (flags.roles.empty() && !flags.none && !flags.admin && !flags.no_admin)
     throw Failure(
-        kUsage, "name the roles (viewer, contributor, editor, runner, infer, admin), or --none, --admin or --no-admin");
+        kUsage,
+        "name the roles (viewer, contributor, editor, runner, infer, admin, plane), or --none, --admin or --no-admin");
   if (flags.none && !flags.roles.empty()) throw Failure(kUsage, "--none goes without roles");
   core::UserChange change;
   json::object body;
@@ -320,7 +321,7 @@ void add_user_commands(CLI::App& app, Common& common) {
   });
   auto* role = command("role", "Set the roles of a user in a project (--project, else default)", true);
   role->add_option("roles", flags->roles,
-                   "viewer, contributor, editor, runner, infer, admin; PROJECT:ROLE and '*:ROLE' too");
+                   "viewer, contributor, editor, runner, infer, admin, plane; PROJECT:ROLE and '*:ROLE' too");
   role->add_flag("--none", flags->none, "no role in the project any more");
   role->add_flag("--admin", flags->admin, "administrator of the whole server");
   role->add_flag("--no-admin", flags->no_admin, "administrator no more")->excludes("--admin");
@@ -338,7 +339,7 @@ void add_token_commands(CLI::App& app, Common& common) {
   create->add_option("--user", flags->user, "whose; for administrators");
   create->add_option("--label", flags->label, "what it is for");
   create->add_option("--role", flags->role,
-                     "at most what this role may: viewer, contributor, editor, runner, infer, admin");
+                     "at most what this role may: viewer, contributor, editor, runner, infer, admin, plane");
   create->add_option("--expires", flags->expires, "such as 30d, 12h; without it, never");
   create->callback([flags, &common] { create_token(common, *flags); });
   auto* list = group->add_subcommand("list", "Your tokens, with their last use");

@@ -1,122 +1,47 @@
-// lathe import mlflow SOURCE: another server's tracking store, with its artifacts, into this folder's store. Every run
-// is taken over in one transaction (its points in several, if they are many), and what is here is passed by: so a call
-// that was broken off goes on, and one that was not changes nothing. docs/design/import.md
+// lathe import mlflow SOURCE: another server's tracking store, with its artifacts, into this one's. Every run is taken
+// over in one transaction (its points in several, if they are many), and what is here is passed by: so a call that was
+// broken off goes on, and one that was not changes nothing. docs/design/import.md
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <functional>
+#include <cstdlib>
 #include <memory>
 #include <set>
 
-#include "base/clock.h"
-#include "blob/home.h"
+#include "cli/api.h"
 #include "cli/command.h"
-#include "cli/import_artifacts.h"
-#include "cli/import_source.h"
-#include "core/project.h"
-#include "server/blob_place.h"
+#include "cli/import_mlflow.h"
 #include "server/config.h"
-#include "server/run.h"
-#include "store/store.h"
 #include "track/artifact_root.h"
 
 namespace cli {
 namespace {
 
-constexpr size_t kRunsAtOnce = 200;
-constexpr int64_t kRowsAtOnce = 50'000;  // of one transaction; limits::kJobRows is the store's own bound
+constexpr int64_t kRowsAtOnce = 50'000;            // of one transaction; limits::kJobRows is the store's own bound
+constexpr size_t kBytesAtOnce = size_t{32} << 20;  // of one question; the server's bound is three times that
 constexpr size_t kPointsPerSlice = 20'000;
-constexpr size_t kNamedDifferences = 50;  // the report counts the rest
-
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 struct ImportFlags {
-  std::string source, dir, store, workspace = "default";
+  std::string source, dir, store, auth, workspace = "default";
   std::vector<std::string> roots;
 };
 
-// One kind of row on both sides.
-struct Tally {
-  int64_t there = 0, here = 0;
-};
+size_t bytes_of(const track::Run& run) {
+  size_t bytes = 1000;
+  for (const track::Metric& metric : run.metrics) bytes += metric.key.size() + 64;
+  for (const track::Tags* tags : {&run.params, &run.tags}) {
+    for (const track::Tag& tag : *tags) bytes += tag.key.size() + tag.value.size() + 8;
+  }
+  for (const track::DatasetInput& input : run.datasets) {
+    const track::Dataset& dataset = input.dataset;
+    bytes += dataset.source.size() + dataset.schema.value_or("").size() + dataset.profile.value_or("").size() + 1000;
+  }
+  return bytes;
+}
 
-class MlflowImport {
- public:
-  MlflowImport(MlflowSource& source, store::Store& store, blob::BlobStore& blobs, ArtifactRoots roots, int64_t project)
-      : source_(source), store_(store), roots_(std::move(roots)), project_(project), artifacts_(store, blobs, [this] {
-          return context();
-        }) {}
-
-  bool run() {
-    experiments();
-    each_page([this](const std::vector<std::string>& ids) { runs(ids); }, &MlflowSource::run_ids);
-    each_page([this](const std::vector<std::string>& ids) { models(ids); }, &MlflowSource::model_ids);
-    registry();
-    each_page([this](const std::vector<std::string>& ids) { traces(ids); }, &MlflowSource::trace_ids);
-    each_page([this](const std::vector<std::string>& ids) { compare_runs(ids); }, &MlflowSource::run_ids);
-    each_page([this](const std::vector<std::string>& ids) { compare_models(ids); }, &MlflowSource::model_ids);
-    report();
-    return differences_ == 0;
-  }
-
- private:
-  base::Context context() const {
-    base::Context ctx = base::Context::system(base::system_clock(), "system:import");
-    ctx.project = project_;
-    return ctx;
-  }
-  template <class F>
-  auto write(F f) {
-    return checked(store_.write_blocking(context(), std::move(f)));
-  }
-  template <class F>
-  auto read(F f) {
-    return checked(store_.read_blocking(context(), std::move(f)));
-  }
-  template <class F>
-  void each_page(F visit, std::vector<std::string> (MlflowSource::*page)(const std::string&, size_t)) {
-    std::string after;
-    for (auto ids = (source_.*page)(after, kRunsAtOnce); !ids.empty(); ids = (source_.*page)(after, kRunsAtOnce)) {
-      visit(ids);
-      after = ids.back();
-    }
-  }
-  void differs(const std::string& what) {
-    if (++differences_ <= kNamedDifferences) named_.push_back(what);
-  }
-
-  void experiments();
-  void runs(const std::vector<std::string>& ids);
-  void long_run(track::Run run);
-  void models(const std::vector<std::string>& ids);
-  void registry();
-  void traces(const std::vector<std::string>& ids);
-  void locate(track::ModelVersion& version);
-  std::string home(const std::string& id, const std::string& uri, const std::string& ours);
-  void files(const std::string& id, const std::string& uri, const std::string& artifact_uri);
-  void compare_runs(const std::vector<std::string>& ids);
-  void compare_models(const std::vector<std::string>& ids);
-  void report();
-
-  MlflowSource& source_;
-  store::Store& store_;
-  ArtifactRoots roots_;
-  int64_t project_;
-  ArtifactImporter artifacts_;
-  std::map<int64_t, int64_t> experiments_;  // theirs to ours
-  std::vector<std::pair<std::string, Tally>> tables_;
-  Tally experiment_count_, runs_count_, points_, params_, tags_, datasets_, links_, models_count_, registered_,
-      versions_, aliases_, traces_, spans_, assessments_;
-  int64_t runs_made_ = 0, models_made_ = 0, traces_made_ = 0, versions_made_ = 0, differences_ = 0;
-  std::map<std::string, int64_t> elsewhere_;  // runs and models whose files stay where they are, by URI without its end
-  std::vector<std::string> notes_, named_;
-};
+}  // namespace
 
 void MlflowImport::experiments() {
   std::set<std::string> names;
@@ -129,7 +54,7 @@ void MlflowImport::experiments() {
       notes_.push_back("a second experiment '" + experiment.name + "' is called '" + name + "' here");
       experiment.name = name;
     }
-    const auto made = write([&](store::Tx& tx) { return track::import_experiment(tx, experiment); });
+    const auto made = target_.ask(takeover::kExperiment, experiment);
     experiments_[theirs] = made.id;
     ++experiment_count_.there;
     ++experiment_count_.here;
@@ -162,7 +87,7 @@ void MlflowImport::files(const std::string& id, const std::string& uri, const st
 }
 
 void MlflowImport::runs(const std::vector<std::string>& ids) {
-  const auto missing = read([&](store::Tx& tx) { return track::runs_to_import(tx, ids); });
+  const auto missing = target_.ask(takeover::kRunsMissing, ids);
   std::map<std::string, track::RunCounts> counts;
   for (track::RunCounts& each : source_.counts(missing)) counts[each.run_id] = each;
   std::vector<std::string> short_ones;
@@ -171,11 +96,13 @@ void MlflowImport::runs(const std::vector<std::string>& ids) {
 
   std::vector<track::ImportedRun> batch;
   int64_t rows = 0;
+  size_t bytes = 0;
   const auto flush = [&] {
-    if (!batch.empty()) write([&](store::Tx& tx) { return track::import_runs(tx, batch); });
+    if (!batch.empty()) target_.ask(takeover::kRuns, batch);
     runs_made_ += static_cast<int64_t>(batch.size());
     batch.clear();
     rows = 0;
+    bytes = 0;
   };
   std::map<std::string, std::pair<std::string, std::string>> uris;  // theirs and ours
   // Points of many runs at once, as long as they are few.
@@ -208,18 +135,18 @@ void MlflowImport::runs(const std::vector<std::string>& ids) {
         continue;
       }
       const int64_t more = count.points + count.params + count.tags + 4;
-      if (rows + more > kRowsAtOnce) flush();
+      const size_t size = bytes_of(run);
+      if (rows + more > kRowsAtOnce || bytes + size > kBytesAtOnce) flush();
       rows += more;
+      bytes += size;
       batch.push_back({std::move(run), false});
     }
     flush();
   }
+  const auto here = target_.ask(takeover::kArtifactUris, {ids, {}});
   for (const track::Run& run : source_.runs(ids, {})) {
-    const auto here = read([&](store::Tx& tx) -> base::Result<std::string> {
-      const auto info = track::get_run_info(tx, run.info.run_id);
-      return info ? info->artifact_uri : "";
-    });
-    if (!here.empty()) files(run.info.run_id, run.info.artifact_uri, here);
+    if (const auto uri = here.find(run.info.run_id); uri != here.end())
+      files(run.info.run_id, run.info.artifact_uri, uri->second);
   }
   artifacts_.flush();
   if (::isatty(STDERR_FILENO) != 0 && !missing.empty())
@@ -230,11 +157,11 @@ void MlflowImport::runs(const std::vector<std::string>& ids) {
 void MlflowImport::long_run(track::Run run) {
   const std::string id = run.info.run_id;
   const std::vector<track::ImportedRun> one{{std::move(run), true}};
-  write([&](store::Tx& tx) { return track::import_runs(tx, one); });
+  target_.ask(takeover::kRuns, one);
   std::optional<track::Metric> after;
   while (true) {
     const auto points = source_.points(id, after, kPointsPerSlice);
-    if (!points.empty()) write([&](store::Tx& tx) { return track::import_points(tx, id, points); });
+    if (!points.empty()) target_.ask(takeover::kPoints, {id, points});
     if (points.size() < kPointsPerSlice) break;
     const track::Metric& last = points.back();
     if (after && last.key == after->key && last.at_ms == after->at_ms && last.step == after->step)
@@ -242,7 +169,7 @@ void MlflowImport::long_run(track::Run run) {
                                   std::to_string(kPointsPerSlice) + " values at one step and time");
     after = last;
   }
-  write([&](store::Tx& tx) { return track::finish_run(tx, id); });
+  target_.ask(takeover::kRunFinished, id);
   ++runs_made_;
 }
 
@@ -256,29 +183,24 @@ void MlflowImport::models(const std::vector<std::string>& ids) {
     info.artifact_uri =
         home(info.model_id, theirs,
              "mlflow-artifacts:/" + std::to_string(info.experiment) + "/models/" + info.model_id + "/artifacts");
-    models_made_ += write([&](store::Tx& tx) { return track::import_model(tx, model); });
-    const auto here = read([&](store::Tx& tx) { return track::get_model(tx, info.model_id, true); });
-    files(info.model_id, theirs, here.info.artifact_uri);
+    models_made_ += target_.ask(takeover::kModel, model) ? 1 : 0;
+    files(info.model_id, theirs, artifact_uri_of({{}, {info.model_id}}));
   }
   artifacts_.flush();
+}
+
+// Of one run or logged model; "": it is not here.
+std::string MlflowImport::artifact_uri_of(const takeover::Owners& owner) {
+  const auto found = target_.ask(takeover::kArtifactUris, owner);
+  return found.empty() ? "" : found.begin()->second;
 }
 
 // Where the files of a version are here: with the run or logged model that it was made of.
 void MlflowImport::locate(track::ModelVersion& version) {
   const std::string from = version.storage_uri.empty() ? version.source : version.storage_uri;
   version.storage_uri = from;
-  const auto with_run = [&](const std::string& id) {
-    return read([&](store::Tx& tx) -> base::Result<std::string> {
-      const auto info = track::get_run_info(tx, id);
-      return info ? info->artifact_uri : "";
-    });
-  };
-  const auto with_model = [&](const std::string& id) {
-    return read([&](store::Tx& tx) -> base::Result<std::string> {
-      const auto model = track::get_model(tx, id, true);
-      return model ? model->info.artifact_uri : "";
-    });
-  };
+  const auto with_run = [&](const std::string& id) { return artifact_uri_of({{id}, {}}); };
+  const auto with_model = [&](const std::string& id) { return artifact_uri_of({{}, {id}}); };
   constexpr std::string_view kModel = "models:/m-", kRun = "runs:/";
   if (version.source.starts_with(kModel)) {
     version.model_id = version.source.substr(kModel.size() - 2);
@@ -316,8 +238,8 @@ void MlflowImport::registry() {
   for (const std::string& name : source_.registered_names()) {
     track::ImportedRegistered from = source_.registered(name);
     for (track::ImportedVersion& version : from.versions) locate(version.version);
-    versions_made_ += write([&](store::Tx& tx) { return track::import_registered(tx, from); });
-    const auto here = read([&](store::Tx& tx) { return track::get_registered_model(tx, from.model.name); });
+    versions_made_ += target_.ask(takeover::kRegistered, from);
+    const auto here = target_.ask(takeover::kRegisteredHere, from.model.name);
     ++registered_.there;
     ++registered_.here;
     for (const auto& [alias, number] : from.model.aliases) {
@@ -331,11 +253,11 @@ void MlflowImport::registry() {
     for (const track::ImportedVersion& version : from.versions) {
       if (version.deleted) continue;
       ++versions_.there;
-      const auto found = store_.read_blocking(context(), [&](store::Tx& tx) {
-        return track::get_model_version(tx, from.model.name, version.version.version);
-      });
-      if (found) ++versions_.here;
-      if (!found || found->source != version.version.source || found->created_ms != version.version.created_ms)
+      const auto found = here.versions.find(version.version.version);
+      const bool there = found != here.versions.end();
+      if (there) ++versions_.here;
+      if (!there || found->second.source != version.version.source ||
+          found->second.created_ms != version.version.created_ms)
         differs("model version " + from.model.name + "/" + std::to_string(version.version.version) +
                 " is another one here");
     }
@@ -344,7 +266,7 @@ void MlflowImport::registry() {
 
 // Spans that a source keeps as rows become rows; the file traces.json of older ones stays a file.
 void MlflowImport::traces(const std::vector<std::string>& ids) {
-  const auto missing = read([&](store::Tx& tx) { return traces::traces_to_import(tx, ids); });
+  const auto missing = target_.ask(takeover::kTracesMissing, ids);
   const std::set<std::string> fresh(missing.begin(), missing.end());
   for (SourceTrace& from : source_.traces(ids)) {
     const std::string id = from.trace.info.trace_id;
@@ -352,8 +274,7 @@ void MlflowImport::traces(const std::vector<std::string>& ids) {
     if (experiment == experiments_.end()) continue;
     from.trace.info.experiment_id = std::to_string(experiment->second);
     if (fresh.contains(id)) {
-      const auto done =
-          store_.write_blocking(context(), [&](store::Tx& tx) { return traces::import_trace(tx, from.trace); });
+      const auto done = target_.try_ask(takeover::kTrace, from.trace);
       if (!done) {
         ++traces_.there;
         differs("trace " + id + ": " + done.error().message);
@@ -361,17 +282,15 @@ void MlflowImport::traces(const std::vector<std::string>& ids) {
       }
       ++traces_made_;
     }
-    const auto location =
-        read([&](store::Tx& tx) { return traces::trace_artifact_location(tx, experiment->second, id); });
-    if (from.trace.spans.empty()) files(id, from.artifact_uri, location);
-    const auto here = read([&](store::Tx& tx) { return traces::count_traces(tx, std::vector{id}); });
+    const auto here = target_.ask(takeover::kTraceHere, {experiment->second, id});
+    if (from.trace.spans.empty()) files(id, from.artifact_uri, here.location);
     const auto spans = static_cast<int64_t>(from.trace.spans.size());
     const auto assessments = static_cast<int64_t>(from.trace.info.assessments.size());
-    ++traces_.there, traces_.here += static_cast<int64_t>(here.size());
+    ++traces_.there, traces_.here += here.spans ? 1 : 0;
     spans_.there += spans, assessments_.there += assessments;
-    if (here.empty()) continue;
-    spans_.here += here[0].spans, assessments_.here += here[0].assessments;
-    if (here[0].spans != spans || here[0].assessments != assessments)
+    if (!here.spans) continue;
+    spans_.here += *here.spans, assessments_.here += here.assessments.value_or(0);
+    if (*here.spans != spans || here.assessments != assessments)
       differs("trace " + id + ": its spans or assessments differ");
   }
   artifacts_.flush();
@@ -379,8 +298,7 @@ void MlflowImport::traces(const std::vector<std::string>& ids) {
 
 void MlflowImport::compare_runs(const std::vector<std::string>& ids) {
   std::map<std::string, track::RunCounts> here;
-  for (track::RunCounts& each : read([&](store::Tx& tx) { return track::count_runs(tx, ids); }))
-    here[each.run_id] = each;
+  for (track::RunCounts& each : target_.ask(takeover::kRunCounts, ids)) here[each.run_id] = each;
   for (const track::RunCounts& there : source_.counts(ids)) {
     const auto found = here.find(there.run_id);
     const track::RunCounts ours = found == here.end() ? track::RunCounts{} : found->second;
@@ -404,15 +322,16 @@ void MlflowImport::compare_runs(const std::vector<std::string>& ids) {
 }
 
 void MlflowImport::compare_models(const std::vector<std::string>& ids) {
+  const auto here = target_.ask(takeover::kModelCounts, ids);
   for (const track::Model& there : source_.models(ids)) {
     ++models_count_.there;
-    const auto here =
-        store_.read_blocking(context(), [&](store::Tx& tx) { return track::get_model(tx, there.info.model_id, true); });
-    if (here) ++models_count_.here;
-    if (!here || here->params.size() != there.params.size() || here->tags.size() != there.tags.size() ||
-        here->metrics.size() != there.metrics.size())
+    const auto found = here.find(there.info.model_id);
+    if (found != here.end()) ++models_count_.here;
+    const auto same = [](int64_t mine, const auto& theirs) { return mine == static_cast<int64_t>(theirs.size()); };
+    if (found == here.end() || !same(found->second.params, there.params) || !same(found->second.tags, there.tags) ||
+        !same(found->second.metrics, there.metrics))
       differs("logged model " + there.info.model_id +
-              (here ? ": its params, tags or metrics differ" : " is missing here"));
+              (found != here.end() ? ": its params, tags or metrics differ" : " is missing here"));
   }
 }
 
@@ -432,8 +351,20 @@ void MlflowImport::report() {
                                     {"aliases", aliases_},
                                     {"traces", traces_},
                                     {"spans", spans_},
-                                    {"assessments", assessments_}})
-    std::printf("%-26s %14lld %14lld\n", what, static_cast<long long>(tally.there), static_cast<long long>(tally.here));
+                                    {"assessments", assessments_},
+                                    {"evaluation data sets", eval_datasets_},
+                                    {"their records", records_},
+                                    {"scorer versions", scorers_},
+                                    {"label schemas", schemas_},
+                                    {"review queues", queues_},
+                                    {"issues", issues_},
+                                    {"webhooks", hooks_},
+                                    {"users", users_},
+                                    {"users' permissions", grants_},
+                                    {"roles", roles_}})
+    if (tally.there > 0 || tally.here > 0)
+      std::printf("%-26s %14lld %14lld\n", what, static_cast<long long>(tally.there),
+                  static_cast<long long>(tally.here));
   const ArtifactCounts& files = artifacts_.counts();
   std::printf("%-26s %14lld %14lld\n", "artifact files", static_cast<long long>(files.found),
               static_cast<long long>(files.present + files.stored));
@@ -460,36 +391,41 @@ void MlflowImport::report() {
               static_cast<long long>(differences_));
 }
 
-int import_mlflow(const Common& common, const ImportFlags& flags) {
-  if (!common.server.empty())
-    throw Failure(kUsage,
-                  "an import works on the folder of a stopped server: leave out --server, name --dir or --store");
+namespace {
+
+// The store itself when nobody holds it, else the server that does.
+std::unique_ptr<ImportTarget> open_target(const Common& common, const ImportFlags& flags) {
+  const char* named = std::getenv("LATHE_SERVER");
+  const bool folder = !flags.dir.empty() || !flags.store.empty();
+  if (!common.server.empty() && folder)
+    throw Failure(kUsage, "--server names a running server; --dir and --store the folder of one that may be stopped");
+  if (!common.server.empty() || (!folder && named != nullptr && *named != '\0')) return import_into_server(common);
   server::Variables variables;
   if (!flags.dir.empty()) variables["dir"] = flags.dir;
   if (!flags.store.empty()) variables["store"] = flags.store;
-  auto config = server::load_config(variables, server::environment());
+  const auto config = server::load_config(variables, server::environment());
   if (!config) throw Failure(kUsage, config.error().message);
+  auto store = import_into_store(*config, common);
+  if (store) return std::move(*store);
+  const auto address = base::read_file(config->dir / "address", 4096);
+  if (store.error().code != base::Code::kConflict || !address) throw Failure(kRefused, store.error().message);
+  Common running = common;
+  running.server = address->substr(0, address->find_first_of("\r\n"));
+  if (const base::Path ca = config->dir / "ca.pem"; running.ca_cert.empty() && std::filesystem::exists(ca))
+    running.ca_cert = ca.string();
+  return import_into_server(running);
+}
 
+int import_mlflow(const Common& common, const ImportFlags& flags) {
   std::error_code error;
   const bool folder = std::filesystem::is_directory(flags.source, error);
   const auto source = folder ? open_folder_source(flags.source) : open_sql_source(flags.source, flags.workspace);
+  const auto auth = flags.auth.empty() ? nullptr : open_auth_source(flags.auth, flags.workspace);
   std::vector<base::Path> roots(flags.roots.begin(), flags.roots.end());
   if (folder) roots.emplace_back(flags.source);
   ArtifactRoots artifact_roots(roots, source->folder());
-
-  checked(base::make_dirs(config->dir, 0700));
-  auto store = store::Store::open({.url = config->store_url, .holder = "lathe import"}, server::store_modules());
-  if (!store && store.error().code == base::Code::kConflict)
-    throw Failure(kRefused, store.error().message + "; stop the server for the import");
-  const auto opened = checked(std::move(store));
-  const auto ctx = base::Context::system(base::system_clock(), "system:import");
-  const auto blobs = checked(server::open_blobs(*config, false));
-  checked(blob::settle_home(*opened, *blobs, ctx, config->dir));
-  const auto project = checked(opened->write_blocking(ctx, [&](store::Tx& tx) -> base::Result<core::Project> {
-    TRY(track::ensure_default_experiments(tx, config->default_artifact_root));
-    return core::get_project(tx, common.project.empty() ? "default" : common.project);
-  }));
-  return MlflowImport(*source, *opened, *blobs, std::move(artifact_roots), project.id).run() ? 0 : kRefused;
+  const auto target = open_target(common, flags);
+  return MlflowImport(*source, *target, std::move(artifact_roots)).run(auth.get()) ? 0 : kRefused;
 }
 
 }  // namespace
@@ -498,14 +434,17 @@ void add_import_commands(CLI::App& app, Common& common) {
   auto* group = app.add_subcommand("import", "Take over what another server stored");
   group->require_subcommand(1);
   auto flags = std::make_shared<ImportFlags>();
-  auto* mlflow = group->add_subcommand(
-      "mlflow",
-      "An MLflow tracking store with its artifacts, while no server runs here. May be called again: it goes on");
+  auto* mlflow = group->add_subcommand("mlflow",
+                                       "An MLflow tracking store with its artifacts, into a running server or the "
+                                       "folder of a stopped one. May be called "
+                                       "again: it goes on");
   mlflow
       ->add_option("source", flags->source, "sqlite:///FILE, FILE, postgresql://USER@HOST/DATABASE or an mlruns folder")
       ->required();
   mlflow->add_option("--artifacts-root", flags->roots,
                      "folder below which artifacts may be read; may be repeated. An mlruns folder is one itself");
+  mlflow->add_option("--auth-db", flags->auth,
+                     "MLflow's users and their permissions too: basic_auth.db, sqlite:///FILE or postgresql://…");
   mlflow->add_option("--workspace", flags->workspace, "of the source, where it has workspaces [default]");
   mlflow->add_option("--dir", flags->dir, "the server's folder [.lathe]; LATHE_DIR");
   mlflow->add_option("--store", flags->store, "the server's store [sqlite]; LATHE_STORE");

@@ -11,16 +11,13 @@
 #include <cerrno>
 
 #include "cli/command.h"
+#include "cli/import_target.h"
 #include "net/http.h"
 #include "track/artifact_root.h"
-#include "track/import.h"
 
 namespace cli {
 namespace {
 
-constexpr size_t kFilesAtOnce = 128;                  // open writers
-constexpr int64_t kBytesAtOnce = int64_t{256} << 20;  // written between two flushes
-constexpr size_t kReadBytes = size_t{1} << 20;
 constexpr int kMaxDepth = 64;  // folders in folders
 
 template <class T>
@@ -103,11 +100,7 @@ void ArtifactImporter::add(const ArtifactFolder& from, const std::string& root) 
     checked<void>(base::errno_error((from.root / from.path).string(), errno));
   }
   here_.clear();
-  const auto here =
-      checked(store_.read_blocking(context_(), [&](store::Tx& tx) -> base::Result<std::vector<blob::Artifact>> {
-        return blob::list_artifacts(tx, root);
-      }));
-  for (const auto& file : here) here_.emplace_back(file.path, file.size);
+  for (takeover::FileHere& file : target_.ask(takeover::kFilesHere, root)) here_.push_back(std::move(file.path));
   walk(dir.get(), "", root, 0);
 }
 
@@ -134,8 +127,7 @@ void ArtifactImporter::walk(int dir, const std::string& prefix, const std::strin
       walk(below.get(), path + "/", root, depth + 1);
     } else if (S_ISREG(info.st_mode) && base::is_safe_relative_path(path)) {
       ++counts_.found;
-      const auto same = std::ranges::lower_bound(here_, path, {}, [](const auto& file) { return file.first; });
-      if (same != here_.end() && same->first == path) {  // what is here stays
+      if (std::ranges::binary_search(here_, path)) {  // what is here stays
         ++counts_.present;
         continue;
       }
@@ -147,36 +139,12 @@ void ArtifactImporter::walk(int dir, const std::string& prefix, const std::strin
 }
 
 void ArtifactImporter::take(int dir, const std::string& name, const std::string& path, const std::string& root) {
-  const base::Fd file = open_below(dir, name, O_RDONLY);
+  base::Fd file = open_below(dir, name, O_RDONLY);
   if (!file) checked<void>(base::errno_error(path, errno));
-  Pending pending{root, path, checked(blobs_.begin())};
-  std::string buffer(kReadBytes, '\0');
-  while (true) {
-    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) checked<void>(base::errno_error(path, errno));
-    if (n == 0) break;
-    checked(pending.writer->write({buffer.data(), static_cast<size_t>(n)}));
-    pending_bytes_ += n;
-  }
-  pending_.push_back(std::move(pending));
-  if (pending_.size() >= kFilesAtOnce || pending_bytes_ >= kBytesAtOnce) flush();
+  counts_.bytes += target_.add_file(std::move(file), root, path);
+  ++counts_.stored;
 }
 
-void ArtifactImporter::flush() {
-  if (pending_.empty()) return;
-  std::vector<std::unique_ptr<blob::BlobWriter>> writers;
-  for (Pending& pending : pending_) writers.push_back(std::move(pending.writer));
-  const auto infos = checked(blobs_.finish_all(writers));
-  std::vector<track::ImportedFile> files;
-  for (size_t i = 0; i < pending_.size(); ++i) {
-    files.push_back({std::move(pending_[i].root), std::move(pending_[i].path), infos[i]});
-    counts_.bytes += infos[i].size;
-  }
-  checked(store_.write_blocking(context_(), [&](store::Tx& tx) { return track::import_files(tx, files); }));
-  counts_.stored += static_cast<int64_t>(files.size());
-  pending_.clear();
-  pending_bytes_ = 0;
-}
+void ArtifactImporter::flush() { target_.flush(); }
 
 }  // namespace cli

@@ -3,18 +3,16 @@
 // Thread: the command's.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/fs.h"
-#include "blob/blob.h"
-#include "store/store.h"
 
 namespace cli {
+
+class ImportTarget;
 
 struct ArtifactFolder {
   base::Path root;   // one of the roots
@@ -43,29 +41,20 @@ struct ArtifactCounts {
   int64_t links = 0;               // symbolic links, sockets, …: left out
 };
 
-// Stores files as blobs, many at a flush of the disk; what the artifact table has already is not read again.
+// Hands files to the target; what the artifact table has already is not read again.
 class ArtifactImporter {
  public:
-  ArtifactImporter(store::Store& store, blob::BlobStore& blobs, std::function<base::Context()> context)
-      : store_(store), blobs_(blobs), context_(std::move(context)) {}
+  explicit ArtifactImporter(ImportTarget& target) : target_(target) {}
   void add(const ArtifactFolder& from, const std::string& root);
   void flush();
   const ArtifactCounts& counts() const { return counts_; }
 
  private:
-  struct Pending {
-    std::string root, path;
-    std::unique_ptr<blob::BlobWriter> writer;
-  };
   void walk(int dir, const std::string& prefix, const std::string& root, int depth);
   void take(int dir, const std::string& name, const std::string& path, const std::string& root);
 
-  store::Store& store_;
-  blob::BlobStore& blobs_;
-  std::function<base::Context()> context_;
-  std::vector<Pending> pending_;
-  int64_t pending_bytes_ = 0;
-  std::vector<std::pair<std::string, int64_t>> here_;  // of the root that is walked, by path
+  ImportTarget& target_;
+  std::vector<std::string> here_;  // paths of the root that is walked, in order
   ArtifactCounts counts_;
 };
 

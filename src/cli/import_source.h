@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/fs.h"
-#include "traces/import.h"
-#include "track/import.h"
+#include "store/store.h"
+#include "takeover/takeover.h"
 
 namespace cli {
 
@@ -23,6 +23,11 @@ struct SourceTrace {
   int64_t experiment = 0;  // the source's
   traces::ImportedTrace trace;
   std::string artifact_uri;  // where its files lie; "": unknown
+};
+
+struct SourceDataset {
+  traces::EvalDataset dataset;  // experiment_ids are the source's
+  int64_t records = 0;
 };
 
 class MlflowSource {
@@ -47,6 +52,18 @@ class MlflowSource {
   // With spans where the source keeps them as rows; else they are the file traces.json.
   virtual std::vector<SourceTrace> traces(const std::vector<std::string>& trace_ids) = 0;
 
+  // What only a database has. Experiments are the source's.
+  virtual std::vector<SourceDataset> datasets() { return {}; }
+  virtual std::vector<traces::EvalRecord> records(const std::string& /*dataset*/, const std::string& /*after*/,
+                                                  size_t /*limit*/) {
+    return {};
+  }
+  virtual std::vector<std::vector<traces::Scorer>> scorers() { return {}; }  // each with its versions, oldest first
+  virtual std::vector<traces::ImportedLabelSchema> label_schemas() { return {}; }
+  virtual std::vector<traces::ImportedReviewQueue> review_queues() { return {}; }
+  virtual std::vector<traces::Issue> issues() { return {}; }
+  virtual std::vector<hooks::Hook> webhooks() { return {}; }
+
   virtual base::Path folder() const = 0;  // what relative paths in it are relative to; "": none
   // A folder of the source itself that holds the artifacts of a run or logged model; "": none
   virtual base::Path own_artifacts(const std::string& /*id*/) { return {}; }
@@ -54,9 +71,26 @@ class MlflowSource {
   virtual std::vector<std::pair<std::string, int64_t>> left_out() = 0;
 };
 
+// Users of MLflow's auth app and what they may do. Resources are the source's.
+struct SourceUser {
+  takeover::NewUser user;
+  std::vector<takeover::Grant> grants;
+};
+class AuthSource {
+ public:
+  virtual ~AuthSource() = default;
+  virtual std::vector<SourceUser> users() = 0;  // administrators first
+  virtual std::vector<takeover::NewRole> roles() = 0;
+  virtual std::vector<std::pair<std::string, int64_t>> left_out() = 0;  // valid after the other two
+};
+std::unique_ptr<AuthSource> open_auth_source(const std::string& where, const std::string& workspace);
+
 // A path or sqlite:/// of a database file, or postgresql://.
 std::unique_ptr<MlflowSource> open_sql_source(const std::string& where, const std::string& workspace);
 std::unique_ptr<MlflowSource> open_folder_source(const base::Path& dir);
+
+// A database of another server, opened for reading; `folder`: of its file.
+std::unique_ptr<store::Store> open_source_store(const std::string& where, base::Path& folder);
 
 // Tag mlflow.runName is the name of a run.
 void take_name_tag(track::Run& run);

@@ -34,6 +34,25 @@ void endpoints(const Common& common) {
   }
 }
 
+void print_object(const base::json::object& object, const std::string& prefix) {
+  for (const auto& [key, value] : object) {
+    const std::string name = prefix + std::string(key);
+    if (value.is_object())
+      print_object(value.as_object(), name + ".");
+    else
+      std::printf("%-32s %s\n", name.c_str(), text_of(value).c_str());
+  }
+}
+
+void endpoint(const Common& common, const std::string& name) {
+  Api api(common);
+  auto answer = api.get("/endpoints/" + net::percent_encode(name));
+  auto& object = answer.as_object();
+  object.erase("revisions");
+  object.erase("features");
+  print_object(object, "");
+}
+
 void requests(const Common& common, const std::string& endpoint, size_t limit, const std::string& from) {
   Api api(common);
   std::string path = "/endpoints/" + net::percent_encode(endpoint) + "/requests?limit=" + std::to_string(limit);
@@ -68,17 +87,20 @@ void add_capture_children(CLI::App& child) {
 }  // namespace
 
 void add_serve_commands(CLI::App& app, Common& common) {
-  app.add_subcommand("endpoints", "List the endpoints and what they serve")->callback([&common] { endpoints(common); });
+  auto* endpoints_command = app.add_subcommand("endpoints", "List the endpoints and what they serve, or show one");
+  auto one = std::make_shared<std::string>();
+  endpoints_command->add_option("endpoint", *one, "its name: how its model is run, what is in force");
+  endpoints_command->callback([one, &common] { one->empty() ? endpoints(common) : endpoint(common, *one); });
 
   auto* requests_command =
       app.add_subcommand("requests", "Print captured requests of an endpoint, one JSON object a line");
-  auto endpoint = std::make_shared<std::string>();
+  auto name = std::make_shared<std::string>();
   auto from = std::make_shared<std::string>();
   auto limit = std::make_shared<size_t>(20);
-  requests_command->add_option("endpoint", *endpoint, "its name")->required();
+  requests_command->add_option("endpoint", *name, "its name")->required();
   requests_command->add_option("--limit", *limit, "at most so many [20]");
   requests_command->add_option("--from", *from, "where to go on: the `next` of an earlier answer");
-  requests_command->callback([=, &common] { requests(common, *endpoint, *limit, *from); });
+  requests_command->callback([=, &common] { requests(common, *name, *limit, *from); });
 
   // What the server starts of itself before a model may serve; not for people.
   CLI::App& child = command_group(app, "child", "");

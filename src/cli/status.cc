@@ -67,6 +67,23 @@ std::string describe_endpoint(const object& e) {
   return problem.empty() ? out : out + "; DOES NOT SERVE: " + problem;
 }
 
+std::string describe_plane(const object& plane) {
+  std::string out = text(plane, "name") + " at " + text(plane, "address") + ": ";
+  const value* connected = plane.if_contains("connected");
+  const bool there = connected != nullptr && connected->is_bool() && connected->get_bool();
+  out += there ? "in touch" : "AWAY, last seen " + ago(number(plane, "seen_us")) + " ago";
+  std::string behind;
+  for (const value& item : list(plane, "endpoints")) {
+    const object& endpoint = item.as_object();
+    const value* current = endpoint.if_contains("current");
+    if (current != nullptr && current->is_bool() && current->get_bool()) continue;
+    behind += "; " + text(endpoint, "name") + ": revision " + text(endpoint, "revision") + ", not " +
+              text(endpoint, "wanted_revision");
+    if (const std::string problem = text(endpoint, "problem"); !problem.empty()) behind += " (" + problem + ")";
+  }
+  return out + (behind.empty() ? ", up to date" : behind);
+}
+
 void print(const std::string& server, const object& status) {
   std::printf("lathe %s at %s\n", text(status, "version").c_str(), server.c_str());
   line("process", text(status, "pid") + ", up " + ago(number(status, "started_us")) + ", " +
@@ -77,6 +94,7 @@ void print(const std::string& server, const object& status) {
                      gigabytes(number(disk->as_object(), "total_bytes")));
   }
   lines(status, "endpoints", describe_endpoint);
+  if (!list(status, "planes").empty()) lines(status, "planes", describe_plane);
   lines(status, "running", [](const object& run) {
     return text(run, "pipeline") + " #" + text(run, "number") + " " + text(run, "state") + " (" + text(run, "cause") +
            ", since " + ago(number(run, "created_us")) + "): " + text(run, "id");

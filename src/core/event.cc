@@ -83,6 +83,19 @@ base::Result<EventPosition> newest_position(store::Tx& tx) {
   return newest;
 }
 
+base::Result<bool> are_all_kept(store::Tx& tx, EventPosition after) {
+  TRY_SET(const EventPosition newest, newest_position(tx));
+  if (after > newest) return false;
+  store::Rows rows = tx.query("SELECT xid, seq FROM events ORDER BY xid, seq LIMIT 1");
+  if (!rows.next()) {
+    TRY(tx.status());
+    return true;
+  }
+  const EventPosition oldest{rows.i64(0), rows.i64(1)};
+  // The newest event is never trimmed, so whoever has seen it has something to hold on to. SQLite counts without gaps.
+  return oldest <= after || (tx.backend() == store::Backend::kSqlite && oldest.seq == after.seq + 1);
+}
+
 // Never the newest event: on SQLite its row id is where numbering goes on.
 base::Result<int64_t> trim_events(store::Tx& tx, int64_t keep_us) {
   store::Rows rows = tx.query("SELECT xid, seq FROM consumers ORDER BY xid, seq LIMIT 1");

@@ -45,6 +45,9 @@ void emit(store::Tx& tx, std::string_view kind, std::string_view subject_kind, s
 // Up to `limit` events after `after`, oldest first. project 0: all projects.
 base::Result<std::vector<Event>> read_events(store::Tx& tx, EventPosition after, size_t limit, int64_t project = 0);
 base::Result<EventPosition> newest_position(store::Tx& tx);
+// Whether every event after `after` can still be read. False when some were trimmed, or when this log never was that
+// far (a restored backup); now and then false for nothing: whoever asks starts again from a snapshot.
+base::Result<bool> are_all_kept(store::Tx& tx, EventPosition after);
 
 // A durable reader: its position is a row, advanced in the transaction of its effect. One thread of its own.
 class Consumer {

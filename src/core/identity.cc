@@ -14,9 +14,9 @@ namespace {
 constexpr size_t kMaxSecret = 512;  // ours have 43 characters; what is longer is not hashed
 constexpr size_t kMaxLabel = 100;
 
-constexpr std::pair<Role, std::string_view> kRoles[] = {{Role::kViewer, "viewer"}, {Role::kEditor, "editor"},
-                                                        {Role::kRunner, "runner"}, {Role::kInfer, "infer"},
-                                                        {Role::kAdmin, "admin"},   {Role::kContributor, "contributor"}};
+constexpr std::pair<Role, std::string_view> kRoles[] = {
+    {Role::kViewer, "viewer"}, {Role::kEditor, "editor"},           {Role::kRunner, "runner"}, {Role::kInfer, "infer"},
+    {Role::kAdmin, "admin"},   {Role::kContributor, "contributor"}, {Role::kPlane, "plane"}};
 
 constexpr std::string_view kFindToken =
     "SELECT p.kind, p.name, p.attempt, p.project, t.expires_us, p.id, t.role, t.scope, t.seen_us"
@@ -36,7 +36,7 @@ base::Result<Role> parse_role(std::string_view text) {
   const auto found = std::ranges::find(kRoles, text, [](const auto& r) { return r.second; });
   if (found != std::end(kRoles)) return found->first;
   return base::invalid("the role is '" + std::string(text.substr(0, 80)) +
-                       "'; allowed: viewer, contributor, editor, runner, infer, admin");
+                       "'; allowed: viewer, contributor, editor, runner, infer, admin, plane");
 }
 
 base::Permissions permissions_of(Role role) {
@@ -45,6 +45,7 @@ base::Permissions permissions_of(Role role) {
     case Role::kViewer:
     case Role::kContributor: return {Permission::kRead};
     case Role::kInfer: return {Permission::kInfer};
+    case Role::kPlane: return {Permission::kPlane};
     case Role::kEditor: return {Permission::kRead, Permission::kWrite, Permission::kInfer};
     case Role::kRunner: return {Permission::kRead, Permission::kWrite, Permission::kInfer, Permission::kRunCode};
     case Role::kAdmin:

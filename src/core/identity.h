@@ -23,7 +23,8 @@ namespace core {
 // --- roles
 
 // kContributor: reads, and makes experiments and models that are then his own (resource_access.h): MLflow's plain user.
-enum class Role : uint8_t { kViewer, kEditor, kRunner, kInfer, kAdmin, kContributor };
+// kPlane: a data plane (src/plane), which may nothing else.
+enum class Role : uint8_t { kViewer, kEditor, kRunner, kInfer, kAdmin, kContributor, kPlane };
 std::string_view name(Role role);
 base::Result<Role> parse_role(std::string_view text);
 base::Permissions permissions_of(Role role);

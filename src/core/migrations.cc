@@ -131,6 +131,40 @@ CREATE TABLE resource_grants (
 CREATE INDEX resource_grants_on ON resource_grants (project, kind, resource);
 CREATE INDEX resource_grants_of ON resource_grants (principal);
 )"},
+    // Roles by name, made of grants, for many users (named_role.h). Their ids are public: from a counter, never again.
+    store::Migration{4, R"(
+CREATE TABLE core_counters (
+  name $text NOT NULL PRIMARY KEY,
+  last $int NOT NULL
+) $without_rowid;
+INSERT INTO core_counters (name, last) VALUES ('named_role', 0), ('named_role_grant', 0), ('named_role_user', 0);
+
+CREATE TABLE named_roles (
+  id $int NOT NULL PRIMARY KEY,
+  project $int NOT NULL,
+  name $text NOT NULL,
+  description $text,
+  created_us $int NOT NULL,
+  UNIQUE (project, name)
+) $without_rowid;
+
+CREATE TABLE named_role_grants (
+  id $int NOT NULL PRIMARY KEY,
+  role $int NOT NULL REFERENCES named_roles (id),
+  kind $text NOT NULL,
+  resource $text NOT NULL,
+  level $int NOT NULL,
+  UNIQUE (role, kind, resource)
+) $without_rowid;
+
+CREATE TABLE named_role_users (
+  id $int NOT NULL PRIMARY KEY,
+  role $int NOT NULL REFERENCES named_roles (id),
+  principal $int NOT NULL REFERENCES users (id),
+  UNIQUE (role, principal)
+) $without_rowid;
+CREATE INDEX named_role_users_of ON named_role_users (principal);
+)"},
 };
 
 }  // namespace

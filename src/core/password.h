@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,11 @@ base::Result<std::string> hash_password(std::string_view password);
 // An empty hash takes as long as any other and never matches.
 bool verify_password(std::string_view hash, std::string_view password);
 bool needs_rehash(std::string_view hash);
+
+// Hashes that were taken over from an MLflow server (Werkzeug's text forms scrypt:N:r:p$salt$hex and
+// pbkdf2:sha256:rounds$salt$hex) are verified as well, within these costs, and hashed anew at the first login.
+inline constexpr uint64_t kMaxScryptBytes = size_t{64} << 20;  // 128 N r
+inline constexpr uint64_t kMaxPbkdf2Rounds = 2'000'000;
+bool is_foreign_hash(std::string_view hash);
 
 }  // namespace core

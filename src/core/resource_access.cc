@@ -7,6 +7,7 @@
 #include "base/json_writer.h"
 #include "core/audit.h"
 #include "core/event.h"
+#include "core/named_role.h"
 
 namespace core {
 
@@ -113,6 +114,7 @@ std::vector<ResourceGrant> list_grants(store::Tx& tx, int64_t user) {
 
 void move_grants(store::Tx& tx, Resource kind, std::string_view from, std::string_view to) {
   if (from == to) return;
+  if (kind == Resource::kModel) rename_in_roles(tx, from, to);
   drop_grants(tx, kind, to);
   const int64_t moved =
       tx.exec("UPDATE resource_grants SET resource = ? WHERE project = ? AND kind = ? AND resource = ?", to,
@@ -139,21 +141,28 @@ Result<std::shared_ptr<const base::ResourceAccess>> resource_access(store::Tx& t
   std::optional<Level> experiments, models;
   {
     auto rows = tx.query(
-        "SELECT kind, resource, level FROM resource_grants WHERE project = ? AND principal = ? ORDER BY kind, resource",
-        project, user);  // "*" comes before digits and letters, but not before all that a name may begin with
+        "SELECT kind, resource, level FROM resource_grants WHERE project = ? AND principal = ? UNION ALL "
+        "SELECT g.kind, g.resource, g.level FROM named_role_users u JOIN named_roles r ON r.id = u.role "
+        "JOIN named_role_grants g ON g.role = r.id WHERE r.project = ? AND u.principal = ? AND g.kind <> 'workspace'",
+        project, user, project, user);
+    const auto add = [](auto& levels, const auto& of, Level level) {
+      const auto [place, first] = levels.try_emplace(of, level);
+      if (!first) place->second = add_up(place->second, level);
+    };
     while (rows.next()) {
       any = true;
       const bool experiment = rows.text(0) == name(Resource::kExperiment);
       const std::string_view resource = rows.text(1);
       const Level level = level_of(rows.i64(2));
       if (resource == "*") {
-        (experiment ? experiments : models) = level;
+        auto& all = experiment ? experiments : models;
+        all = all ? add_up(*all, level) : level;
       } else if (experiment) {
         int64_t id = 0;
         std::from_chars(resource.data(), resource.data() + resource.size(), id);
-        access.experiment.emplace(id, level);
+        add(access.experiment, id, level);
       } else {
-        access.model.emplace(resource, level);
+        add(access.model, std::string(resource), level);
       }
     }
   }
@@ -172,11 +181,17 @@ Result<std::shared_ptr<const base::ResourceAccess>> resource_access(store::Tx& t
 }
 
 Level level_now(store::Tx& tx, const base::ResourceAccess& access, Resource kind, std::string_view resource) {
-  const auto own = find_grant(tx, access.principal, kind, resource);
-  const auto all = find_grant(tx, access.principal, kind, "*");
+  std::optional<Level> level;
+  auto rows = tx.query(
+      "SELECT level FROM resource_grants WHERE project = ? AND principal = ? AND kind = ? AND resource IN (?, '*') "
+      "UNION ALL SELECT g.level FROM named_role_users u JOIN named_roles r ON r.id = u.role "
+      "JOIN named_role_grants g ON g.role = r.id WHERE r.project = ? AND u.principal = ? AND g.kind IN (?, ?) "
+      "AND g.resource IN (?, '*')",
+      tx.project(), access.principal, name(kind), resource, tx.project(), access.principal, name(kind),
+      kind == Resource::kModel ? std::string_view("prompt") : name(kind), resource);
+  while (rows.next()) level = level ? add_up(*level, level_of(rows.i64(0))) : level_of(rows.i64(0));
   const Level usual = kind == Resource::kExperiment ? access.experiments : access.models;
-  const Level level = own && all ? add_up(*own, *all) : own ? *own : all ? *all : usual;
-  return std::min(level, access.most);
+  return std::min(level.value_or(usual), access.most);
 }
 
 bool allows_experiment(store::Tx& tx, const base::ResourceAccess& access, int64_t id, Level least) {

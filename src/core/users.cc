@@ -6,6 +6,7 @@
 #include "base/json_writer.h"
 #include "core/audit.h"
 #include "core/event.h"
+#include "core/named_role.h"
 #include "core/project.h"
 #include "core/resource_access.h"
 #include "core/session.h"
@@ -187,6 +188,7 @@ base::Result<void> delete_user(store::Tx& tx, std::string_view name) {
                       "'" + user.name + "' is the last administrator who can log in; make another one first");
   }
   tx.exec("DELETE FROM resource_grants WHERE principal = ?", user.id);
+  forget_bearer(tx, user.id);
   tx.exec("DELETE FROM roles WHERE principal = ?", user.id);
   tx.exec("DELETE FROM sessions WHERE principal = ?", user.id);
   tx.exec("DELETE FROM tokens WHERE principal = ?", user.id);
@@ -269,6 +271,11 @@ base::Result<std::optional<Reach>> reach_of(store::Tx& tx, const Identity& ident
         any = true;
       }
     }
+    if (const base::Level level = level_of_project(tx, identity.user, reach.project); level >= base::Level::kUse) {
+      reach.permissions = reach.permissions | permissions_of(Role::kContributor);
+      if (level == base::Level::kManage) reach.permissions = reach.permissions | permissions_of(Role::kAdmin);
+      any = creates = true;
+    }
     if (reach.known && !reach.permissions.has(base::Permission::kAdmin)) {
       const base::Permissions most = identity.role ? permissions_of(*identity.role) : base::kEveryPermission;
       TRY_SET(reach.resources, resource_access(tx, identity.user, reach.project, reach.permissions, creates, most));
@@ -289,8 +296,11 @@ base::Result<std::vector<std::string>> projects_of(store::Tx& tx, const Identity
       all ? tx.query("SELECT id, name FROM projects ORDER BY name")
           : tx.query(
                 "SELECT p.id, p.name FROM projects p WHERE EXISTS (SELECT 1 FROM roles r WHERE r.principal = ? AND"
-                " r.project IN (0, p.id)) ORDER BY p.name",
-                identity.user);
+                " r.project IN (0, p.id)) OR EXISTS (SELECT 1 FROM named_role_users u JOIN named_roles r ON r.id = "
+                "u.role"
+                " JOIN named_role_grants g ON g.role = r.id WHERE u.principal = ? AND r.project = p.id AND"
+                " g.kind = 'workspace') ORDER BY p.name",
+                identity.user, identity.user);
   while (rows.next()) {
     if (identity.project == 0 || identity.project == rows.i64(0)) names.push_back(rows.str(1));
   }
@@ -309,7 +319,7 @@ bool reads_everything(store::Tx& tx, const Identity& identity) {
   if (user.disabled || user.admin) return !user.disabled;
   return tx.query_i64(
                "SELECT count(*) FROM projects p WHERE NOT EXISTS (SELECT 1 FROM roles r WHERE r.principal = ?"
-               " AND r.project IN (0, p.id) AND r.role <> 'infer')",
+               " AND r.project IN (0, p.id) AND r.role NOT IN ('infer', 'plane'))",
                identity.user)
              .value_or(1) == 0;
 }
@@ -323,6 +333,12 @@ std::vector<std::string> role_names(store::Tx& tx, const Identity& identity, int
   while (rows.next()) {
     if (std::ranges::find(names, rows.text(0)) == names.end()) names.push_back(rows.str(0));
   }
+  const base::Level level = level_of_project(tx, identity.user, project);
+  const auto also = [&](Role role) {
+    if (std::ranges::find(names, name(role)) == names.end()) names.emplace_back(name(role));
+  };
+  if (level >= base::Level::kUse) also(Role::kContributor);
+  if (level == base::Level::kManage) also(Role::kAdmin);
   return names;
 }
 

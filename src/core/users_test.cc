@@ -6,6 +6,7 @@
 
 #include "core/audit_log.h"
 #include "core/migrations.h"
+#include "core/named_role.h"
 #include "core/password.h"
 #include "core/project.h"
 #include "core/resource_access.h"
@@ -169,6 +170,90 @@ TEST_P(UsersTest, ARowStandsForItselfAboveAndBelowTheRole) {
   EXPECT_EQ(hers->permissions, base::Permissions{});
   EXPECT_EQ(hers->resources->of_experiment(7), Level::kManage);
   EXPECT_EQ(hers->resources->of_experiment(8), Level::kNone);
+}
+
+TEST_P(UsersTest, NamedRolesAddUpWithRowsAndADenialWins) {
+  using base::Level;
+  add("ann");
+  const User bob = add("bob", {{"default", Role::kViewer}});
+  const auto made = write([&](Tx& tx) -> Result<NamedRole> {
+    TRY_SET(const NamedRole editors, create_named_role(tx, "default", "editors", std::nullopt));
+    TRY(add_role_grant(tx, {0, editors.id, "experiment", "*", Level::kEdit}));
+    TRY(add_role_grant(tx, {0, editors.id, "prompt", "greet", Level::kManage}));
+    TRY_SET(const NamedRole barred, create_named_role(tx, "default", "barred", "kept out"));
+    TRY(add_role_grant(tx, {0, barred.id, "experiment", "9", Level::kDeny}));
+    TRY(give_named_role(tx, bob.id, editors.id));
+    TRY(give_named_role(tx, bob.id, barred.id));
+    TRY(put_grant(tx, bob.id, {Resource::kExperiment, "7", Level::kManage}));
+    TRY(put_grant(tx, bob.id, {Resource::kExperiment, "9", Level::kManage}));
+    return editors;
+  });
+  ASSERT_TRUE(made) << made.error().message;
+  const auto access = reach(identity_of(bob), "default")->resources;
+  ASSERT_TRUE(access);
+  EXPECT_EQ(access->of_experiment(7), Level::kManage);
+  EXPECT_EQ(access->of_experiment(8), Level::kEdit);
+  EXPECT_EQ(access->of_experiment(9), Level::kDeny);
+  EXPECT_EQ(access->of_model("greet"), Level::kManage);
+  EXPECT_EQ(access->of_model("other"), Level::kRead);
+  ASSERT_TRUE(write([&](Tx& tx) -> Result<void> {
+    for (const auto& [what, level] : {std::pair{"7", Level::kManage}, {"8", Level::kEdit}, {"9", Level::kDeny}})
+      EXPECT_EQ(level_now(tx, *access, Resource::kExperiment, what), level) << what;
+    move_grants(tx, Resource::kModel, "greet", "hello");
+    EXPECT_EQ(level_now(tx, *access, Resource::kModel, "hello"), Level::kManage);
+    EXPECT_EQ(level_now(tx, *access, Resource::kModel, "greet"), Level::kRead);
+    drop_grants(tx, Resource::kModel, "hello");
+    EXPECT_EQ(level_now(tx, *access, Resource::kModel, "hello"), Level::kManage) << "a role waits for the next";
+    return take_named_role(tx, bob.id, made->id);
+  }));
+  EXPECT_EQ(reach(identity_of(bob), "default")->resources->of_experiment(8), Level::kRead);
+}
+
+TEST_P(UsersTest, ANamedRoleOfTheWorkspaceOpensTheProject) {
+  using base::Level;
+  add("ann");
+  const User bob = add("bob");
+  EXPECT_FALSE(reach(identity_of(bob), "default")->known);
+  const auto role = write([&](Tx& tx) -> Result<NamedRole> {
+    TRY_SET(const NamedRole members, create_named_role(tx, "default", "members", std::nullopt));
+    TRY(add_role_grant(tx, {0, members.id, "workspace", "*", Level::kUse}));
+    TRY(give_named_role(tx, bob.id, members.id));
+    return get_named_role(tx, members.id);
+  });
+  ASSERT_TRUE(role) << role.error().message;
+  auto now = reach(identity_of(bob), "default");
+  ASSERT_TRUE(now->known && now->resources);
+  EXPECT_TRUE(now->resources->creates);
+  EXPECT_FALSE(now->permissions.has(base::Permission::kAdmin));
+  EXPECT_EQ(*read([&](Tx& tx) { return projects_of(tx, identity_of(bob)); }), std::vector<std::string>{"default"});
+  ASSERT_TRUE(write([&](Tx& tx) { return change_role_grant(tx, role->grants[0].id, Level::kManage); }));
+  now = reach(identity_of(bob), "default");
+  EXPECT_TRUE(now->permissions.has(base::Permission::kAdmin));
+  EXPECT_EQ(now->resources, nullptr);
+  ASSERT_TRUE(write([&](Tx& tx) { return delete_named_role(tx, role->id); }));
+  EXPECT_FALSE(reach(identity_of(bob), "default")->known);
+  const auto next = write([&](Tx& tx) { return create_named_role(tx, "default", "members", std::nullopt); });
+  EXPECT_GT(next->id, role->id) << "an id is never another role's";
+}
+
+TEST_P(UsersTest, ARoleHoldsOnlyWhatIsEnforced) {
+  using base::Level;
+  add("ann");
+  const auto role = write([](Tx& tx) { return create_named_role(tx, "default", "r", std::nullopt); });
+  ASSERT_TRUE(role);
+  const auto refused = [&](const char* kind, const char* resource, Level level) {
+    const auto made = write([&](Tx& tx) { return add_role_grant(tx, {0, role->id, kind, resource, level}); });
+    EXPECT_FALSE(made) << kind << " " << resource;
+    EXPECT_EQ(made ? Code::kInternal : made.error().code, Code::kInvalid);
+  };
+  refused("scorer", "*", Level::kDeny);
+  refused("prompt", "*", Level::kRead);
+  refused("workspace", "default", Level::kUse);
+  refused("workspace", "*", Level::kRead);
+  refused("experiment", "1", Level::kNone);
+  refused("experiment", "", Level::kRead);
+  for (const char* name : {"", "  ", "__user_7__"})
+    EXPECT_FALSE(write([&](Tx& tx) { return create_named_role(tx, "default", name, std::nullopt); })) << name;
 }
 
 TEST_P(UsersTest, ADeletedUserLeavesNothingToTheNextOfItsName) {

@@ -180,6 +180,21 @@ Result<Hook> create_hook(store::Tx& tx, std::string_view id, const NewHook& hook
   return get_hook(tx, id);
 }
 
+Result<bool> import_hook(store::Tx& tx, const Hook& hook) {
+  TRY(check_name(hook.name));
+  TRY(check_events(hook.events));
+  const int64_t made = tx.exec(
+      "INSERT INTO hooks (project, id, name, description, url, active, secret, created_ms, updated_ms) "
+      "VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+      tx.project(), hook.id, hook.name, hook.description, hook.url, store::Blob{""}, hook.created_ms, hook.updated_ms);
+  TRY(tx.status());
+  if (made == 0) return false;
+  put_events(tx, hook.id, hook.events);
+  record(tx, "webhook.created", hook.id, hook.name);
+  TRY(tx.status());
+  return true;
+}
+
 Result<Hook> get_hook(store::Tx& tx, std::string_view id) {
   std::optional<Hook> hook;
   {

@@ -67,6 +67,9 @@ base::Result<UrlParts> check_url(std::string_view url, std::span<const std::stri
 
 // `sealed_secret` is sealed for `id`, which therefore is made before (make_uuid4).
 base::Result<Hook> create_hook(store::Tx& tx, std::string_view id, const NewHook& hook, std::string_view sealed_secret);
+// One of another server, as it is there but inactive and without its secret, which only that server can read. False:
+// one of that id is here, and stays as it is.
+base::Result<bool> import_hook(store::Tx& tx, const Hook& hook);
 base::Result<Hook> get_hook(store::Tx& tx, std::string_view id);
 base::Result<Hook> change_hook(store::Tx& tx, std::string_view id, const HookChange& change,
                                const std::optional<std::string>& sealed_secret);

@@ -129,12 +129,12 @@ void compare_files(store::Tx& tx, std::string_view before, std::string_view afte
 }
 
 // Made here, once: stages that start at the same time would race to make it through their MLflow clients.
-base::Result<void> ensure_experiment(store::Tx& tx, const Config& config) {
+base::Result<void> ensure_experiment(store::Tx& tx, const Config& config, const std::string& artifact_root) {
   if (config.stages.stages.empty()) return {};
   const auto found = track::get_experiment_by_name(tx, config.experiment);
   if (found) return {};
   if (found.error().code != base::Code::kNotFound) return std::unexpected(found.error());
-  TRY(track::create_experiment(tx, {.name = config.experiment}));
+  TRY(track::create_experiment(tx, {.name = config.experiment, .default_root = artifact_root}));
   return {};
 }
 
@@ -158,6 +158,7 @@ base::Result<void> claim_endpoint(store::Tx& tx, const std::string& pipeline, co
   TRY(serve::ensure_endpoint(tx, env.endpoint, env.name));
   TRY(serve::set_capture_rule(
       tx, env.endpoint, {.sample = env.capture.sample, .redact = env.capture.redact, .keep_us = env.capture.keep_us}));
+  TRY(serve::set_serving(tx, env.endpoint, env.serving));
   TRY(serve::set_sticky(tx, env.endpoint, env.rollout.sticky));
   watch::MonitorSpec monitor;
   monitor.endpoint = env.endpoint;
@@ -287,7 +288,7 @@ base::Result<ApplyOutcome> apply(store::Tx& tx, const ApplyRequest& request, con
     TRY(claim_name(tx, config.project, graph.name, graph.environment));
     TRY(put_graph(tx, graph));
   }
-  TRY(ensure_experiment(tx, config));
+  TRY(ensure_experiment(tx, config, request.artifact_root));
   if (runs) TRY(flow::put_pipeline(tx, spec));
 
   std::string body;

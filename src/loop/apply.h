@@ -53,6 +53,7 @@ struct ApplyRequest {
   std::string file;
   bool dry_run = false;
   bool start_run = true;
+  std::string artifact_root;  // of the experiment, if it is made; "": ours
 };
 
 struct ApplyOutcome {

@@ -148,7 +148,7 @@ class Parser {
       state_.fail(endpoint.line, "endpoint", "needs a 'model' section: it says which model answers");
       return;
     }
-    KeyReader reader(state_, "endpoint", kEndpointKeys, &endpoint);
+    KeyReader reader(state_, "endpoint", kEndpointKeys, &endpoint, nullptr, {"batch", "workers"});
     const std::string name = reader.text("name", config_.model->name);
     const std::string primary = reader.text("environment");
     const Node* all = section("environments");
@@ -178,9 +178,11 @@ class Parser {
 
     Environment env;
     env.name = name;
-    KeyReader address(state_, prefix + "endpoint", kEnvironmentEndpointKeys, override_of("endpoint"));
+    KeyReader address(state_, prefix + "endpoint", kEnvironmentEndpointKeys, override_of("endpoint"), nullptr,
+                      {"batch", "workers"});
     const std::string fallback = name == "production" ? endpoint : endpoint + "-" + name;
     env.endpoint = address.text("name", fallback);
+    env.serving = read_serving(prefix, override_of("endpoint"));
     env.gate = read_gate(prefix, override_of("gate"));
     env.rollout = read_rollout(prefix, override_of("rollout"));
     env.capture = read_capture(prefix, override_of("capture"));
@@ -188,6 +190,40 @@ class Parser {
     const bool retrains = section("retrain") != nullptr || override_of("retrain") != nullptr;
     if (retrains) env.retrain = read_retrain(prefix, override_of("retrain"));
     config_.environments.push_back(std::move(env));
+  }
+
+  // The keys of `endpoint` and its parts that an environment may say differently.
+  serve::ServingSettings read_serving(const std::string& prefix, const Node* over) {
+    const Node* endpoint = section("endpoint");
+    const auto part = [](const Node* node, std::string_view name) {
+      return node != nullptr && node->is_map() ? node->find(name) : nullptr;
+    };
+    const std::string where = prefix + "endpoint";
+    serve::ServingSettings out;
+    KeyReader batch(state_, where + ".batch", kBatchKeys, part(endpoint, "batch"), part(over, "batch"));
+    if (const auto rows = batch.optional_integer("max_size")) out.max_rows = static_cast<size_t>(*rows);
+    out.max_delay_us = batch.optional_duration_us("max_delay", 0, serve::kMaxBatchDelayUs);
+    if (const auto preferred = batch.optional_integers("preferred")) {
+      out.preferred.emplace(preferred->begin(), preferred->end());
+      if (out.max_rows && std::ranges::any_of(*out.preferred, [&](size_t rows) { return rows > *out.max_rows; }))
+        state_.fail(batch.line("preferred"), where + ".batch.preferred",
+                    "holds more rows than max_size, " + std::to_string(*out.max_rows));
+    }
+    if (const auto queue = batch.optional_integer("queue")) out.queue = static_cast<size_t>(*queue);
+    KeyReader workers(state_, where + ".workers", kWorkersKeys, part(endpoint, "workers"), part(over, "workers"));
+    if (const auto least = workers.optional_integer("min")) out.min_workers = static_cast<size_t>(*least);
+    if (const auto most = workers.optional_integer("max")) out.max_workers = static_cast<size_t>(*most);
+    if (out.min_workers && out.max_workers && *out.min_workers > *out.max_workers)
+      state_.fail(
+          workers.line("min"), where + ".workers.min",
+          "is " + std::to_string(*out.min_workers) + "; allowed: at most max, " + std::to_string(*out.max_workers));
+    if (const auto memory = workers.optional_integer("memory_mb")) out.memory_mb = static_cast<size_t>(*memory);
+    out.idle_us = workers.optional_duration_us("idle", 0, serve::kMaxIdleUs);
+    // `name` and `environment` were read elsewhere.
+    KeyReader own(state_, where, kEndpointKeys, endpoint, over, {"batch", "workers"});
+    out.timeout_us = own.optional_duration_us("timeout", serve::kMinRunUs, serve::kMaxRunUs);
+    if (own.has("python")) out.python = own.text("python");
+    return out;
   }
 
   GateConfig read_gate(const std::string& prefix, const Node* over) {

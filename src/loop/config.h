@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "flow/flow.h"
 #include "serve/graph.h"
+#include "serve/serving.h"
 #include "stats/calibration.h"
 
 namespace loop {
@@ -88,6 +89,7 @@ struct RetrainConfig {
 struct Environment {
   std::string name;
   std::string endpoint;
+  serve::ServingSettings serving;
   GateConfig gate;
   RolloutConfig rollout;
   CaptureConfig capture;

@@ -20,6 +20,7 @@ enum class KeyType : uint8_t {
   kPaths,     // one relative path or glob, or a list of them
   kNames,     // a list of texts
   kPercents,  // a list of numbers that rise, above 0 and below 100
+  kIntegers,  // a list of whole numbers
   kShares,    // a mapping from a name to a number from 0 to 1
   kTriggers,  // a list of alert kinds and at most one cron line
 };
@@ -30,7 +31,7 @@ struct Key {
   std::string_view fallback;  // as it would be written; "" and not required: absent
   std::string_view about;
   bool required = false;
-  double least = 0, most = 0;     // kNumber, kInteger
+  double least = 0, most = 0;     // kNumber, kInteger, kIntegers
   std::string_view choices = {};  // kChoice, kTriggers
 };
 
@@ -94,6 +95,28 @@ inline constexpr Key kEndpointKeys[] = {
     {"name", KeyType::kName, "",
      "Address of the model. Default: the model's name. Environments other than production add -<environment>."},
     {"environment", KeyType::kName, "production", "Where the pipeline promotes to."},
+    {"timeout", KeyType::kDuration, "",
+     "Of one predict() of a Python model, from 10ms to 1h; past it its worker is replaced. Default: what the model "
+     "says, else 60s."},
+    {"python", KeyType::kText, "",
+     "Python environment that runs the model: a name, or a path, below the server's --python-envs. Default: what the "
+     "model says, else the server's interpreter."},
+};
+
+// Parts of `endpoint`: what is not said here is what the model says of itself (lathe.serving).
+inline constexpr Key kBatchKeys[] = {
+    {"max_size", KeyType::kInteger, "", "Rows of one batch; 1: none are formed.", false, 1, 100'000},
+    {"max_delay", KeyType::kDuration, "",
+     "How long a batch that formed while the model was busy may grow; at most 1s."},
+    {"preferred", KeyType::kIntegers, "", "Row counts that the model likes: the largest that is there is taken.", false,
+     1, 100'000},
+    {"queue", KeyType::kInteger, "", "Requests that wait for a batch; past it they are refused.", false, 1, 10'000},
+};
+inline constexpr Key kWorkersKeys[] = {
+    {"min", KeyType::kInteger, "", "Workers of a Python model that are kept; 0: none while nobody asks.", false, 0, 64},
+    {"max", KeyType::kInteger, "", "Workers at most.", false, 1, 64},
+    {"memory_mb", KeyType::kInteger, "", "What one may take beyond the loaded model, in MiB.", false, 16, 1'048'576},
+    {"idle", KeyType::kDuration, "", "How long one beyond `min` rests before it ends; at most 1d."},
 };
 
 inline constexpr Key kMonitorKeys[] = {
@@ -144,6 +167,8 @@ inline constexpr Key kRetrainKeys[] = {
 // What an environment may say differently.
 inline constexpr Key kEnvironmentEndpointKeys[] = {
     {"name", KeyType::kName, "", "Address of the model in this environment."},
+    {"timeout", KeyType::kDuration, "", "Of one predict() of a Python model in this environment."},
+    {"python", KeyType::kText, "", "Python environment that runs the model in this environment."},
 };
 
 inline constexpr Key kGraphKeys[] = {
@@ -181,6 +206,10 @@ struct SectionInfo {
   std::string_view name;
   std::span<const Key> keys;
   std::string_view about;
+};
+inline constexpr SectionInfo kEndpointParts[] = {
+    {"batch", kBatchKeys, "How requests that came while the model was busy are run together."},
+    {"workers", kWorkersKeys, "The processes of a Python model."},
 };
 inline constexpr SectionInfo kSections[] = {
     {"model", kModelKeys, "The registered model that this project makes."},

@@ -139,6 +139,9 @@ std::string allowed_text(const Key& key) {
     case KeyType::kPaths: return "a path or glob within the project, or a list of them";
     case KeyType::kNames: return "a list of texts";
     case KeyType::kPercents: return "a list of percentages that rise, above 0 and below 100, as in [10, 50]";
+    case KeyType::kIntegers:
+      return "a list of whole numbers from " + std::to_string(static_cast<int64_t>(key.least)) + " to " +
+             std::to_string(static_cast<int64_t>(key.most));
     case KeyType::kShares: return "a mapping from a class to a number from 0 to 1, as in {fraud: 0.3}";
     case KeyType::kTriggers:
       return "a list of " + joined(split_choices(key.choices), ", ") +
@@ -287,6 +290,34 @@ int64_t KeyReader::integer(std::string_view key) {
   return *value;
 }
 
+std::optional<int64_t> KeyReader::optional_integer(std::string_view key) {
+  if (!has(key)) return std::nullopt;
+  return integer(key);
+}
+
+std::optional<int64_t> KeyReader::optional_duration_us(std::string_view key, int64_t least_us, int64_t most_us) {
+  if (!has(key)) return std::nullopt;
+  const int64_t us = duration_us(key);
+  if (us < least_us || us > most_us)
+    state_.fail(
+        line(key), path(key),
+        "found " + format_duration(us) + "; allowed: " + format_duration(least_us) + " to " + format_duration(most_us));
+  return us;
+}
+
+std::optional<std::vector<int64_t>> KeyReader::optional_integers(std::string_view key) {
+  if (!has(key)) return std::nullopt;
+  const Key& k = spec(key);
+  std::vector<int64_t> out;
+  for (const std::string& item : list(key)) {
+    const auto value = whole(item);
+    if (!value || static_cast<double>(*value) < k.least || static_cast<double>(*value) > k.most)
+      state_.fail(line(key), path(key), "found '" + item + "'; allowed: " + allowed_text(k));
+    out.push_back(value.value_or(0));
+  }
+  return out;
+}
+
 int64_t KeyReader::duration_us(std::string_view key) {
   const Node* node = find(key);
   const auto value = parse_duration_us(scalar_or_default(key, ""));
@@ -311,7 +342,7 @@ std::vector<std::string> KeyReader::list(std::string_view key) {
     if (!k.fallback.empty()) record(key, k.fallback, 0);
     return out;
   }
-  if (node->is_scalar() && k.type != KeyType::kNames && k.type != KeyType::kPercents) {
+  if (node->is_scalar() && k.type != KeyType::kNames && k.type != KeyType::kPercents && k.type != KeyType::kIntegers) {
     out.push_back(node->scalar);
   } else if (node->is_sequence()) {
     for (const Node& item : node->items) {

@@ -37,6 +37,9 @@ class KeyReader {
   bool boolean(std::string_view key);
   double number(std::string_view key);
   std::optional<double> optional_number(std::string_view key);
+  std::optional<int64_t> optional_integer(std::string_view key);
+  std::optional<int64_t> optional_duration_us(std::string_view key, int64_t least_us, int64_t most_us);
+  std::optional<std::vector<int64_t>> optional_integers(std::string_view key);
   int64_t integer(std::string_view key);
   int64_t duration_us(std::string_view key);
   std::vector<std::string> list(std::string_view key);         // kPaths, kNames, kTriggers

@@ -84,6 +84,10 @@ void write_type(base::JsonWriter& w, const Key& key) {
       w.field("type", "array").key("items").begin_object().field("type", "number");
       w.field("exclusiveMinimum", int64_t{0}).field("exclusiveMaximum", int64_t{100}).end_object();
       break;
+    case KeyType::kIntegers:
+      w.field("type", "array").key("items").begin_object().field("type", "integer");
+      w.field("minimum", static_cast<int64_t>(key.least)).field("maximum", static_cast<int64_t>(key.most)).end_object();
+      break;
     case KeyType::kShares:
       w.field("type", "object").key("additionalProperties").begin_object().field("type", "number");
       w.field("minimum", int64_t{0}).field("maximum", int64_t{1}).end_object();
@@ -106,10 +110,15 @@ void write_keys(base::JsonWriter& w, std::span<const Key> keys) {
   }
 }
 
-void write_object(base::JsonWriter& w, std::string_view about, std::span<const Key> keys, bool with_required) {
+void write_object(base::JsonWriter& w, std::string_view about, std::span<const Key> keys, bool with_required,
+                  std::span<const SectionInfo> parts = {}) {
   w.begin_object().field("description", about).field("type", "object").field("additionalProperties", false);
   w.key("properties").begin_object();
   write_keys(w, keys);
+  for (const SectionInfo& part : parts) {
+    w.key(part.name);
+    write_object(w, part.about, part.keys, true);
+  }
   w.end_object();
   std::string required;
   base::JsonWriter names(required);
@@ -144,7 +153,7 @@ void write_environments(base::JsonWriter& w) {
   w.key("type").begin_array().value("object").value("null").end_array().field("additionalProperties", false);
   w.key("properties").begin_object();
   w.key("endpoint");
-  write_object(w, "Where the model answers in this environment.", kEnvironmentEndpointKeys, true);
+  write_object(w, "Where the model answers in this environment.", kEnvironmentEndpointKeys, true, kEndpointParts);
   for (const auto& section : kSections) {
     if (section.name != "gate" && section.name != "rollout" && section.name != "capture" && section.name != "monitor" &&
         section.name != "retrain")
@@ -232,7 +241,8 @@ std::string config_schema() {
   write_stages(w);
   for (const auto& section : kSections) {
     w.key(section.name);
-    write_object(w, section.about, section.keys, true);
+    write_object(w, section.about, section.keys, true,
+                 section.name == "endpoint" ? std::span(kEndpointParts) : std::span<const SectionInfo>());
   }
   write_environments(w);
   write_graphs(w);

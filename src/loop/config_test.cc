@@ -46,6 +46,41 @@ std::string error_of(std::string_view from, std::string_view to) {
   return config ? "no error" : config.error().message;
 }
 
+TEST(Config, AnEndpointSaysHowItsModelIsRun) {
+  const std::string text = replaced(std::string(kDigits), "endpoint: {name: digits, environment: production}",
+                                    "endpoint:\n  name: digits\n  timeout: 5s\n  python: sklearn-1.3\n"
+                                    "  batch: {max_size: 64, max_delay: 2ms, preferred: [16, 32], queue: 100}\n"
+                                    "  workers: {min: 0, max: 4, memory_mb: 512, idle: 30s}\n"
+                                    "environments: {staging: {endpoint: {timeout: 1s, workers: {max: 1}}}}");
+  const auto config = parse(text);
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->environments.size(), 2U);
+  serve::ServingSettings want{.min_workers = 0,
+                              .max_workers = 4,
+                              .memory_mb = 512,
+                              .timeout_us = 5'000'000,
+                              .idle_us = 30'000'000,
+                              .max_rows = 64,
+                              .preferred = std::vector<size_t>{16, 32},
+                              .max_delay_us = 2000,
+                              .queue = 100,
+                              .python = "sklearn-1.3"};
+  EXPECT_EQ(config->environments[0].serving, want);
+  want.timeout_us = 1'000'000;
+  want.max_workers = 1;
+  EXPECT_EQ(config->environments[1].serving, want) << "what it does not say is said above";
+  EXPECT_EQ(parse(std::string(kDigits))->environments[0].serving, serve::ServingSettings()) << "the model's word";
+  const auto wrong = [](std::string_view endpoint) {
+    return error_of("endpoint: {name: digits, environment: production}", endpoint);
+  };
+  EXPECT_THAT(wrong("endpoint: {timeout: 5ms}"), HasSubstr("endpoint.timeout: found 5ms; allowed: 10ms to 1h"));
+  EXPECT_THAT(wrong("endpoint: {batch: {max_size: 8, preferred: [16]}}"), HasSubstr("endpoint.batch.preferred"));
+  EXPECT_THAT(wrong("endpoint: {batch: {preferred: [x]}}"), HasSubstr("a list of whole numbers from 1 to 100000"));
+  EXPECT_THAT(wrong("endpoint: {workers: {min: 3, max: 2}}"), HasSubstr("endpoint.workers.min: is 3"));
+  EXPECT_THAT(wrong("endpoint: {worker: {min: 3}}"), HasSubstr("did you mean 'workers'"));
+  EXPECT_THAT(wrong("endpoint: {workers: 3}"), HasSubstr("endpoint.workers"));
+}
+
 TEST(Config, TheDemosFileIsUnderstood) {
   const auto config = parse(std::string(kDigits));
   ASSERT_TRUE(config) << config.error().message;

@@ -66,20 +66,18 @@ base::Result<serve::Revision> idle_revision(store::Tx& tx, const serve::Endpoint
   return serve::add_revision(tx, wanted);
 }
 
-void record(store::Tx& tx, const Promotion& p) {
+// `runs_code`: code that somebody uploaded answers from now on; unset: nothing new answers.
+void record(store::Tx& tx, const Promotion& p, std::optional<bool> runs_code) {
   tx.exec(
       "INSERT INTO loop_promotions (project, endpoint, revision, previous, kind, verdict, model, version, actor, "
       "at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       tx.project(), p.endpoint, p.revision, p.previous, p.kind, p.verdict, p.model, p.version, p.actor, p.at_us);
   std::string body;
-  base::JsonWriter(body)
-      .begin_object()
-      .field("revision", p.revision)
-      .field("previous", p.previous)
-      .field("model", p.model)
-      .field("version", p.version)
-      .field("verdict", p.verdict)
-      .end_object();
+  base::JsonWriter json(body);
+  json.begin_object().field("revision", p.revision).field("previous", p.previous).field("model", p.model);
+  json.field("version", p.version).field("verdict", p.verdict);
+  if (runs_code) json.field("runs_code", *runs_code);
+  json.end_object();
   core::audit(tx, "model_version." + p.kind, "endpoint", p.endpoint, body);
 }
 
@@ -220,6 +218,7 @@ struct Promoter::Pending {
   RolloutRule rollout;
   std::optional<uint32_t> share;  // of the traffic, now; unset: all of it
   serve::Revision revision;
+  bool runs_code = false;
   Evaluation evaluation;  // of the challenger, on the rows that become the baseline
   data::DataVersion data;
   blob::Artifact rows;
@@ -308,7 +307,7 @@ Promotion Promoter::record_judged(store::Tx& tx, const Pending& pending, std::st
                 .version = revision.model_version,
                 .actor = tx.ctx().actor.name,
                 .at_us = tx.now_us()};
-  record(tx, out);
+  record(tx, out, pending.runs_code);
   core::add_edge(tx, {"verdict", pending.verdict.id}, {"revision", out.endpoint + "/" + std::to_string(out.revision)},
                  "judged");
   return out;
@@ -365,7 +364,9 @@ base::Result<serve::Endpoint> Promoter::divide(const base::Context& ctx, const T
   std::vector<int64_t> numbers;
   for (const auto& part : plan.parts) numbers.push_back(part.revision);
   if (plan.shadow != 0) numbers.push_back(plan.shadow);
-  for (const int64_t number : numbers) TRY(runtime_.prepare(ctx.project, request.endpoint, number));
+  // Its route asks for the right to run code.
+  for (const int64_t number : numbers)
+    TRY(runtime_.prepare(ctx.project, request.endpoint, number, serve::Runtime::Code::kMayRun));
   const int64_t expected = request.generation.value_or(before.generation);
   TRY_SET(auto done, store_.write_blocking(
                          ctx, [&](store::Tx& tx) { return serve::set_traffic(tx, request.endpoint, plan, expected); }));
@@ -379,10 +380,12 @@ base::Result<Promotion> Promoter::promote(const base::Context& caller, const Pro
   const base::Span span(caller.trace, "promote");
   base::Context ctx = caller;
   ctx.trace = span.context();
-  TRY_SET(const Pending pending, store_.write_blocking(ctx, [&](store::Tx& tx) { return begin(tx, request); }));
+  TRY_SET(Pending pending, store_.write_blocking(ctx, [&](store::Tx& tx) { return begin(tx, request); }));
   if (pending.already) return *pending.already;
-  TRY(request.may_run_code ? runtime_.prepare(ctx.project, pending.endpoint, pending.revision.number)
-                           : runtime_.prepare_without_code(ctx.project, pending.endpoint, pending.revision.number));
+  using Code = serve::Runtime::Code;
+  TRY_SET(const auto prepared, runtime_.prepare(ctx.project, pending.endpoint, pending.revision.number,
+                                                request.may_run_code ? Code::kMayRun : Code::kMayNotRun));
+  pending.runs_code = prepared.runs_code;
   TRY_SET(const auto baseline, make_baseline(pending));
   TRY_SET(auto done, store_.write_blocking(ctx, [&](store::Tx& tx) { return commit(tx, pending, baseline); }));
   TRY(runtime_.refresh());
@@ -412,7 +415,9 @@ base::Result<Promotion> Promoter::rollback(const base::Context& caller, std::str
     TRY_SET(out.alias, alias_of_endpoint(tx, name));
     return out;
   }));
-  TRY(runtime_.prepare(ctx.project, name, target.revision.number));
+  // It served before.
+  TRY_SET(const auto prepared,
+          runtime_.prepare(ctx.project, name, target.revision.number, serve::Runtime::Code::kMayRun));
   TRY_SET(auto done, store_.write_blocking(ctx, [&](store::Tx& tx) -> base::Result<Promotion> {
     tx.lock("endpoint", name);
     TRY_SET(const auto now, serve::get_endpoint(tx, name));
@@ -429,7 +434,7 @@ base::Result<Promotion> Promoter::rollback(const base::Context& caller, std::str
                   .version = target.revision.model_version,
                   .actor = tx.ctx().actor.name,
                   .at_us = tx.now_us()};
-    record(tx, out);
+    record(tx, out, prepared.runs_code);
     return out;
   }));
   TRY(runtime_.refresh());
@@ -442,15 +447,17 @@ base::Result<Promotion> Promoter::rollback(const base::Context& caller, std::str
 base::Result<void> record_withdrawal(store::Tx& tx, std::string_view endpoint, int64_t revision, int64_t champion,
                                      std::string_view verdict) {
   TRY_SET(const auto row, serve::get_revision(tx, endpoint, revision));
-  record(tx, {.endpoint = std::string(endpoint),
-              .revision = revision,
-              .previous = champion,
-              .kind = "withdrawn",
-              .verdict = std::string(verdict),
-              .model = row.model_name,
-              .version = row.model_version,
-              .actor = tx.ctx().actor.name,
-              .at_us = tx.now_us()});
+  record(tx,
+         {.endpoint = std::string(endpoint),
+          .revision = revision,
+          .previous = champion,
+          .kind = "withdrawn",
+          .verdict = std::string(verdict),
+          .model = row.model_name,
+          .version = row.model_version,
+          .actor = tx.ctx().actor.name,
+          .at_us = tx.now_us()},
+         {});
   return tx.status();
 }
 

@@ -45,7 +45,7 @@ struct PromoteRequest {
   // A share of the traffic instead of all of it, in hundredths of a percent. Unset: what lathe.yaml's `rollout` says,
   // its first step if there are any.
   std::optional<uint32_t> share;
-  bool may_run_code = true;  // of whoever asks; loading a Python model does
+  bool may_run_code = false;  // of whoever asks; loading a Python model does
 };
 
 // What a person, or the browser, asks of an endpoint's traffic.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "core/audit.h"
 #include "loop/lineage.h"
 #include "loop/roller.h"
 #include "loop/testing.h"
@@ -19,10 +20,10 @@ namespace {
 // Serves nothing: here only the order of the acts counts.
 class IdleRuntime final : public serve::Runtime {
  public:
-  base::Result<void> prepare(int64_t, std::string_view, int64_t) override {
+  base::Result<Prepared> prepare(int64_t, std::string_view, int64_t, Code) override {
     if (on_prepare) on_prepare();
     ++prepared;
-    return {};
+    return Prepared{.runs_code = runs_code};
   }
   base::Result<void> refresh() override {
     ++refreshed;
@@ -31,6 +32,7 @@ class IdleRuntime final : public serve::Runtime {
   serve::Capture& capture() override { std::abort(); }
 
   std::function<void()> on_prepare;
+  bool runs_code = false;
   std::atomic<int> prepared{0}, refreshed{0};
 };
 
@@ -126,6 +128,23 @@ TEST_P(Promote, OneActDoesItAllAndTwiceIsOnce) {
   const auto listed =
       read([](store::Tx& tx) -> base::Result<std::vector<Promotion>> { return list_promotions(tx, "digits"); });
   EXPECT_EQ(listed->size(), 1U);
+}
+
+TEST_P(Promote, TheAuditLineSaysWhetherAnUploadedModelsCodeAnswers) {
+  const auto details = [this] {
+    return *read([](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
+      auto lines = core::audit_lines(tx, 0, 100);
+      std::erase_if(lines, [](const core::AuditLine& line) { return line.action != "model_version.promoted"; });
+      return lines;
+    });
+  };
+  ASSERT_TRUE(promote(verdict("a", 0)));
+  ASSERT_EQ(details().size(), 1U);
+  EXPECT_NE(details()[0].body.find("\"runs_code\":false"), std::string::npos) << details()[0].body;
+  runtime_.runs_code = true;
+  ASSERT_TRUE(promote(verdict("b", 1)));
+  ASSERT_EQ(details().size(), 2U);
+  EXPECT_NE(details()[0].body.find("\"runs_code\":true"), std::string::npos) << details()[0].body;
 }
 
 TEST_P(Promote, AVerdictAboutYesterdaysChampionIsRefused) {

@@ -326,14 +326,16 @@ base::Result<void> Roller::Impl::advance(const Found& found, const std::string& 
   const auto ctx = context(found.project);
   const size_t next = r.at.step + 1;
   if (next >= r.rule.steps.size()) {
-    // Its commit begins the bake's own row, in one transaction with the flip.
-    TRY(promoter.promote(ctx, {.verdict = r.verdict, .share = serve::kWholeShare}));
+    // Whoever began the rollout might run its code. The commit begins the bake's own row, in one transaction with the
+    // flip.
+    TRY(promoter.promote(ctx, {.verdict = r.verdict, .share = serve::kWholeShare, .may_run_code = true}));
     return store.write_blocking(ctx, [&](store::Tx& tx) -> base::Result<void> {
       move(tx, r, "done", next, r.generation, reason + "; all of the traffic is its now");
       return tx.status();
     });
   }
-  TRY(runtime.prepare(found.project, r.endpoint, r.revision));
+  // Whoever began the rollout might run its code.
+  TRY(runtime.prepare(found.project, r.endpoint, r.revision, serve::Runtime::Code::kMayRun));
   TRY(store.write_blocking(ctx, [&](store::Tx& tx) -> base::Result<void> {
     TRY_SET(const auto now, serve::get_endpoint(tx, r.endpoint));
     serve::TrafficPlan plan = now.traffic;

@@ -309,7 +309,8 @@ base::Result<void> check_permission(const Grant& grant, base::Permission permiss
                            "' has no role in it; a request names its project in the header X-Lathe-Project");
   }
   if (grant.permissions.has(permission)) return {};
-  static constexpr std::string_view kWhat[] = {"", "read", "write in", "run code in", "ask models of", "administer"};
+  static constexpr std::string_view kWhat[] = {
+      "", "read", "write in", "run code in", "ask models of", "administer", "be a data plane of"};
   return base::fail(Code::kForbidden, "'" + grant.actor.name + "' has no permission to " +
                                           std::string(kWhat[static_cast<size_t>(permission)]) + " project '" +
                                           grant.project_name + "'");

@@ -134,7 +134,8 @@ std::string_view ClientResponse::header(std::string_view lower_case_name) const 
 
 struct Client::Impl {
   CURL* curl = nullptr;
-  base::Result<ClientResponse> perform(const ClientRequest& request, const base::Path& ca_file, std::string_view how,
+  ClientCertificate certificate;
+  base::Result<ClientResponse> perform(const ClientRequest& request, const Client& client,
                                        const std::function<bool(std::string_view)>* sink);
   base::Result<void> open_body(const ClientRequest& request, Exchange& exchange);
 };
@@ -143,14 +144,15 @@ Client::Client() : impl_(std::make_unique<Impl>()) {
   start_curl_once();
   impl_->curl = curl_easy_init();
 }
+void Client::present(ClientCertificate certificate) { impl_->certificate = std::move(certificate); }
 Client::~Client() { curl_easy_cleanup(impl_->curl); }
 
 base::Result<ClientResponse> Client::call(const ClientRequest& request) {
-  return impl_->perform(request, ca_file_, how_to_trust_, nullptr);
+  return impl_->perform(request, *this, nullptr);
 }
 
 base::Result<ClientResponse> Client::stream(const ClientRequest& request, std::function<bool(std::string_view)> sink) {
-  return impl_->perform(request, ca_file_, how_to_trust_, &sink);
+  return impl_->perform(request, *this, &sink);
 }
 
 base::Result<void> Client::Impl::open_body(const ClientRequest& request, Exchange& exchange) {
@@ -170,8 +172,7 @@ base::Result<void> Client::Impl::open_body(const ClientRequest& request, Exchang
   return {};
 }
 
-base::Result<ClientResponse> Client::Impl::perform(const ClientRequest& request, const base::Path& ca_file,
-                                                   std::string_view how,
+base::Result<ClientResponse> Client::Impl::perform(const ClientRequest& request, const Client& client,
                                                    const std::function<bool(std::string_view)>* sink) {
   if (curl == nullptr) return base::internal("libcurl could not be started");
   Exchange exchange;
@@ -200,7 +201,11 @@ base::Result<ClientResponse> Client::Impl::perform(const ClientRequest& request,
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  if (!ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file.c_str());
+  if (!client.ca_file_.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, client.ca_file_.c_str());
+  if (!certificate.certificate.empty()) {
+    curl_easy_setopt(curl, CURLOPT_SSLCERT, certificate.certificate.c_str());
+    curl_easy_setopt(curl, CURLOPT_SSLKEY, certificate.key.c_str());
+  }
   if (!request.unix_socket.empty()) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
   if (request.may_connect) {
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -246,7 +251,7 @@ base::Result<ClientResponse> Client::Impl::perform(const ClientRequest& request,
   const std::string why = reason[0] != '\0' ? reason : curl_easy_strerror(rc);
   if (rc == CURLE_PEER_FAILED_VERIFICATION) {
     return base::fail(base::Code::kUnavailable,
-                      request.url + ": " + why + "; name the authority to trust with " + std::string(how));
+                      request.url + ": " + why + "; name the authority to trust with " + client.how_to_trust_);
   }
   const auto code = rc == CURLE_OPERATION_TIMEDOUT ? base::Code::kDeadline : base::Code::kUnavailable;
   return base::fail(code, request.url + ": " + why);

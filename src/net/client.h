@@ -47,10 +47,16 @@ struct ClientRequest {
   std::stop_token cancelled;  // kCancelled within a second
 };
 
+// Who the client is, to servers that ask for a certificate (mutual TLS). PEM files, the key without a passphrase.
+struct ClientCertificate {
+  base::Path certificate, key;
+};
+
 class Client {
  public:
   Client();
   ~Client();
+  void present(ClientCertificate certificate);
   // PEM: instead of the system's authorities. `how` is told to whom a certificate is refused.
   void trust(const base::Path& ca_file, std::string how = "--ca-cert or LATHE_CA_CERT") {
     ca_file_ = ca_file;

@@ -163,6 +163,11 @@ base::Result<void> use_grant(const Grant& grant, const Presented& presented, con
                       "a request with a session cookie that changes something must come from a page of this server "
                       "(an Origin header that names it, or Sec-Fetch-Site: same-origin); programs use a token");
   }
+  if (route.protocol == Protocol::kPlane && request.peer.wants_certificate && !request.peer.certified) {
+    return base::fail(base::Code::kForbidden,
+                      "this server takes data planes with a certificate of its client authority only (lathe serve "
+                      "--client-cert, --client-key), over https");
+  }
   request.ctx.actor = grant.actor;
   request.ctx.project = grant.project;
   request.grant = &grant;

@@ -30,9 +30,11 @@ int http_status(base::Code code);  // the one mapping from our codes to HTTP
 struct Peer {
   std::string address;  // "127.0.0.1:41234", "unix"
   bool loopback = false;
-  bool same_user = false;  // loopback and the peer's socket belongs to the server's user or root
-  bool secure = false;     // this connection is TLS
-  bool is_proxy = false;   // its address is one of ServerOptions::proxies: X-Forwarded-* is that proxy's word
+  bool same_user = false;          // loopback and the peer's socket belongs to the server's user or root
+  bool secure = false;             // this connection is TLS
+  bool is_proxy = false;           // its address is one of ServerOptions::proxies: X-Forwarded-* is that proxy's word
+  bool certified = false;          // it has shown a certificate that the client authority vouches for
+  bool wants_certificate = false;  // there is a client authority: data planes are taken with a certificate only
 };
 
 using Header = std::pair<std::string, std::string>;  // request names are lower-case

@@ -96,6 +96,9 @@ class Http2Stream {
   base::Task<base::Result<void>> ask_gate(const Route& route);
   base::Result<void> check_head();
   void write_error(const base::Error& error, int status = 0);
+  void ensure_answer(const Route* route);
+  base::Task<void> hold_answer();
+  void discard_body();
   void finish_answer(const Route* route);
   void end_span(const Route* route);
   void log_answer(int64_t now_us);
@@ -128,6 +131,7 @@ class Http2Stream {
   size_t body_used_ = 0;
   uint64_t body_bytes_ = 0;  // read
   size_t body_limit_ = 0;
+  bool holding_ = false;  // the answer waits for the request's end
   bool lingering_ = false;
   bool discard_ = false;  // what still comes is for nobody
   bool continue_sent_ = false;
@@ -144,7 +148,7 @@ class Http2Stream {
   int64_t started_us_ = 0;
   int64_t wait_since_us_ = 0;    // of a body that does not come
   int64_t linger_since_us_ = 0;  // the answer has gone, its request still comes
-  size_t lingered_ = 0;
+  size_t dropped_ = 0;
   int64_t stall_since_us_ = 0;  // of an answer that is not taken
   uint64_t pulled_ = 0;
   uint64_t pulled_before_ = 0;

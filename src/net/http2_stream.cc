@@ -89,9 +89,9 @@ void Http2Stream::begin(int32_t stream_id) {
   body_.clear();
   body_used_ = 0;
   body_bytes_ = 0;
-  discard_ = lingering_ = continue_sent_ = cut_ = false;
+  discard_ = holding_ = lingering_ = continue_sent_ = cut_ = false;
   linger_since_us_ = 0;
-  lingered_ = 0;
+  dropped_ = 0;
   pending_ = {};
   out_ended_ = deferred_ = false;
   pulled_ = pulled_before_ = 0;
@@ -189,15 +189,15 @@ void Http2Stream::on_head_end() {
 void Http2Stream::on_data(std::string_view bytes) {
   if (discard_) {
     consume(bytes.size());
-    lingered_ += bytes.size();
-    if (lingering_ && lingered_ > connection_.shared.limits.linger_bytes) stop(NGHTTP2_NO_ERROR);
+    dropped_ += bytes.size();
+    if (lingering_ && dropped_ > connection_.shared.limits.linger_bytes) stop(NGHTTP2_NO_ERROR);
     return;
   }
   body_.append(bytes);
 }
 
-// Answered before the body has come. A client that asked by RPC knows what that means; others may take a reset for a
-// failure and lose the answer over it, so what they still send is dropped for a while, as over HTTP/1.1.
+// The answer has been held for the body, and gone before its end. A client that asked by RPC knows what a reset means
+// then; others may take it for a failure, so what they still send is dropped for a while, as over HTTP/1.1.
 void Http2Stream::on_answer_sent() {
   if (body_ended) return;
   lingering_ = response_.whole() && !response_.content_type().starts_with("application/grpc");
@@ -277,6 +277,8 @@ base::Task<void> Http2Stream::serve() {
       connection_.shared.in_flight.fetch_sub(1, std::memory_order_relaxed);
     }
   }
+  ensure_answer(route);
+  if (response_.whole() && !body_ended) co_await hold_answer();
   finish_answer(route);
   running = false;
   if (closed) connection_.drop(*this);
@@ -366,18 +368,39 @@ void Http2Stream::write_error(const base::Error& error, int status) {
   if (error.code == base::Code::kUnauthenticated) response_.header("WWW-Authenticate", "Bearer");
 }
 
-void Http2Stream::finish_answer(const Route* route) {
-  ServerShared& shared = connection_.shared;
-  if (!response_.answered() && !is_dead()) {
-    const bool late = request_.ctx.deadline_mono_us != 0 && shared.clock.mono_us() > request_.ctx.deadline_mono_us;
-    write_error(late ? base::Error{base::Code::kDeadline, "the request took longer than it may"}
-                     : base::Error{base::Code::kInternal, "the handler gave no answer"});
-    if (!late && route != nullptr)
-      base::log::error("a handler gave no answer", {{"request", request_.ctx.request_id}, {"route", route->pattern}});
-  }
+void Http2Stream::ensure_answer(const Route* route) {
+  if (response_.answered() || is_dead()) return;
+  const int64_t deadline_us = request_.ctx.deadline_mono_us;
+  const bool late = deadline_us != 0 && connection_.shared.clock.mono_us() > deadline_us;
+  write_error(late ? base::Error{base::Code::kDeadline, "the request took longer than it may"}
+                   : base::Error{base::Code::kInternal, "the handler gave no answer"});
+  if (!late && route != nullptr)
+    base::log::error("a handler gave no answer", {{"request", request_.ctx.request_id}, {"route", route->pattern}});
+}
+
+// What has come of the body, and what comes, is for nobody.
+void Http2Stream::discard_body() {
   discard_ = true;
   if (body_.size() > body_used_) consume(body_.size() - body_used_);
   body_used_ = body_.size();
+}
+
+// An answer made before the body has come waits for the body's end. Otherwise the answer's end has to be followed by a
+// reset, over which curl loses the answer; and without the reset the stream ends with the last frame that curl sends,
+// after which it waits for ever for one to come (7.88). What does not end soon is not waited for.
+base::Task<void> Http2Stream::hold_answer() {
+  const bool never_comes = timed_out_ || (request_.has_header("expect") && !continue_sent_);
+  if (never_comes) co_return;
+  discard_body();
+  holding_ = true;
+  wait_since_us_ = 0;
+  while (!body_ended && !timed_out_ && !is_dead() && dropped_ <= limits::kH2HoldBytes) co_await Suspended{reader_};
+  holding_ = false;
+}
+
+void Http2Stream::finish_answer(const Route* route) {
+  ServerShared& shared = connection_.shared;
+  discard_body();
   if (!is_dead()) {
     if (response_.whole()) {
       if (override_status_ != 0) response_.set_status(override_status_);
@@ -628,6 +651,13 @@ void Http2Stream::sweep(int64_t now_us) {
   }
   if (lingering_ && linger_since_us_ == 0) linger_since_us_ = now_us;
   if (lingering_ && now_us - linger_since_us_ > limits.linger_us) return stop(NGHTTP2_NO_ERROR);
+  if (holding_) {
+    if (wait_since_us_ == 0) wait_since_us_ = now_us;
+    const bool draining = connection_.shared.draining.load(std::memory_order_relaxed);
+    if (!draining && now_us - wait_since_us_ <= limits::kH2HoldUs) return;
+    timed_out_ = true;
+    return wake();
+  }
   if (!in_handler_) return;
   const int64_t deadline_us = request_.ctx.deadline_mono_us;
   const bool late = deadline_us != 0 && now_us > deadline_us;

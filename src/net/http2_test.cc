@@ -210,6 +210,11 @@ class Http2 : public testing::Test {
       std::ignore = co_await response.write("body");
       std::ignore = co_await response.end();
     });
+    test.route(Method::kPost, "/refused.Call/{method}", [](Request&, Response& response) -> base::Task<void> {
+      response.header("grpc-status", "12");
+      response.send(200, "application/grpc", "");
+      co_return;
+    });
     test.route(Method::kGet, "/large", [](Request&, Response& response) -> base::Task<void> {
       response.send(200, "text/plain", std::string(3 << 20, 'y'));
       co_return;
@@ -425,6 +430,35 @@ TEST_F(Http2, AfterAnEarlyAnswerTheBodyIsDroppedForAWhile) {
   EXPECT_TRUE(client.read_until([&] { return client.unread_upload(id) == 0 || client.answers[id].reset; }));
   EXPECT_TRUE(client.read_until([&] { return client.answers[id].reset.has_value(); }));
   EXPECT_EQ(client.answers[id].reset, uint32_t{NGHTTP2_NO_ERROR});
+}
+
+TEST_F(Http2, AnAnswerWaitsForTheEndOfItsRequest) {
+  test.start();
+  Http2Client client(test.port());
+  for (const char* path : {"/nowhere", "/refused.Call/Any"}) {
+    const int32_t id = client.request("POST", path, std::nullopt);
+    client.upload(id, "not yet", true);
+    EXPECT_EQ(client.get("/hello").status(), 200);
+    EXPECT_TRUE(client.answers[id].headers.empty());
+    client.upload(id, "the end", false);
+    EXPECT_EQ(client.answer(id).status(), path[1] == 'n' ? 404 : 200);
+    EXPECT_EQ(client.get("/hello").status(), 200);
+    EXPECT_FALSE(client.answers[id].reset);
+  }
+}
+
+TEST_F(Http2, AnAnswerWaitsForALimitedTime) {
+  test.start();
+  Http2Client client(test.port());
+  const int32_t silent = client.request("POST", "/refused.Call/Any", std::nullopt);
+  const int32_t large = client.request("POST", "/refused.Call/Any", std::string(2 << 20, 'x'));
+  for (const int32_t id : {silent, large}) {
+    EXPECT_EQ(client.answer(id).status(), 200);
+    EXPECT_TRUE(client.read_until([&] { return client.answers[id].reset.has_value(); }));
+    EXPECT_EQ(client.answers[id].reset, uint32_t{NGHTTP2_NO_ERROR});
+  }
+  const int32_t asks = client.request("POST", "/nowhere", std::nullopt, {{"expect", "100-continue"}});
+  EXPECT_TRUE(client.read_until([&] { return client.answers[asks].ended; }, 900)) << "its body never comes";
 }
 
 // Everything that a hostile peer sends at once ends its connection, and the server lives.

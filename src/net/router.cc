@@ -27,6 +27,7 @@ std::string_view name(Protocol protocol) {
     case Protocol::kPage: return "page";
     case Protocol::kOps: return "ops";
     case Protocol::kMetrics: return "metrics";
+    case Protocol::kPlane: return "plane";
   }
   return "page";
 }
@@ -39,6 +40,7 @@ std::string_view name(base::Permission permission) {
     case base::Permission::kRunCode: return "run-code";
     case base::Permission::kInfer: return "infer";
     case base::Permission::kAdmin: return "admin";
+    case base::Permission::kPlane: return "plane";
   }
   return "admin";
 }
@@ -70,6 +72,7 @@ constexpr Group kGroups[] = {
     {"ui", {Protocol::kPage, Protocol::kLathe, Protocol::kHub}},  // the pages, what they ask, and notebooks
     {"airflow", {Protocol::kAirflow}},
     {"metrics", {Protocol::kMetrics}},
+    {"plane", {Protocol::kPlane}},
 };
 
 }  // namespace
@@ -302,6 +305,7 @@ struct Prefix {
 // Every prefix that a protocol of Lathe speaks, or will: nothing else may take one of these paths.
 constexpr Prefix kPrefixes[] = {
     {"/api/lathe/v1", Protocol::kLathe},
+    {"/api/lathe/v1/plane", Protocol::kPlane},
     {"/api/2.0/mlflow", Protocol::kMlflow, false},  // also mlflow-artifacts
     {"/api/3.0/mlflow", Protocol::kMlflow, false},
     {"/ajax-api", Protocol::kMlflow},

@@ -36,9 +36,10 @@ enum class Protocol : uint8_t {
   kPage,
   kOps,      // is it alive: on every listener
   kMetrics,  // numbers of all projects
+  kPlane,    // what data planes ask
 };
 
-inline constexpr size_t kProtocols = static_cast<size_t>(Protocol::kMetrics) + 1;
+inline constexpr size_t kProtocols = static_cast<size_t>(Protocol::kPlane) + 1;
 
 std::string_view name(Protocol protocol);            // "lathe", "mlflow", …
 std::string_view name(base::Permission permission);  // "none", "read", …

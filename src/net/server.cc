@@ -98,7 +98,10 @@ base::Result<base::Fd> bind_socket(Endpoint& endpoint, bool first) {
 
 struct Server::Impl {
   Impl(const ServerOptions& options, const base::Clock& clock, base::Registry& metrics)
-      : shared(options.limits, clock, metrics, options.label), tls(options.tls), proxies(options.proxies) {
+      : shared(options.limits, clock, metrics, options.label),
+        tls(options.tls),
+        plane_certificates(options.plane_certificates),
+        proxies(options.proxies) {
     shared.tracer = options.tracer;
     if (tls == nullptr) return;
     const auto count = [&](const char* how) {
@@ -142,6 +145,7 @@ struct Server::Impl {
 
   ServerShared shared;
   TlsIdentity* tls;
+  const bool plane_certificates;
   std::vector<AddressRange> proxies;
   base::Counter *shaken = nullptr, *plain = nullptr, *failed = nullptr, *crowded = nullptr;
   std::atomic<size_t> handshakes{0};
@@ -200,6 +204,7 @@ base::Task<void> Server::Impl::Worker::serve(int fd) {
 base::Task<void> Server::Impl::Worker::converse(int fd) {
   Peer peer = describe_peer(fd);
   peer.secure = server.tls != nullptr;
+  peer.wants_certificate = server.plane_certificates;
   peer.is_proxy = contains(server.proxies, peer.address);
   std::unique_ptr<Stream> stream;
   std::string read;  // of HTTP/2, already
@@ -208,6 +213,7 @@ base::Task<void> Server::Impl::Worker::converse(int fd) {
     auto secure = co_await shake_hands(fd);
     if (!secure) co_return;
     http2 = secure->protocol() == "h2";
+    peer.certified = secure->is_peer_certified();
     stream = std::move(secure);
   } else {
     stream = make_fd_stream(loop, fd);

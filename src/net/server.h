@@ -48,6 +48,7 @@ struct ServerOptions {
   uint16_t port = 0;                  // 0: the kernel chooses
   size_t threads = 1;
   TlsIdentity* tls = nullptr;         // outlives the server; null: HTTP in the clear
+  bool plane_certificates = false;    // data planes are taken with a client certificate only (Peer::certified)
   std::vector<AddressRange> proxies;  // whose X-Forwarded-* headers are believed (Peer::is_proxy)
   ServerLimits limits;
   base::Tracer* tracer = nullptr;  // null: requests are not traced

@@ -87,6 +87,21 @@ void warn_of_dangers(const TlsFiles& files, X509* certificate) {
     base::log::warn("the TLS certificate is not valid yet", {{"file", files.certificate.string()}});
 }
 
+base::Result<void> ask_clients(SSL_CTX* context, const TlsFiles& files) {
+  if (files.client_ca.empty()) return {};
+  STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(files.client_ca.c_str());
+  if (names == nullptr || SSL_CTX_load_verify_locations(context, files.client_ca.c_str(), nullptr) != 1) {
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return base::invalid("tls_client_ca " + files.client_ca.string() +
+                         " is not a PEM file of certificates: " + openssl_reason());
+  }
+  SSL_CTX_set_client_CA_list(context, names);  // takes them over
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (files.client_must ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  constexpr unsigned char kSessions[] = "lathe";  // a resumed session keeps its certificate; OpenSSL wants a name
+  SSL_CTX_set_session_id_context(context, kSessions, sizeof kSessions - 1);
+  return {};
+}
+
 base::Result<std::shared_ptr<const TlsPair>> read_pair(const TlsFiles& files) {
   ERR_clear_error();
   auto pair = std::make_shared<TlsPair>();
@@ -104,6 +119,7 @@ base::Result<std::shared_ptr<const TlsPair>> read_pair(const TlsFiles& files) {
   if (SSL_CTX_check_private_key(context) != 1)
     return base::invalid("tls_key " + files.key.string() + " does not belong to the certificate in " +
                          files.certificate.string());
+  TRY(ask_clients(context, files));
   pair->certificate = SSL_CTX_get0_certificate(context);
   pair->self_made = !system_vouches_for(context);
   pair->authority_pem = pem_of(topmost(context));
@@ -114,7 +130,7 @@ base::Result<std::shared_ptr<const TlsPair>> read_pair(const TlsFiles& files) {
 // What tells one state of the files from another; links are followed, so a swapped link counts.
 std::string state_of(const TlsFiles& files) {
   std::string out;
-  for (const base::Path* file : {&files.certificate, &files.key}) {
+  for (const base::Path* file : {&files.certificate, &files.key, &files.client_ca}) {
     struct stat info{};
     if (stat(file->c_str(), &info) != 0) {
       out.append("gone;");

@@ -22,6 +22,10 @@ namespace net {
 struct TlsFiles {
   base::Path certificate;  // PEM: the server's own first, then its issuers
   base::Path key;          // PEM, without a passphrase
+  // PEM: authorities of clients' certificates. "": none is asked for. A certificate of another authority ends the
+  // handshake; whether one must be shown is this, or else left to what is asked for (Peer::certified).
+  base::Path client_ca;
+  bool client_must = false;
   bool empty() const { return certificate.empty(); }
 };
 
@@ -63,6 +67,7 @@ class TlsStream : public Stream {
  public:
   virtual base::Task<TlsHandshake> handshake() = 0;
   virtual std::string_view protocol() const = 0;  // by ALPN: "http/1.1"; "" if the client named none
+  virtual bool is_peer_certified() const = 0;     // it has shown a certificate, and the client authority vouches for it
 };
 
 // Takes a connected TCP socket, which becomes non-blocking; uses the pair that is in force now.

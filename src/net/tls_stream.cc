@@ -47,6 +47,10 @@ class TlsSocketStream final : public TlsStream, EventLoop::Watcher {
     return {reinterpret_cast<const char*>(name), size};
   }
 
+  bool is_peer_certified() const override {
+    return SSL_get0_peer_certificate(ssl_.get()) != nullptr && SSL_get_verify_result(ssl_.get()) == X509_V_OK;
+  }
+
   void cancel() override {
     if (writing_.op != nullptr) broken_ = true;  // in the middle of a record
     for (Waiter* waiter : {&reading_, &writing_}) {

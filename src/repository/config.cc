@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/utf8.h"
+#include "repository/sequences.h"
 
 namespace repository {
 namespace {
@@ -261,6 +262,9 @@ base::Result<ReadConfig> read_config(std::string_view text, std::string_view fil
     return base::invalid(findings.error.empty() ? std::string(file) + " is no model configuration" : findings.error);
   }
   if (!has_only_text(out.config)) return base::invalid(std::string(file) + " has a text that is not UTF-8");
+  // The parser appends a map's entries to a list; a key given twice would be there twice for whoever walks it by
+  // reflection. The wire format knows no list of them: the last one counts.
+  out.config.ParseFromString(out.config.SerializeAsString());
   out.unknown = std::move(findings.unknown);
   return out;
 }
@@ -298,12 +302,13 @@ base::Result<void> check_config(const ModelConfig& config, std::string_view fold
       return base::invalid("label_filename '" + output.label_filename().substr(0, 80) +
                            "' is not a plain relative path");
   }
+  if (config.has_sequence_batching()) return check_sequences(config);
   if (config.has_ensemble_scheduling()) return check_ensemble(config);
   if (config.platform() == "ensemble") return base::invalid("platform is ensemble, and ensemble_scheduling is absent");
   return {};
 }
 
-std::vector<std::string> not_acted_on(const ModelConfig& config) {
+std::vector<std::string> not_acted_on(const ModelConfig& config, const ActedOn& here) {
   std::vector<const pb::FieldDescriptor*> set;
   config.GetReflection()->ListFields(config, &set);
   std::vector<std::string> out;
@@ -320,6 +325,19 @@ std::vector<std::string> not_acted_on(const ModelConfig& config) {
     }
     if (field->number() == ModelConfig::kModelTransactionPolicyFieldNumber &&
         !config.model_transaction_policy().decoupled())
+      continue;
+    if (field->number() == ModelConfig::kDynamicBatchingFieldNumber && here.batches) continue;
+    if (field->number() == ModelConfig::kResponseCacheFieldNumber && (here.cache || !config.response_cache().enable()))
+      continue;
+    if (field->number() == ModelConfig::kSequenceBatchingFieldNumber) {
+      // Each request of a sequence is an execution of its own.
+      if (config.sequence_batching().iterative_sequence()) out.emplace_back("sequence_batching.iterative_sequence");
+      if (config.sequence_batching().oldest().preferred_batch_size_size() > 0)
+        out.emplace_back("sequence_batching.oldest.preferred_batch_size");
+      continue;
+    }
+    if (field->number() == ModelConfig::kParametersFieldNumber && here.batches &&
+        config.parameters().size() == config.parameters().count("EXECUTION_ENV_PATH"))
       continue;
     if (!acted_on().contains(field->number())) out.push_back(field->name());
   }

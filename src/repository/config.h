@@ -36,7 +36,11 @@ base::Result<ReadConfig> read_config_json(std::string_view json);
 // What can be said of a configuration alone: its name is the folder's, dimensions, bounds, one scheduling.
 base::Result<void> check_config(const ModelConfig& config, std::string_view folder_name);
 // Fields that are set and that nothing here acts on.
-std::vector<std::string> not_acted_on(const ModelConfig& config);
+struct ActedOn {
+  bool batches = false;  // the model runs in workers: batches can form
+  bool cache = false;    // the server has a response cache
+};
+std::vector<std::string> not_acted_on(const ModelConfig& config, const ActedOn& here);
 
 // Fills in what is absent from what the model says of itself.
 void complete(ModelConfig& config, std::string_view name, const serve::Predictor& predictor);

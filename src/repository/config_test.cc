@@ -36,7 +36,8 @@ TEST(Config, IsReadAsTritonWritesIt) {
   EXPECT_EQ(read->config.input(0).dims(0), 4);
   EXPECT_THAT(read->unknown, IsEmpty());
   EXPECT_EQ(problem(kSimple), "");
-  EXPECT_THAT(not_acted_on(read->config), ElementsAre("dynamic_batching"));
+  EXPECT_THAT(not_acted_on(read->config, {}), ElementsAre("dynamic_batching"));
+  EXPECT_THAT(not_acted_on(read->config, {.batches = true}), IsEmpty()) << "workers take batches";
 }
 
 TEST(Config, ErrorsSayFileLineAndColumn) {
@@ -47,6 +48,22 @@ TEST(Config, ErrorsSayFileLineAndColumn) {
   std::string deep;
   for (int i = 0; i < 100'000; ++i) deep += "optimization { cuda { graph_spec { ";
   EXPECT_NE(problem(deep), "");
+}
+
+TEST(Config, WhatWasReadCanBeWrittenAndReadAgain) {
+  for (const std::string_view text : {
+           R"(parameters { key: "a" value { string_value: "1" } } parameters { key: "a" value { string_value: "2" } })",
+           R"(parameters { key: "" value { string_value: "\001" } } metric_tags { key: "m" } metric_tags { key: "m" })",
+           R"(sequence_batching { control_input { control { kind: 99 fp32_false_true: [ inf, nan, 1e-45, 3.5e38 ] } } })",
+           R"(dynamic_batching { priority_queue_policy { key: 18446744073709551615 value { timeout_action: -3 } } })",
+           R"(model_metrics { metric_control { histogram_options { buckets: [ 5e-324, 1.7976931348623157e308, -0 ] } } })"}) {
+    const auto read = read_config(text, "config.pbtxt");
+    ASSERT_TRUE(read) << read.error().message;
+    std::string json;
+    base::JsonWriter writer(json);
+    write_config(writer, read->config);
+    EXPECT_TRUE(read_config_json(json)) << json << read_config_json(json).error().message;
+  }
 }
 
 TEST(Config, UnknownFieldsAreNamed) {

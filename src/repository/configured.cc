@@ -138,7 +138,10 @@ class ConfiguredModel final : public serve::Model {
   }
   size_t parallel() const override { return model_->parallel(); }
   std::string trouble() const override { return model_->trouble(); }
+  std::string_view service_schema() const override { return model_->service_schema(); }
   std::optional<serve::WorkerStatistics> workers() const override { return model_->workers(); }
+  void adjust(const serve::ServingSettings& over) const override { model_->adjust(over); }
+  std::optional<serve::RunLimits> limits() const override { return model_->limits(); }
   serve::BatchOptions batching() const override { return batching_ ? *batching_ : model_->batching(); }
 
   base::Result<std::vector<Tensor>> run(std::span<const Tensor> inputs) const override {

@@ -13,7 +13,12 @@
 #include "base/log.h"
 #include "repository/configured.h"
 #include "repository/layout.h"
+#include "repository/sequences.h"
 #include "serve/batching.h"
+#include "serve/claims.h"
+#include "serve/mlmodel.h"
+#include "serve/python_environments.h"
+#include "serve/response_cache.h"
 #include "serve/trial.h"
 
 namespace repository {
@@ -26,8 +31,7 @@ constexpr int64_t kProject = base::kDefaultProject;
 constexpr uint64_t kModelBytes = 256 << 10;  // what a model costs beside its files
 constexpr std::chrono::seconds kKeeperPeriod{1};
 constexpr size_t kMaxTried = 20'000;
-constexpr int64_t kLoadUs = 600'000'000;  // the longest that one load waits for another of the same name
-constexpr size_t kMaxSteps = 1'000;       // of an ensemble, with its steps' own
+constexpr size_t kMaxSteps = 1'000;  // of an ensemble, with its steps' own
 
 struct Version {
   LivePtr live;  // ready, cold, or with its problem; null: not served
@@ -62,9 +66,19 @@ std::vector<std::string> steps_of(const ModelConfig& config) {
   return out;
 }
 
+// Triton's word for a Python model's environment; ours are folders, not archives.
+std::string environment_of(const ModelConfig& config) {
+  const auto found = config.parameters().find("EXECUTION_ENV_PATH");
+  return found == config.parameters().end() ? "" : found->second.string_value();
+}
+
 class RepositoryImpl final : public Repository {
  public:
-  RepositoryImpl(const Options& options, base::Registry& metrics) : options_(options), metrics_(metrics) {}
+  RepositoryImpl(const Options& options, base::Registry& metrics)
+      : options_(options),
+        metrics_(metrics),
+        environments_({.roots = options.python_roots, .build_dir = options.python_build}),
+        cache_(options.cache_bytes ? std::make_shared<serve::ResponseCache>(options.cache_bytes) : nullptr) {}
   ~RepositoryImpl() override;
 
   base::Result<void> start();
@@ -80,8 +94,6 @@ class RepositoryImpl final : public Repository {
   std::vector<Added> added() const override;
 
  private:
-  class Claim;  // one thread works at a name
-
   base::Result<std::map<std::string, base::Path>> folders() const;
   base::Result<base::Path> folder_of(std::string_view name) const;
   base::Result<Plan> plan(const std::string& name, const base::Path& folder, const std::optional<std::string>& config);
@@ -106,11 +118,12 @@ class RepositoryImpl final : public Repository {
 
   const Options options_;
   base::Registry& metrics_;
+  const serve::PythonEnvironments environments_;
+  const std::shared_ptr<serve::ResponseCache> cache_;  // null: nothing is cached
 
   mutable std::mutex mutex_;  // never held while a model is loaded
   std::map<std::string, Model, std::less<>> models_;
-  std::set<std::string, std::less<>> busy_;  // claimed names
-  std::condition_variable idle_;
+  serve::Claims claims_;         // by name
   std::set<std::string> tried_;  // stamps of folders that a child has loaded
 
   std::atomic<bool> starting_{true};
@@ -118,35 +131,6 @@ class RepositoryImpl final : public Repository {
   std::condition_variable stop_wake_;
   bool stop_ = false;
   std::thread keeper_;
-};
-
-class RepositoryImpl::Claim {
- public:
-  // Waits for whoever works at the name; not beyond the deadline.
-  static base::Result<Claim> take(RepositoryImpl& owner, const std::string& name, int64_t deadline_mono_us = 0) {
-    std::unique_lock lock(owner.mutex_);
-    const int64_t left_us = deadline_mono_us == 0 ? kLoadUs : deadline_mono_us - base::system_clock().mono_us();
-    if (!owner.idle_.wait_for(lock, std::chrono::microseconds(std::max<int64_t>(left_us, 0)),
-                              [&] { return !owner.busy_.contains(name); }))
-      return base::fail(base::Code::kDeadline, "model '" + name + "' is being loaded; the request's time is over");
-    owner.busy_.insert(name);
-    return Claim(owner, name);
-  }
-  Claim(Claim&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), name_(std::move(other.name_)) {}
-  Claim& operator=(Claim&&) = delete;
-  ~Claim() {
-    if (!owner_) return;
-    {
-      std::lock_guard lock(owner_->mutex_);
-      owner_->busy_.erase(name_);
-    }
-    owner_->idle_.notify_all();
-  }
-
- private:
-  Claim(RepositoryImpl& owner, std::string name) : owner_(&owner), name_(std::move(name)) {}
-  RepositoryImpl* owner_;
-  std::string name_;
 };
 
 RepositoryImpl::~RepositoryImpl() {
@@ -204,8 +188,13 @@ base::Result<Plan> RepositoryImpl::plan(const std::string& name, const base::Pat
   if (auto good = check_config(read.config, name); !good)
     return std::unexpected(
         std::move(good).error().within(config ? "the configuration" : (folder / "config.pbtxt").string()));
+  const bool python = std::ranges::any_of(out.layout.versions, [](const auto& version) {
+    const auto found = serve::read_model_folder(version.second);
+    return found && found->format->whole_folder;
+  });
   std::string passed_over;
-  for (const auto& field : not_acted_on(read.config)) passed_over += (passed_over.empty() ? "" : ", ") + field;
+  for (const auto& field : not_acted_on(read.config, {.batches = python, .cache = cache_ != nullptr}))
+    passed_over += (passed_over.empty() ? "" : ", ") + field;
   for (const auto& field : read.unknown) passed_over += (passed_over.empty() ? "" : ", ") + ("unknown: " + field);
   if (!passed_over.empty())
     base::log::warn("a model's configuration has fields that are not acted on",
@@ -262,7 +251,10 @@ base::Result<void> RepositoryImpl::try_once(const base::Path& folder) {
 base::Result<std::unique_ptr<serve::Predictor>> RepositoryImpl::load_predictor(const ModelConfig& config,
                                                                                const ModelLayout& layout,
                                                                                const base::Path& folder) {
-  const auto wrap = [&](std::unique_ptr<serve::Model> model) {
+  const auto wrap = [&](std::unique_ptr<serve::Model> model) -> base::Result<std::unique_ptr<serve::Model>> {
+    if (config.has_sequence_batching()) {
+      TRY_SET(model, make_sequenced(std::move(model), config, layout.folder));
+    }
     return configure(std::move(model), config, layout.folder);
   };
   if (config.has_ensemble_scheduling()) {
@@ -282,13 +274,21 @@ base::Result<std::unique_ptr<serve::Predictor>> RepositoryImpl::load_predictor(c
   std::error_code error;
   if (!file.empty() && !std::filesystem::exists(folder / file, error))
     return base::not_found("default_model_filename '" + file + "' is not in " + folder.string());
-  TRY(try_once(folder));
-  return serve::Predictor::load(folder, stats::Transform(), wrap);
+  serve::LoadOptions how{.wrap = wrap};
+  const auto found = serve::read_model_folder(folder);
+  if (!found || !found->format->whole_folder) {
+    TRY(try_once(folder));
+  } else {  // a Python model never runs in this process: its workers are the trial
+    const std::string env = environment_of(config);
+    TRY_SET(how.interpreter, environments_.interpreter_for(env.empty() ? found->python : env, folder));
+  }
+  return serve::Predictor::load(folder, stats::Transform(), how);
 }
 
 base::Result<LivePtr> RepositoryImpl::load_version(const Plan& plan, int64_t number, const base::Path& folder) {
   TRY_SET(std::unique_ptr<serve::Predictor> predictor, load_predictor(plan.config, plan.layout, folder));
-  if (!plan.config.has_ensemble_scheduling()) TRY(serve::warm_up(*predictor, folder));
+  if (!plan.config.has_ensemble_scheduling() && !plan.config.has_sequence_batching())
+    TRY(serve::warm_up(*predictor, folder));
   TRY(run_warmups(*predictor, plan.config, plan.layout.folder));
   ModelConfig config = plan.config;
   complete(config, plan.config.name(), *predictor);
@@ -297,6 +297,10 @@ base::Result<LivePtr> RepositoryImpl::load_version(const Plan& plan, int64_t num
   const serve::BatchOptions batching = predictor->model().batching();
   live->predictor = std::move(predictor);
   if (live->waits && batching.max_rows > 1) live->predictor = serve::make_batching(live->predictor, batching);
+  // What an answer in a sequence is depends on more than its request.
+  if (cache_ && plan.config.response_cache().enable() && !plan.config.has_sequence_batching())
+    live->predictor = serve::make_cached(live->predictor, cache_);
+  if (live->waits) add_waiting_instruments(*live, metrics_, {{"model", live->name}, {"version", live->version}});
   live->config = std::make_shared<const ModelConfig>(std::move(config));
   return live;
 }
@@ -342,7 +346,7 @@ base::Result<void> RepositoryImpl::load_steps(const std::string& name, const Pla
 
 base::Result<void> RepositoryImpl::load_named(const std::string& name, const base::Path& folder,
                                               const std::optional<std::string>& config) {
-  TRY_SET(const Claim claim, Claim::take(*this, name));
+  TRY_SET(const auto claim, claims_.take(name));
   auto done = load_claimed(name, folder, config);
   std::lock_guard lock(mutex_);
   Model& model = models_[name];
@@ -411,7 +415,7 @@ base::Result<void> RepositoryImpl::load_claimed(const std::string& name, const b
 // --- cold models -----------------------------------------------------------------------------------------------------
 
 base::Result<LivePtr> RepositoryImpl::warm(const LiveEndpoint& cold, int64_t deadline_mono_us) {
-  TRY_SET(const Claim claim, Claim::take(*this, cold.name, deadline_mono_us));
+  TRY_SET(const auto claim, claims_.take(cold.name, deadline_mono_us));
   Plan wanted;
   base::Path folder;
   uint64_t bytes = 0;
@@ -462,7 +466,7 @@ void RepositoryImpl::make_room(uint64_t bytes, const LiveEndpoint* except) {
         if (!version.live || !version.live->predictor) continue;
         held += version.bytes;
         const bool stays = model.pinned || !version.live->used_us || version.live->config->has_ensemble_scheduling() ||
-                           busy_.contains(name) || name == except->name;
+                           claims_.taken(name) || name == except->name;
         if (stays) continue;
         if (!oldest || *version.live->used_us < *oldest->live->used_us) oldest = &version;
       }
@@ -526,7 +530,7 @@ base::Result<void> RepositoryImpl::unload(std::string_view name, bool dependents
                           : "explicit model load / unload is not allowed; start with --model-control-mode=explicit");
   TRY(check_model_name(name));
   const std::string key(name);
-  TRY_SET(const Claim claim, Claim::take(*this, key));
+  TRY_SET(const auto claim, claims_.take(key));
   std::lock_guard lock(mutex_);
   const auto found = models_.find(key);
   if (found == models_.end()) return {};
@@ -584,7 +588,7 @@ base::Result<void> RepositoryImpl::add(std::string_view name, const base::Path& 
 
 base::Result<void> RepositoryImpl::remove(std::string_view name) {
   const std::string key(name);
-  TRY_SET(const Claim claim, Claim::take(*this, key));
+  TRY_SET(const auto claim, claims_.take(key));
   std::lock_guard lock(mutex_);
   const auto found = models_.find(key);
   if (found == models_.end() || !found->second.added)
@@ -662,6 +666,7 @@ void RepositoryImpl::keep() {
   while (!stop_wake_.wait_for(lock, kKeeperPeriod, [&] { return stop_; })) {
     lock.unlock();
     routes_.reclaim();
+    for (const LivePtr& endpoint : live()) publish_waiting(*endpoint);
     if (options_.mode == Mode::kPoll && base::system_clock().mono_us() - polled_us >= options_.poll_us) {
       poll();
       polled_us = base::system_clock().mono_us();
@@ -686,7 +691,7 @@ void RepositoryImpl::poll() {
   }
   std::lock_guard lock(mutex_);
   for (auto at = models_.begin(); at != models_.end();) {
-    if (all->contains(at->first) || busy_.contains(at->first)) {
+    if (all->contains(at->first) || claims_.taken(at->first)) {
       ++at;
       continue;
     }

@@ -29,12 +29,15 @@ class Repository : public serve::Routes, public ModelControl {
     Mode mode = Mode::kNone;
     std::vector<std::string> load_at_start;  // kExplicit; "*": all
     int64_t poll_us = 15'000'000;
-    bool strict_readiness = true;  // ready: every model is
-    bool exit_on_error = true;     // a model that fails at start is an error of start()
-    uint64_t memory_budget = 0;    // bytes of models' files; 0: all are loaded at once
-    std::string default_model;     // what the single-model routes ask, where there are several models
-    base::Path added_below;        // where add() takes folders from; "": it does not
-    base::Path self;               // this binary, for trial children; "": no trials
+    bool strict_readiness = true;          // ready: every model is
+    bool exit_on_error = true;             // a model that fails at start is an error of start()
+    uint64_t memory_budget = 0;            // bytes of models' files; 0: all are loaded at once
+    std::string default_model;             // what the single-model routes ask, where there are several models
+    base::Path added_below;                // where add() takes folders from; "": it does not
+    base::Path self;                       // this binary, for trial children; "": no trials
+    uint64_t cache_bytes = 0;              // of answers kept for models with response_cache; 0: none are
+    std::vector<base::Path> python_roots;  // environments that models may name (serve/python_environments.h)
+    base::Path python_build;               // where they are built from models' requirements.txt; "": they are not
   };
   static base::Result<std::unique_ptr<Repository>> open(const Options& options, base::Registry& metrics);
 };

@@ -54,7 +54,9 @@ base::Result<void> run_warmups(const serve::Predictor& predictor, const ModelCon
       tensors.push_back(std::move(*tensor));
     }
     for (uint32_t i = 0; i < std::max(warmup.count(), 1U); ++i) {
-      if (auto ran = predictor.infer(tensors, {}); !ran) return std::unexpected(std::move(ran).error().within(where));
+      // Of a model that answers in sequences: one of its own.
+      const serve::Call call{.sequence = {.id = "1", .start = true, .end = true}};
+      if (auto ran = predictor.infer(tensors, call); !ran) return std::unexpected(std::move(ran).error().within(where));
     }
   }
   return {};

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <ranges>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -27,6 +28,14 @@ struct CaptureTarget {
   std::unique_ptr<SegmentFile> file;  // writer thread
   int64_t opened_us = 0;              // writer thread
   std::atomic<int64_t> keep_us{0};    // 0: as the options say
+  std::set<CaptureSource> adopted;    // writer thread: of data planes' records in `file`, which knows them by address
+};
+
+// A data plane's record on its way to the writer thread.
+struct Adopted {
+  CaptureTarget* target = nullptr;
+  CaptureSource source;
+  std::string payload;
 };
 
 // What a request loses on its way into a segment. Nothing, unless the endpoint's rule redacts.
@@ -149,6 +158,9 @@ class CaptureImpl final : public Capture {
   void record(CaptureStream& stream, const CaptureRecord& record) override;
   CaptureStream& stream(const CaptureSource& source, const CaptureRule& rule) override;
   void flush() override;
+  base::Result<void> adopt(std::span<const CapturedRequest> requests) override;
+  uint16_t writer() const override { return writer_; }
+  std::vector<std::pair<int64_t, std::string>> endpoints() const override { return index_.endpoints(); }
   base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) override;
   base::Result<Newest> read_newest(int64_t project, std::string_view endpoint, CapturePosition before, size_t limit,
                                    size_t most_scanned, const Filter& wanted) override;
@@ -173,7 +185,10 @@ class CaptureImpl final : public Capture {
 
   void run();
   size_t drain();
-  void append(CaptureStream& stream, char* payload, size_t size);
+  CaptureTarget& target_of(int64_t project, const std::string& endpoint);
+  void append(CaptureTarget& target, const CaptureSource& source, char* payload, size_t size);
+  void append_adopted(std::vector<Adopted> records);
+  void lose(size_t requests);
   bool open_target(CaptureTarget& target);
   void close_target(CaptureTarget& target);
   void write_out(CaptureTarget& target);
@@ -184,6 +199,7 @@ class CaptureImpl final : public Capture {
   std::vector<CaptureTarget*> targets();
   base::Result<NewestOf> newest_of(const SegmentIndex::Ptr& segment, int64_t end, size_t limit, const Filter& wanted);
   base::Result<void> walk(const SegmentIndex::Ptr& segment, int64_t offset, const FrameVisitor& visit);
+  std::vector<SegmentIndex::Ptr> segments_of(uint16_t writer, uint32_t number) const;
   base::Result<void> look_in(const SegmentIndex::Ptr& segment, Wanted& wanted, Found& found);
 
   const base::Path dir_;
@@ -208,9 +224,13 @@ class CaptureImpl final : public Capture {
   std::map<CaptureSource, std::unique_ptr<CaptureStream>> streams_;
   std::map<std::pair<int64_t, std::string>, std::unique_ptr<CaptureTarget>> targets_;
   std::vector<std::unique_ptr<CaptureRing>> rings_;
+  std::vector<Adopted> adopted_;  // not with the writer thread yet
   uint64_t flush_wanted_ = 0, flush_done_ = 0;
   bool stop_ = false;
   std::atomic<bool> idle_{false};
+
+  std::mutex adopting_;            // one at a time: what is looked for is then written
+  std::atomic<uint64_t> lost_{0};  // requests and flushes that the disk did not take
 
   // writer thread
   int64_t first_unsynced_us_ = 0;
@@ -360,6 +380,18 @@ void CaptureImpl::record(CaptureStream& stream, const CaptureRecord& given) {
   }
 }
 
+// The caller holds mutex_.
+CaptureTarget& CaptureImpl::target_of(int64_t project, const std::string& endpoint) {
+  auto& target = targets_[{project, endpoint}];
+  if (!target) {
+    target = std::make_unique<CaptureTarget>();
+    target->project = project;
+    target->endpoint = endpoint;
+    target->segment = next_segment_++;
+  }
+  return *target;
+}
+
 CaptureStream& CaptureImpl::stream(const CaptureSource& source, const CaptureRule& rule) {
   CaptureSource kept = source;
   Redaction redaction = redact(kept, rule);
@@ -368,14 +400,8 @@ CaptureStream& CaptureImpl::stream(const CaptureSource& source, const CaptureRul
   std::lock_guard lock(mutex_);
   auto& stream = streams_[kept];
   if (!stream) {
-    auto& target = targets_[{kept.project, kept.endpoint}];
-    if (!target) {
-      target = std::make_unique<CaptureTarget>();
-      target->project = kept.project;
-      target->endpoint = kept.endpoint;
-      target->segment = next_segment_++;
-    }
-    stream = std::make_unique<CaptureStream>(std::move(kept), std::move(redaction), *target);
+    CaptureTarget& target = target_of(kept.project, kept.endpoint);
+    stream = std::make_unique<CaptureStream>(std::move(kept), std::move(redaction), target);
   }
   stream->target().keep_us = rule.keep_us;
   return *stream;
@@ -386,6 +412,30 @@ void CaptureImpl::flush() {
   const uint64_t mine = ++flush_wanted_;
   wake_.notify_all();
   flushed_.wait(lock, [&] { return flush_done_ >= mine; });
+}
+
+base::Result<void> CaptureImpl::adopt(std::span<const CapturedRequest> requests) {
+  std::lock_guard adopting(adopting_);
+  flush();  // so that what was handed in before is found
+  std::vector<std::string> ids;
+  for (const CapturedRequest& request : requests) ids.push_back(request.id);
+  TRY_SET(const Found known, find(ids));
+  const uint64_t lost = lost_;
+  std::set<std::string_view> seen;
+  {
+    std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const auto id = parse_prediction_id(requests[i].id);
+      if (!id || known[i] || !seen.insert(requests[i].id).second) continue;
+      CaptureSource source = format::source_of(requests[i]);
+      source.origin = format::place_of(format::parse_id(*id));
+      adopted_.push_back(
+          {&target_of(source.project, source.endpoint), std::move(source), format::encode_captured(requests[i])});
+    }
+  }
+  flush();
+  if (lost_ != lost) return base::fail(base::Code::kUnavailable, "capture: the disk does not take it");
+  return {};
 }
 
 // --- the writer thread ----------------------------------------------------------------------------------------------
@@ -431,14 +481,17 @@ void CaptureImpl::run() {
 
 size_t CaptureImpl::drain() {
   std::vector<CaptureRing*> rings;
+  std::vector<Adopted> adopted;
   {
     std::lock_guard lock(mutex_);
     for (const auto& ring : rings_) rings.push_back(ring.get());
+    adopted = std::exchange(adopted_, {});
   }
-  size_t drained = 0;
+  size_t drained = adopted.size();
+  append_adopted(std::move(adopted));
   for (CaptureRing* ring : rings) {
     for (auto record = ring->front(); record.stream; record = ring->front()) {
-      append(*record.stream, record.bytes, record.size);
+      append(record.stream->target(), record.stream->source(), record.bytes, record.size);
       ring->pop();
       ++drained;
     }
@@ -447,13 +500,26 @@ size_t CaptureImpl::drain() {
   return drained;
 }
 
-void CaptureImpl::append(CaptureStream& stream, char* payload, size_t size) {
-  CaptureTarget& target = stream.target();
+void CaptureImpl::append(CaptureTarget& target, const CaptureSource& source, char* payload, size_t size) {
   if (target.file && target.file->size() >= options_.segment_bytes) close_target(target);
-  if (!open_target(target)) return dropped_disk_.add();
-  target.file->append_request(payload, size, target.file->number_of(stream.source()));
+  if (!open_target(target)) return lose(1);
+  target.file->append_request(payload, size, target.file->number_of(source));
   if (target.file->size() - static_cast<size_t>(target.file->segment()->readable.load()) > kMaxPending)
     write_out(target);
+}
+
+void CaptureImpl::append_adopted(std::vector<Adopted> records) {
+  for (Adopted& record : records) {
+    CaptureTarget& target = *record.target;
+    if (target.file && target.file->size() >= options_.segment_bytes) close_target(target);  // its sources go with it
+    const CaptureSource& source = *target.adopted.insert(std::move(record.source)).first;
+    append(target, source, record.payload.data(), record.payload.size());
+  }
+}
+
+void CaptureImpl::lose(size_t requests) {
+  dropped_disk_.add(requests);
+  lost_ += requests;
 }
 
 bool CaptureImpl::open_target(CaptureTarget& target) {
@@ -487,6 +553,7 @@ void CaptureImpl::close_target(CaptureTarget& target) {
                      {{"endpoint", target.endpoint}, {"error", closed.error().message}});
   }
   target.file.reset();
+  target.adopted.clear();
   target.segment = next_segment_++;
 }
 
@@ -495,7 +562,7 @@ void CaptureImpl::write_out(CaptureTarget& target) {
   const size_t requests = target.file->pending_requests();
   const auto before = target.file->segment()->readable.load();
   if (auto written = target.file->write(); !written) {
-    dropped_disk_.add(requests);
+    lose(requests);
     const int64_t now = base::system_clock().wall_us();
     if (now - last_complaint_us_ > kRetentionUs) {
       base::log::error("capture: the disk does not take it; requests are not captured",
@@ -522,7 +589,10 @@ void CaptureImpl::write_all() {
 void CaptureImpl::sync_all() {
   for (CaptureTarget* target : targets()) {
     if (!target->file) continue;
-    if (auto synced = target->file->sync(); !synced) base::log::error("capture", {{"error", synced.error().message}});
+    if (auto synced = target->file->sync(); !synced) {
+      ++lost_;
+      base::log::error("capture", {{"error", synced.error().message}});
+    }
   }
   first_unsynced_us_ = 0;
 }
@@ -696,6 +766,22 @@ base::Result<void> CaptureImpl::look_in(const SegmentIndex::Ptr& segment, Wanted
   });
 }
 
+// Where the record of an id that names this writer and segment may lie.
+std::vector<SegmentIndex::Ptr> CaptureImpl::segments_of(uint16_t writer, uint32_t number) const {
+  std::vector<SegmentIndex::Ptr> out;
+  if (const auto named = index_.find(writer, number)) {
+    // A record queued while its segment was being closed lies in the endpoint's next one.
+    out = index_.of_endpoint(named->header.project, named->header.endpoint, number);
+    if (out.size() > 2) out.resize(2);
+  }
+  if (writer == writer_) return out;
+  const uint64_t origin = format::place_of({.writer = writer, .segment = number});
+  for (auto& segment : index_.all()) {
+    if (segment->holds(origin)) out.push_back(std::move(segment));
+  }
+  return out;
+}
+
 base::Result<CaptureImpl::Found> CaptureImpl::find(std::span<const std::string> ids) {
   Found found(ids.size());
   std::map<std::pair<uint16_t, uint32_t>, Wanted> by_segment;
@@ -706,12 +792,7 @@ base::Result<CaptureImpl::Found> CaptureImpl::find(std::span<const std::string> 
     by_segment[{parts.writer, parts.segment}][*id].push_back(i);
   }
   for (auto& [place, wanted] : by_segment) {
-    const auto named = index_.find(place.first, place.second);
-    if (!named) continue;
-    // A record queued while its segment was being closed lies in the endpoint's next one.
-    auto segments = index_.of_endpoint(named->header.project, named->header.endpoint, place.second);
-    if (segments.size() > 2) segments.resize(2);
-    for (const auto& segment : segments) {
+    for (const auto& segment : segments_of(place.first, place.second)) {
       if (wanted.empty()) break;
       const auto looked = look_in(segment, wanted, found);
       if (looked || looked.error().code == base::Code::kNotFound) continue;  // retention took it meanwhile

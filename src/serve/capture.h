@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fs.h"
@@ -40,6 +41,7 @@ struct CaptureSource {
   double sample = 1;                  // share of the requests that is written
   std::vector<std::string> redacted;  // features (and kClientId) of which nothing is written; not among the above
   std::string role;                   // "": gave the answer; "shadow": answered a copy (serve/mirror.h)
+  uint64_t origin = 0;                // of a data plane's record: the place that its id names; 0: our own
   bool routed = false;                // of a graph: each record says which way it took
   auto operator<=>(const CaptureSource&) const = default;
 };
@@ -153,11 +155,18 @@ class Capture {
   // The same for many, in their order; each segment is read once. What is no prediction's id is not found.
   virtual base::Result<std::vector<std::optional<CapturedRequest>>> find(std::span<const std::string> ids) = 0;
 
+  // Takes over what a data plane has captured: under its ids, and as it is (sampled and redacted there). Durable when
+  // it answers; what is found under its id already is passed over, so the same may be handed in again. Blocks.
+  virtual base::Result<void> adopt(std::span<const CapturedRequest> requests) = 0;
+  virtual uint16_t writer() const = 0;                                         // our number, within our ids
+  virtual std::vector<std::pair<int64_t, std::string>> endpoints() const = 0;  // (project, name) of all records
+
   // For tests and tools: records an owned request; fills in an empty id and answers it.
   std::string record(CapturedRequest request);
 };
 
 std::string prediction_id(const base::Uuid& id);  // "pr_…"
+uint16_t writer_of(const base::Uuid& id);         // whose capture made the id
 std::optional<base::Uuid> parse_prediction_id(std::string_view text);
 
 }  // namespace serve

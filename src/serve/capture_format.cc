@@ -103,6 +103,7 @@ void write_source(base::JsonWriter& json, const CaptureSource& source) {
   json.end_array();
   if (source.sample < 1) json.field("sample", source.sample);
   if (!source.role.empty()) json.field("role", source.role);
+  if (source.origin != 0) json.field("origin", static_cast<int64_t>(source.origin));
   if (source.routed) json.field("routed", true);
   if (!source.redacted.empty()) {
     json.key("redacted").begin_array();
@@ -139,6 +140,8 @@ base::Result<CaptureSource> read_source(const base::json::object& object, const 
     source.sample = sample->to_number<double>();
   TRY_SET(const auto role, base::optional_string(object, "role"));
   source.role = role.value_or("");
+  TRY_SET(const auto origin, base::optional_int(object, "origin"));
+  source.origin = static_cast<uint64_t>(origin.value_or(0));
   TRY_SET(const auto routed, base::optional_bool(object, "routed"));
   source.routed = routed.value_or(false);
   if (object.if_contains("redacted")) {
@@ -356,6 +359,77 @@ base::Result<Footer> decode_footer(std::string_view payload, const FileHeader& h
   return footer;
 }
 
+CaptureSource source_of(const CapturedRequest& request) {
+  return {.project = request.project,
+          .endpoint = request.endpoint,
+          .revision = request.revision,
+          .features = request.features,
+          .text_features = request.text_features,
+          .sample = request.sample,
+          .redacted = request.redacted,
+          .role = request.role};
+}
+
+std::string encode_captured(const CapturedRequest& request) {
+  const CaptureRecord record{.id = parse_prediction_id(request.id).value_or(base::Uuid{}),
+                             .client_id = request.client_id,
+                             .at_us = request.at_us,
+                             .duration_us = request.duration_us,
+                             .row_count = request.row_count,
+                             .rows = request.rows,
+                             .texts = request.texts,
+                             .labels = request.labels,
+                             .scores = request.scores};
+  std::string out(request_bytes(record), 0);
+  encode_request(record, out.data());
+  return out;
+}
+
+std::string pack_requests(std::span<const CapturedRequest> requests) {
+  std::string out;
+  std::vector<CaptureSource> sources;
+  for (const CapturedRequest& request : requests) {
+    CaptureSource source = source_of(request);
+    const auto found = std::ranges::find(sources, source);
+    const auto number = static_cast<uint32_t>(found - sources.begin());
+    if (found == sources.end()) {
+      append_frame(out, encode_source(number, source));
+      sources.push_back(std::move(source));
+    }
+    std::string payload = encode_captured(request);
+    set_source_number(payload.data(), number);
+    append_frame(out, payload);
+  }
+  return out;
+}
+
+base::Result<std::vector<CapturedRequest>> unpack_requests(std::string_view bytes, const FileHeader& header) {
+  std::vector<CapturedRequest> out;
+  std::vector<CaptureSource> sources;
+  while (!bytes.empty()) {
+    const auto frame = next_frame(bytes);
+    if (!frame) return base::invalid("captured requests are cut off or damaged");
+    bytes.remove_prefix(frame->length);
+    const std::string_view payload = frame->payload;
+    if (payload[0] == kSourceFrame) {
+      uint32_t number = 0;
+      auto source = decode_source(payload, header, number);
+      if (!source) return base::invalid(source.error().message);
+      if (number != sources.size()) return base::invalid("a source of captured requests is out of order");
+      sources.push_back(std::move(*source));
+    } else if (payload[0] == kRequestFrame && payload.size() >= sizeof(RequestHead)) {
+      const uint32_t number = source_number(payload);
+      if (number >= sources.size()) return base::invalid("a captured request names an unknown source");
+      auto request = decode_request(payload, sources[number]);
+      if (!request) return base::invalid(request.error().message);
+      out.push_back(std::move(*request));
+    } else {
+      return base::invalid("a frame among captured requests is neither a source nor a request");
+    }
+  }
+  return out;
+}
+
 void append_frame(std::string& out, std::string_view payload) {
   append(out, static_cast<uint32_t>(payload.size()));
   append(out, base::crc32c(payload));
@@ -392,6 +466,8 @@ std::optional<Frame> next_frame(std::string_view bytes, size_t* wanted) {
 }  // namespace serve::format
 
 namespace serve {
+
+uint16_t writer_of(const base::Uuid& id) { return format::parse_id(id).writer; }
 
 std::string prediction_id(const base::Uuid& id) {
   std::string out;

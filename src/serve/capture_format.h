@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ struct IdParts {
 };
 base::Uuid make_id(int64_t wall_us, const IdParts& parts);
 IdParts parse_id(const base::Uuid& id);
+// Writer and segment as one number (CaptureSource::origin); never 0.
+inline uint64_t place_of(const IdParts& parts) { return uint64_t{parts.writer} << 24 | parts.segment; }
 
 struct FileHeader {
   int64_t project = 0;
@@ -68,6 +71,14 @@ struct Footer {
 inline constexpr std::string_view kFooterHead{"F\0\0\0\0\0\0\0", 8};
 std::string encode_footer(const Footer& footer);  // payload: kFooterHead, then JSON
 base::Result<Footer> decode_footer(std::string_view payload, const FileHeader& header);
+
+// Requests on their way to another process: frames of sources and requests, as in a segment. The receiver says what
+// project and endpoint they belong to.
+std::string pack_requests(std::span<const CapturedRequest> requests);
+base::Result<std::vector<CapturedRequest>> unpack_requests(std::string_view bytes, const FileHeader& header);
+// What a captured request's source is.
+CaptureSource source_of(const CapturedRequest& request);
+std::string encode_captured(const CapturedRequest& request);  // its payload; an id that is none becomes nought
 
 void append_frame(std::string& out, std::string_view payload);
 std::string encode_trailer(uint64_t footer_offset);

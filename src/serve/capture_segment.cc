@@ -75,6 +75,11 @@ std::vector<CaptureSource> Segment::sources() const {
   return sources_;
 }
 
+bool Segment::holds(uint64_t origin) const {
+  std::lock_guard lock(mutex_);
+  return std::ranges::find(sources_, origin, &CaptureSource::origin) != sources_.end();
+}
+
 void Segment::add_source(CaptureSource source) {
   std::lock_guard lock(mutex_);
   sources_.push_back(std::move(source));
@@ -120,6 +125,15 @@ std::vector<SegmentIndex::Ptr> SegmentIndex::of_endpoint(int64_t project, std::s
   if (found == by_endpoint_.end()) return out;
   const auto from = static_cast<uint32_t>(std::clamp<int64_t>(from_segment, 0, UINT32_MAX));
   for (auto it = found->second.lower_bound(from); it != found->second.end(); ++it) out.push_back(it->second);
+  return out;
+}
+
+std::vector<std::pair<int64_t, std::string>> SegmentIndex::endpoints() const {
+  std::lock_guard lock(mutex_);
+  std::vector<EndpointKey> out;
+  for (const auto& [key, segments] : by_endpoint_) {
+    if (!segments.empty()) out.push_back(key);
+  }
   return out;
 }
 

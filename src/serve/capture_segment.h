@@ -35,6 +35,7 @@ struct Segment {
   std::atomic<int64_t> last_us{0};
 
   std::vector<CaptureSource> sources() const;
+  bool holds(uint64_t origin) const;  // some record of a data plane whose ids name that place
   void add_source(CaptureSource source);
 
  private:
@@ -51,7 +52,8 @@ class SegmentIndex {
   bool replace(const Segment& old, Ptr now);  // false: the old one is not there any more
   Ptr find(uint16_t writer, uint32_t number) const;
   std::vector<Ptr> of_endpoint(int64_t project, std::string_view endpoint, int64_t from_segment) const;  // ascending
-  std::vector<Ptr> all() const;                                                                          // ascending
+  std::vector<std::pair<int64_t, std::string>> endpoints() const;
+  std::vector<Ptr> all() const;  // ascending
 
  private:
   using EndpointKey = std::pair<int64_t, std::string>;

@@ -17,8 +17,8 @@ namespace {
 constexpr size_t kMaxNameBytes = 100;
 
 constexpr std::string_view kSelectEndpoint =
-    "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
-    "endpoints WHERE project = ? AND name = ?";
+    "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic, serving "
+    "FROM endpoints WHERE project = ? AND name = ?";
 constexpr std::string_view kSelectRevision =
     "SELECT endpoint, number, model_name, model_version, artifact_root, transform_digest, created_us, graph FROM "
     "revisions WHERE project = ? AND endpoint = ? AND number = ?";
@@ -48,6 +48,26 @@ CaptureRule parse_rule(const std::string& text) {
   return rule;
 }
 
+void write_revision(base::JsonWriter& json, const Revision& revision) {
+  json.begin_object().field("number", revision.number).field("model", revision.model_name);
+  json.field("version", revision.model_version).field("artifact_root", revision.artifact_root);
+  json.field("transform", revision.transform_digest).field("created_us", revision.created_us);
+  json.field("graph", revision.graph).end_object();
+}
+
+base::Result<Revision> read_revision(const base::json::value& value, const std::string& endpoint) {
+  TRY_SET(const base::json::object* object, base::as_object(value, "a revision"));
+  Revision out{.endpoint = endpoint};
+  TRY_SET(out.number, base::required_int(*object, "number"));
+  TRY_SET(out.model_name, base::required_string(*object, "model"));
+  TRY_SET(out.model_version, base::required_int(*object, "version"));
+  TRY_SET(out.artifact_root, base::required_string(*object, "artifact_root"));
+  TRY_SET(out.transform_digest, base::required_string(*object, "transform"));
+  TRY_SET(out.created_us, base::required_int(*object, "created_us"));
+  TRY_SET(out.graph, base::required_string(*object, "graph"));
+  return out;
+}
+
 Endpoint endpoint_of(store::Rows& rows) {
   return {.name = rows.str(0),
           .environment = rows.str(1),
@@ -56,7 +76,9 @@ Endpoint endpoint_of(store::Rows& rows) {
           .previous_revision = rows.i64(4),
           .generation = rows.i64(5),
           .capture = parse_rule(rows.str(6)),
-          .traffic = plan_of_json(rows.str(7))};
+          .traffic = plan_of_json(rows.str(7)),
+          // What a later version of Lathe wrote and this one does not know counts as unsaid.
+          .serving = read_serving(rows.str(8)).value_or(ServingSettings())};
 }
 
 Revision revision_of(store::Rows& rows) {
@@ -141,6 +163,54 @@ void add_serves_edge(store::Tx& tx, const Revision& revision) {
 
 }  // namespace
 
+std::string to_json(const Deployment& deployment) {
+  const Endpoint& endpoint = deployment.endpoint;
+  std::string out;
+  base::JsonWriter json(out);
+  json.begin_object().field("project", deployment.project).field("project_name", deployment.project_name);
+  json.field("name", endpoint.name).field("environment", endpoint.environment).field("default", endpoint.is_default);
+  json.field("previous_revision", endpoint.previous_revision).field("generation", endpoint.generation);
+  json.field("capture", rule_json(endpoint.capture)).field("traffic", to_json(endpoint.traffic));
+  json.field("serving", to_json(endpoint.serving));
+  json.key("live");
+  write_revision(json, deployment.live);
+  json.key("others").begin_array();
+  for (const Revision& other : deployment.others) write_revision(json, other);
+  json.end_array().end_object();
+  return out;
+}
+
+base::Result<Deployment> deployment_of_json(std::string_view text) {
+  TRY_SET(const base::json::value value, base::parse_json(text));
+  TRY_SET(const base::json::object* object, base::as_object(value, "a deployment"));
+  Deployment out;
+  Endpoint& endpoint = out.endpoint;
+  TRY_SET(out.project, base::required_int(*object, "project"));
+  TRY_SET(out.project_name, base::required_string(*object, "project_name"));
+  TRY_SET(endpoint.name, base::required_string(*object, "name"));
+  TRY(check_name(endpoint.name));
+  TRY_SET(endpoint.environment, base::required_string(*object, "environment"));
+  TRY_SET(endpoint.is_default, base::required_bool(*object, "default"));
+  TRY_SET(endpoint.previous_revision, base::required_int(*object, "previous_revision"));
+  TRY_SET(endpoint.generation, base::required_int(*object, "generation"));
+  TRY_SET(const std::string capture, base::required_string(*object, "capture"));
+  TRY_SET(const std::string traffic, base::required_string(*object, "traffic"));
+  endpoint.capture = parse_rule(capture);
+  endpoint.traffic = plan_of_json(traffic);
+  TRY_SET(const std::string serving, base::required_string(*object, "serving"));
+  TRY_SET(endpoint.serving, read_serving(serving));
+  const base::json::value* live = object->if_contains("live");
+  if (live == nullptr) return base::invalid("a deployment without 'live'");
+  TRY_SET(out.live, read_revision(*live, endpoint.name));
+  endpoint.live_revision = out.live.number;
+  TRY_SET(const base::json::array* others, base::required_array(*object, "others"));
+  for (const base::json::value& other : *others) {
+    TRY_SET(Revision revision, read_revision(other, endpoint.name));
+    out.others.push_back(std::move(revision));
+  }
+  return out;
+}
+
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment) {
   TRY(check_name(name));
   const bool made = tx.exec(
@@ -161,6 +231,15 @@ base::Result<void> set_capture_rule(store::Tx& tx, std::string_view endpoint, co
     return base::invalid("capture's share must be from 0 to 1, and its retention not negative");
   const std::string text = rule_json(rule);
   if (tx.exec("UPDATE endpoints SET capture = ? WHERE project = ? AND name = ? AND capture <> ?", text, tx.project(),
+              endpoint, text) > 0)
+    core::emit(tx, "endpoint.changed", "endpoint", endpoint, text.empty() ? "{}" : text);
+  return tx.status();
+}
+
+base::Result<void> set_serving(store::Tx& tx, std::string_view endpoint, const ServingSettings& settings) {
+  const std::string text = to_json(settings);
+  TRY(read_serving(text));  // its bounds
+  if (tx.exec("UPDATE endpoints SET serving = ? WHERE project = ? AND name = ? AND serving <> ?", text, tx.project(),
               endpoint, text) > 0)
     core::emit(tx, "endpoint.changed", "endpoint", endpoint, text.empty() ? "{}" : text);
   return tx.status();
@@ -187,8 +266,8 @@ base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name) {
 std::vector<Endpoint> list_endpoints(store::Tx& tx) {
   std::vector<Endpoint> out;
   store::Rows rows = tx.query(
-      "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic FROM "
-      "endpoints WHERE project = ? ORDER BY name",
+      "SELECT name, environment, is_default, live_revision, previous_revision, generation, capture, traffic, serving "
+      "FROM endpoints WHERE project = ? ORDER BY name",
       tx.project());
   while (rows.next()) out.push_back(endpoint_of(rows));
   return out;
@@ -198,22 +277,22 @@ std::vector<Deployment> list_deployments(store::Tx& tx) {
   std::vector<Deployment> out;
   store::Rows rows = tx.query(
       "SELECT e.name, e.environment, e.is_default, e.live_revision, e.previous_revision, e.generation, e.capture, "
-      "e.traffic, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, r.created_us,"
-      " p.name, r.graph FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON r.project = e.project "
-      "AND "
+      "e.traffic, e.serving, e.project, r.model_name, r.model_version, r.artifact_root, r.transform_digest, "
+      "r.created_us, p.name, r.graph FROM endpoints e JOIN projects p ON p.id = e.project JOIN revisions r ON "
+      "r.project = e.project AND "
       "r.endpoint = e.name AND r.number = "
       "e.live_revision"
       " ORDER BY e.project, e.name");
   while (rows.next()) {
-    Deployment deployment{.project = rows.i64(8), .project_name = rows.str(14), .endpoint = endpoint_of(rows)};
+    Deployment deployment{.project = rows.i64(9), .project_name = rows.str(15), .endpoint = endpoint_of(rows)};
     deployment.live = {.endpoint = deployment.endpoint.name,
                        .number = deployment.endpoint.live_revision,
-                       .model_name = rows.str(9),
-                       .model_version = rows.i64(10),
-                       .artifact_root = rows.str(11),
-                       .transform_digest = rows.str(12),
-                       .created_us = rows.i64(13),
-                       .graph = rows.str(15)};
+                       .model_name = rows.str(10),
+                       .model_version = rows.i64(11),
+                       .artifact_root = rows.str(12),
+                       .transform_digest = rows.str(13),
+                       .created_us = rows.i64(14),
+                       .graph = rows.str(16)};
     out.push_back(std::move(deployment));
   }
   for (Deployment& deployment : out) add_others(tx, deployment);

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "serve/capture.h"
+#include "serve/serving.h"
 #include "serve/split.h"
 #include "store/tx.h"
 
@@ -35,6 +36,7 @@ struct Endpoint {
   int64_t generation = 0;         // +1 at each flip: the snapshot's fence
   CaptureRule capture;
   TrafficPlan traffic;
+  ServingSettings serving;  // over what the model says of itself
 };
 
 struct NewRevision {
@@ -54,11 +56,17 @@ struct Deployment {  // an endpoint with what is live behind it
   std::vector<Revision> others;  // with a part of the traffic plan, or the shadow; by number
 };
 
+// A deployment as a data plane is told of it; every column that says how an endpoint answers belongs here.
+std::string to_json(const Deployment& deployment);
+base::Result<Deployment> deployment_of_json(std::string_view text);
+
 // Made if absent; an existing one moves to `environment`. Names: letters, digits, '.', '_', '-'; at most 100
 // characters.
 base::Result<Endpoint> ensure_endpoint(store::Tx& tx, std::string_view name, std::string_view environment);
 // In force for new requests once the runtime has refreshed. Event "endpoint.changed", if it is another.
 base::Result<void> set_capture_rule(store::Tx& tx, std::string_view endpoint, const CaptureRule& rule);
+// The same of how its model is run.
+base::Result<void> set_serving(store::Tx& tx, std::string_view endpoint, const ServingSettings& settings);
 base::Result<void> set_default_endpoint(store::Tx& tx, std::string_view name);  // the only default of the project
 base::Result<Endpoint> get_endpoint(store::Tx& tx, std::string_view name);
 std::vector<Endpoint> list_endpoints(store::Tx& tx);

@@ -71,8 +71,10 @@ CREATE TABLE endpoint_mirror (
   PRIMARY KEY (project, endpoint, at_us, revision, shadow)
 ) $without_rowid;
 )sql"},
+    // How the endpoint's model is run: JSON of ServingSettings, or "" for what the model says.
+    store::Migration{5, "ALTER TABLE endpoints ADD COLUMN serving $text NOT NULL DEFAULT ''"},
     // What a revision of a graph is made of (JSON of Graph), or "" for one of a model.
-    store::Migration{5, "ALTER TABLE revisions ADD COLUMN graph $text NOT NULL DEFAULT ''"},
+    store::Migration{6, "ALTER TABLE revisions ADD COLUMN graph $text NOT NULL DEFAULT ''"},
 };
 
 }  // namespace

@@ -52,7 +52,9 @@ base::Result<ModelFolder> bare_folder(const base::Path& folder) {
     }
   }
   if (error) return base::not_found("model folder " + folder.string() + ": " + error.message());
-  if (fs::is_regular_file(folder / "model.py", error)) {
+  const bool bento =
+      fs::is_regular_file(folder / "service.py", error) || fs::is_regular_file(folder / "bento.yaml", error);
+  if (fs::is_regular_file(folder / "model.py", error) || bento) {
     ModelFolder out;
     out.format = &kPythonFormat;
     for (const auto& [name, path] :
@@ -63,11 +65,12 @@ base::Result<ModelFolder> bare_folder(const base::Path& folder) {
   }
   const auto& found = called_model.empty() ? others : called_model;
   if (found.size() == 1) return found[0];
-  return base::invalid("the model's folder holds neither MLmodel nor model.py nor one model file (found " +
-                       std::to_string(found.size()) +
-                       "; looked for model.onnx, model.json, model.ubj, model.xgb, "
-                       "model.lgb, model.txt); " +
-                       cures());
+  return base::invalid(
+      "the model's folder holds neither MLmodel nor model.py nor service.py nor one model file (found " +
+      std::to_string(found.size()) +
+      "; looked for model.onnx, model.json, model.ubj, model.xgb, "
+      "model.lgb, model.txt); " +
+      cures());
 }
 
 // signature.inputs is JSON text: [{"type": "double", "name": "x"}, …] for columns, {"type": "tensor", …} for tensors.
@@ -143,6 +146,11 @@ base::Result<void> read_metadata(const Node& metadata, ModelFolder& out) {
       out.classes.push_back(item.scalar);
     }
   }
+  const Node* serving = metadata.find("lathe.serving");  // the rest of it is the worker's to tell
+  const Node* python = serving && serving->is_map() ? serving->find("python") : nullptr;
+  if (python && !python->is_scalar())
+    return base::invalid("MLmodel: metadata lathe.serving.python must be a name, found " + python->describe());
+  if (python) out.python = python->scalar;
   if (const Node* threshold = metadata.find("lathe.threshold")) {
     const std::string& text = threshold->scalar;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.threshold);

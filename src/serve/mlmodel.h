@@ -20,6 +20,7 @@ struct ModelFolder {
   double threshold = 0.5;            // metadata `lathe.threshold`: the second of two classes is answered above it
   std::vector<std::string> columns;  // names of the signature's columns, if it has named ones
   bool transform_included = false;   // metadata `lathe.transform: included`
+  std::string python;                // metadata `lathe.serving: {python: …}`: environment that runs it, "" if unsaid
   base::Path input_example;          // "" if there is none
   base::Path output_example;         // what the model answered to it (output_example.json), "" if there is none
 };

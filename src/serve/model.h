@@ -13,12 +13,14 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "base/fs.h"
 #include "base/result.h"
 #include "serve/explain.h"
+#include "serve/serving.h"
 #include "serve/tensor.h"
 #include "stats/table.h"
 #include "stats/transform.h"
@@ -27,12 +29,20 @@ namespace serve {
 
 struct GraphRoute;  // graph.h
 
+// Which conversation a request belongs to, of a model that answers requests in sequences (Triton's words).
+inline constexpr size_t kMaxSequenceId = 128;  // bytes
+struct Sequence {
+  std::string id;  // "": it belongs to none; numbers as text
+  bool start = false, end = false;
+};
+
 // What a model that waits (for a worker process, for a batch) has to know about the request.
 struct Call {
   int64_t deadline_mono_us = 0;  // 0: none
   std::stop_token cancelled;     // the client went away
   uint32_t priority = 0;         // 0: the model's default; 1 is the highest (Triton's words)
-  std::string params;            // a JSON object: MLflow's inference params; "": none
+  Sequence sequence;
+  std::string params;  // a JSON object: MLflow's inference params; "": none
   std::string* shown =
       nullptr;  // out: the answer as JSON, where the outputs do not say all of it (records, nested lists)
 
@@ -51,6 +61,10 @@ struct BatchOptions {
   size_t queue = 256;             // requests; past it: kUnavailable
   uint32_t default_priority = 1;  // of requests that name none; 1 is the highest
   bool operator==(const BatchOptions&) const = default;
+};
+struct CacheStatistics {
+  uint64_t hits = 0, misses = 0;
+  uint64_t hit_us = 0, miss_us = 0;  // of looking, and of keeping, together
 };
 struct BatchStatistics {
   uint64_t executions = 0;  // of the model
@@ -73,6 +87,8 @@ struct WorkerStatistics {
   size_t waiting = 0;  // requests without a worker
   uint64_t started = 0;
   uint64_t crashed = 0;
+  uint64_t waited = 0;   // requests that had to wait for a worker …
+  uint64_t wait_us = 0;  // … and how long, together
 };
 
 class Model {
@@ -104,6 +120,19 @@ class Model {
   virtual std::string trouble() const { return {}; }  // of a model that waits: what went wrong last, or ""
   virtual std::optional<WorkerStatistics> workers() const { return std::nullopt; }  // null: it has none
   virtual BatchOptions batching() const { return {}; }                              // what the model itself asks for
+  // Of a model with workers: how they are run from now on, where `over` says it differently than the model itself; may
+  // be called while it serves. And what is in force; null: it has none.
+  virtual void adjust(const ServingSettings& over) const { std::ignore = over; }
+  virtual std::optional<RunLimits> limits() const { return std::nullopt; }
+  // Of a BentoML service: what its clients read at /schema.json; "": it is none.
+  virtual std::string_view service_schema() const { return {}; }
+};
+
+struct LoadOptions {
+  // Stands before the model that was found, if it is given.
+  std::function<base::Result<std::unique_ptr<Model>>(std::unique_ptr<Model>)> wrap;
+  ServingSettings serving;  // of the endpoint, over the model's own
+  base::Path interpreter;   // of a Python model; "": the server's
 };
 
 struct Prediction {
@@ -138,11 +167,9 @@ struct RawRows {
 class Predictor {
  public:
   // `folder` holds an MLflow model (MLmodel + files) or one bare model file of a known format. `transform` is applied
-  // unless the model says that it contains its preparation (MLmodel metadata `lathe.transform: included`). `wrap`
-  // stands before the model that was found, if it is given.
-  using Wrap = std::function<base::Result<std::unique_ptr<Model>>(std::unique_ptr<Model>)>;
+  // unless the model says that it contains its preparation (MLmodel metadata `lathe.transform: included`).
   static base::Result<std::unique_ptr<Predictor>> load(const base::Path& folder, stats::Transform transform,
-                                                       const Wrap& wrap = {});
+                                                       const LoadOptions& options = {});
   static base::Result<std::unique_ptr<Predictor>> over(std::unique_ptr<Model> model);  // made of no file of its own
   virtual ~Predictor() = default;
   virtual const Model& model() const = 0;
@@ -151,9 +178,11 @@ class Predictor {
   // What a client sends: the raw features when a transform applies, else the model's own inputs.
   virtual const std::vector<TensorInfo>& inputs() const = 0;
   virtual const std::vector<TensorInfo>& outputs() const = 0;
-  virtual base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs, const Call& call = {}) const = 0;
+  virtual base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs, const Call& call) const = 0;
+  base::Result<std::vector<Tensor>> infer(std::span<const Tensor> inputs) const { return infer(inputs, {}); }
   bool waits() const { return model().waits(); }
   virtual std::optional<BatchStatistics> batch_statistics() const { return std::nullopt; }  // null: not batched
+  virtual std::optional<CacheStatistics> cache_statistics() const { return std::nullopt; }  // null: not cached
   virtual base::Result<Prediction> predict(const stats::Table& raw) const = 0;  // by column name; extra columns ignored
 
   // Columns of one row over all inputs, in their order; empty if an input has no fixed number of columns.

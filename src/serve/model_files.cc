@@ -33,7 +33,7 @@ base::Result<void> ModelFiles::place(const blob::Artifact& artifact, const base:
   blob::BlobStore::LocalFile blob;  // held while it is linked or copied
   switch (artifact.location) {
     case blob::Location::kBlob: {
-      TRY_SET(blob, blobs_.local_file(artifact.digest));
+      TRY_SET(blob, source_.local_file(artifact.digest));
       source = blob.path;
       break;
     }
@@ -53,11 +53,7 @@ base::Result<void> ModelFiles::place(const blob::Artifact& artifact, const base:
 }
 
 base::Result<ModelFiles::Folder> ModelFiles::materialise(int64_t project, const Revision& revision) {
-  base::Context ctx = base::Context::system(base::system_clock(), "system:serve");
-  ctx.project = project;
-  TRY_SET(const auto files, store_.read_blocking(ctx, [&](store::Tx& tx) -> base::Result<std::vector<blob::Artifact>> {
-    return blob::list_artifacts(tx, revision.artifact_root);
-  }));
+  TRY_SET(const auto files, source_.files_of(project, revision));
   if (files.empty()) {
     return base::not_found("model " + revision.model_name + " version " + std::to_string(revision.model_version) +
                            " has no files (artifact root '" + revision.artifact_root + "')");
@@ -70,6 +66,7 @@ base::Result<ModelFiles::Folder> ModelFiles::materialise(int64_t project, const 
   const base::Path folder = dir_ / key;
   Folder out{.key = key, .files = folder / "files", .tried = folder / "tried"};
   if (!revision.transform_digest.empty()) out.transform = folder / "transform.json";
+  for (const blob::Artifact& file : files) out.bytes += static_cast<uint64_t>(file.size);
   std::error_code error;
   if (fs::exists(folder, error)) return out;
 

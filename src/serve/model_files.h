@@ -9,22 +9,21 @@
 
 #include "base/fs.h"
 #include "base/result.h"
-#include "blob/blob.h"
 #include "serve/endpoint.h"
-#include "store/store.h"
+#include "serve/source.h"
 
 namespace serve {
 
 class ModelFiles {
  public:
-  ModelFiles(store::Store& store, blob::BlobStore& blobs, base::Path dir)
-      : store_(store), blobs_(blobs), dir_(std::move(dir)) {}
+  ModelFiles(Source& source, base::Path dir) : source_(source), dir_(std::move(dir)) {}
 
   struct Folder {
     std::string key;
     base::Path files;
     base::Path transform;  // "" if the revision has none
     base::Path tried;      // the marker
+    uint64_t bytes = 0;    // of the files
   };
   base::Result<Folder> materialise(int64_t project, const Revision& revision);
   base::Result<void> remove(const std::string& key) { return base::remove_tree(dir_ / key); }
@@ -32,8 +31,7 @@ class ModelFiles {
 
  private:
   base::Result<void> place(const blob::Artifact& artifact, const base::Path& folder);
-  store::Store& store_;
-  blob::BlobStore& blobs_;
+  Source& source_;
   const base::Path dir_;
 };
 

@@ -16,12 +16,13 @@ namespace serve {
 
 class Model;
 struct ModelFolder;
+struct LoadOptions;
 
 struct ModelFormat {
   std::string_view flavor;                       // MLflow's; its `data` names the file
   std::span<const std::string_view> extensions;  // ".onnx"; a file of another name is not of this format
   bool common_names;  // the extensions are those of other things too: a bare file must be called model.*
-  base::Result<std::unique_ptr<Model>> (*load)(const ModelFolder&);
+  base::Result<std::unique_ptr<Model>> (*load)(const ModelFolder&, const LoadOptions&);
   std::string_view cure;      // how to log a model that is read
   bool whole_folder = false;  // load() reads the model's folder, not one file
 };

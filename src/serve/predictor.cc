@@ -525,11 +525,11 @@ OutputRoles find_roles(const std::vector<TensorInfo>& outputs) {
 }
 
 base::Result<std::unique_ptr<Predictor>> Predictor::load(const base::Path& folder, stats::Transform transform,
-                                                         const Wrap& wrap) {
+                                                         const LoadOptions& options) {
   TRY_SET(const ModelFolder found, read_model_folder(folder));
-  TRY_SET(std::unique_ptr<Model> model, found.format->load(found));
-  if (wrap) {
-    TRY_SET(model, wrap(std::move(model)));
+  TRY_SET(std::unique_ptr<Model> model, found.format->load(found, options));
+  if (options.wrap) {
+    TRY_SET(model, options.wrap(std::move(model)));
   }
   auto predictor = std::make_unique<ModelPredictor>(std::move(model), std::move(transform));
   TRY(predictor->plan(found));

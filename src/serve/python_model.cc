@@ -11,8 +11,6 @@ namespace json = base::json;
 using python::Frame;
 using python::Kind;
 
-constexpr int64_t kDefaultWorkers = 2;  // at most, of a model that says nothing; the second only under load
-
 base::Result<std::vector<TensorInfo>> read_infos(const json::object& hello, const char* key) {
   std::vector<TensorInfo> out;
   TRY_SET(const json::array* entries, base::required_array(hello, key));
@@ -47,20 +45,22 @@ class PythonModel final : public Model {
   bool waits() const override { return true; }
   size_t parallel() const override { return workers_->seats(); }
   std::optional<WorkerStatistics> workers() const override { return workers_->statistics(); }
-  BatchOptions batching() const override { return batching_; }
+  BatchOptions batching() const override { return batch_options(own_, {}); }
+  void adjust(const ServingSettings& over) const override { workers_->resize(run_limits(merged(over, own_))); }
+  std::optional<RunLimits> limits() const override { return workers_->limits(); }
+  std::string_view service_schema() const override { return service_; }
   std::string trouble() const override { return workers_->trouble().reason; }
   base::Result<std::vector<Tensor>> run(std::span<const Tensor> inputs) const override { return run_for(inputs, {}); }
   base::Result<std::vector<Tensor>> run_for(std::span<const Tensor> inputs, const Call& call) const override;
 
  private:
-  base::Result<void> read_settings(const json::object& hello);
   base::Result<void> check(std::span<const Tensor> inputs) const;
   base::Result<std::vector<Tensor>> arrange(std::vector<Tensor> got) const;
 
   std::vector<TensorInfo> inputs_, outputs_;
   std::vector<std::string> classes_;
-  std::string platform_;
-  BatchOptions batching_;
+  std::string platform_, service_;
+  ServingSettings own_;  // MLmodel's metadata `lathe.serving`, or the class attribute `serving`
   std::unique_ptr<python::Workers> workers_;
 };
 
@@ -73,58 +73,18 @@ base::Result<void> PythonModel::load(const python::Options& options) {
   TRY_SET(outputs_, read_infos(*hello, "outputs"));
   TRY_SET(const json::array* classes, base::required_array(*hello, "classes"));
   for (const json::value& entry : *classes) classes_.emplace_back(entry.is_string() ? entry.as_string().c_str() : "");
-  TRY(read_settings(*hello));
   const json::value* platform = hello->if_contains("platform");
   platform_ = platform && platform->is_string() ? platform->as_string().c_str() : "python";
-  return {};
-}
-
-// The model's own word on how it is served: MLmodel's metadata `lathe.serving`, or the class attribute `serving`.
-base::Result<void> PythonModel::read_settings(const json::object& hello) {
-  const json::value* value = hello.if_contains("settings");
-  const json::object* settings = value ? value->if_object() : nullptr;
-  if (!settings) return {};
-  const auto number = [](const json::object& from, std::string_view key, int64_t otherwise, int64_t least,
-                         int64_t most) -> base::Result<int64_t> {
-    const json::value* found = from.if_contains(key);
-    if (!found) return otherwise;
-    if (!found->is_int64() || found->as_int64() < least || found->as_int64() > most)
-      return base::invalid("serving: '" + std::string(key) + "' must be a whole number from " + std::to_string(least) +
-                           " to " + std::to_string(most) + ", found " + base::to_text(*found).substr(0, 80));
-    return found->as_int64();
-  };
-  for (const auto& entry : *settings) {
-    constexpr std::string_view kKnown[] = {"min_workers", "max_workers", "concurrency",
-                                           "memory_mb",   "timeout_ms",  "batch"};
-    if (std::ranges::find(kKnown, std::string_view(entry.key())) == std::end(kKnown))
-      return base::invalid(
-          "serving: '" + std::string(entry.key()) +
-          "' is unknown; allowed: min_workers, max_workers, concurrency, memory_mb, timeout_ms, batch");
+  TRY_SET(const auto service, base::optional_string(*hello, "service"));
+  service_ = service.value_or("");
+  if (const json::value* settings = hello->if_contains("settings"); settings && !settings->is_null()) {
+    TRY_SET(own_, read_serving(base::to_text(*settings)));
   }
-  TRY_SET(const int64_t min_workers, number(*settings, "min_workers", 1, 0, 64));
-  TRY_SET(const int64_t max_workers,
-          number(*settings, "max_workers", std::max<int64_t>(min_workers, kDefaultWorkers), 1, 64));
-  TRY_SET(const int64_t memory_mb, number(*settings, "memory_mb", 0, 16, 1 << 20));
-  TRY_SET(const int64_t timeout_ms, number(*settings, "timeout_ms", 60'000, 10, 3'600'000));
-  TRY(number(*settings, "concurrency", 1, 1, 64));
-  workers_->resize(static_cast<size_t>(min_workers), static_cast<size_t>(max_workers), timeout_ms * 1000,
-                   static_cast<size_t>(memory_mb) << 20);
-  const json::value* batch = settings->if_contains("batch");
-  if (!batch) return {};
-  TRY_SET(const json::object* wanted, base::as_object(*batch, "serving: 'batch'"));
-  TRY_SET(const int64_t max_rows, number(*wanted, "max_rows", 0, 1, 100'000));
-  TRY_SET(const int64_t delay_us, number(*wanted, "max_delay_us", 0, 0, 1'000'000));
-  TRY_SET(const int64_t queue, number(*wanted, "queue", 256, 1, 10'000));
-  batching_ = {
-      .max_rows = static_cast<size_t>(max_rows), .max_delay_us = delay_us, .queue = static_cast<size_t>(queue)};
-  if (const json::value* preferred = wanted->if_contains("preferred")) {
-    if (!preferred->is_array()) return base::invalid("serving: 'preferred' must be a list of row counts");
-    for (const json::value& size : preferred->as_array()) {
-      if (!size.is_int64() || size.as_int64() < 1 || size.as_int64() > max_rows)
-        return base::invalid("serving: 'preferred' holds row counts from 1 to 'max_rows'");
-      batching_.preferred.push_back(static_cast<size_t>(size.as_int64()));
-    }
-  }
+  if (platform_ == "python" && !own_.python.empty())
+    return base::invalid(
+        "serving: 'python' cannot be said in model.py, which runs in it already; say it in lathe.yaml "
+        "(endpoint.python)");
+  adjust(options.serving);
   return {};
 }
 

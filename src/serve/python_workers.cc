@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "serve/python_keeper.h"
+#include "serve/python_scaling.h"
 
 namespace serve::python {
 namespace {
@@ -47,7 +48,8 @@ struct Process {
   std::string doom;   // why we end it
   std::string how;    // how it ended
   int64_t started_us = 0;
-  size_t base_bytes = 0;  // proportional memory when it was ready
+  size_t base_bytes = 0;    // proportional memory when it was ready
+  size_t memory_bytes = 0;  // beyond that, when it was started
 };
 
 struct Seat {
@@ -56,6 +58,7 @@ struct Seat {
   std::string incoming;    // of the frame that is being read
   int64_t kill_at_us = 0;  // of a conversation whose request has gone; 0: none
   int64_t used_us = 0;
+  int64_t timeout_us = 0;  // of the conversation that begins
 };
 
 enum class Progress : uint8_t { kWhole, kMore, kEnd };
@@ -115,9 +118,11 @@ size_t available_bytes() {
 
 class WorkersImpl final : public Workers {
  public:
-  explicit WorkersImpl(const Options& options) : options_(options), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (options_.memory_bytes == 0) options_.memory_bytes = available_bytes() / 2;
-  }
+  explicit WorkersImpl(const Options& options)
+      : options_(options),
+        wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        free_bytes_(available_bytes() / 2),
+        limits_(run_limits(options.serving)) {}
   ~WorkersImpl() override;
   base::Result<void> begin(std::string& hello);
 
@@ -126,21 +131,28 @@ class WorkersImpl final : public Workers {
   Trouble trouble() const override;
   size_t seats() const override {
     std::lock_guard lock(mutex_);
-    return options_.max_workers * concurrency_;
+    return limits_.max_workers * concurrency_;
   }
-  void resize(size_t min_workers, size_t max_workers, int64_t run_timeout_us, size_t memory_bytes) override {
+  void resize(const RunLimits& limits) override {
     std::lock_guard lock(mutex_);
-    options_.min_workers = min_workers;
-    options_.max_workers = std::max<size_t>({min_workers, max_workers, 1});
-    options_.run_timeout_us = run_timeout_us;
-    if (memory_bytes) options_.memory_bytes = memory_bytes;
+    limits_ = limits;
+    if (!std::exchange(described_, true)) {  // the first worker has read the model's own word on memory by itself
+      for (const auto& entry : processes_) entry.second->memory_bytes = limits.memory_bytes;
+    }
     wake();
+  }
+  RunLimits limits() const override {
+    std::lock_guard lock(mutex_);
+    RunLimits out = limits_;
+    out.memory_bytes = memory_bytes();
+    return out;
   }
 
  private:
   struct Waiter {
     std::condition_variable wake;
     std::shared_ptr<Seat> seat;
+    int64_t since_us = 0;
   };
 
   // --- requests
@@ -167,15 +179,23 @@ class WorkersImpl final : public Workers {
   void doom(const std::shared_ptr<Process>& process, const std::string& why);
   void crashed(const std::string& reason);
   void sample(int64_t now);
+  void watch_memory();
+  void let_go(int64_t now);
+  size_t live() const;
+  int64_t patience_us(int64_t now) const;
+  size_t memory_bytes() const { return limits_.memory_bytes ? limits_.memory_bytes : free_bytes_; }
 
-  Options options_;
-  base::Fd wake_;
+  const Options options_;
+  const base::Fd wake_;
+  const size_t free_bytes_;  // half of what was free
   mutable std::mutex mutex_;
   std::condition_variable news_;  // a worker became ready, a process ended, the start failed
+  RunLimits limits_;
   Keeper keeper_;
   bool loaded_ = false;  // the keeper answers orders
   bool stopping_ = false;
-  bool serving_ = false;  // the first worker was ready once
+  bool serving_ = false;    // the first worker was ready once
+  bool described_ = false;  // limits_ knows what the model itself says
   size_t concurrency_ = 1;
   uint64_t next_number_ = 1;
   std::map<uint64_t, std::shared_ptr<Process>> processes_;
@@ -185,7 +205,7 @@ class WorkersImpl final : public Workers {
   std::vector<std::shared_ptr<Seat>> abandoned_;
   std::deque<Waiter*> waiting_;
   size_t busy_ = 0;
-  uint64_t started_ = 0, crashed_ = 0;
+  uint64_t started_ = 0, crashed_ = 0, waited_ = 0, wait_us_ = 0;
   size_t failures_ = 0;  // crashes since the last answer
   int64_t open_until_us_ = 0;
   std::string reason_;  // of the last failure
@@ -231,16 +251,17 @@ base::Result<std::shared_ptr<Seat>> WorkersImpl::take_seat(const Call& call) {
     auto seat = std::move(idle_.back());
     idle_.pop_back();
     ++busy_;
+    seat->timeout_us = limits_.timeout_us;
     return seat;
   }
   if (waiting_.size() >= options_.queue) {
     return base::fail(base::Code::kUnavailable,
                       "the model is busy and " + std::to_string(options_.queue) + " requests wait for it; try again");
   }
-  Waiter waiter;
+  Waiter waiter{.since_us = now_us()};
   waiting_.push_back(&waiter);
   wake();  // another worker may be started
-  const int64_t until_us = call.deadline_mono_us ? call.deadline_mono_us : now_us() + options_.run_timeout_us;
+  const int64_t until_us = call.deadline_mono_us ? call.deadline_mono_us : waiter.since_us + limits_.timeout_us;
   while (!waiter.seat) {
     const int64_t left_us = until_us - now_us();
     const bool gone = call.cancelled.stop_requested(), open = open_until_us_ > now_us();
@@ -252,6 +273,9 @@ base::Result<std::shared_ptr<Seat>> WorkersImpl::take_seat(const Call& call) {
     }
     waiter.wake.wait_for(lock, std::chrono::microseconds(std::min(left_us, kSampleUs)));
   }
+  ++waited_;
+  wait_us_ += static_cast<uint64_t>(std::max<int64_t>(now_us() - waiter.since_us, 0));
+  waiter.seat->timeout_us = limits_.timeout_us;
   return std::move(waiter.seat);
 }
 
@@ -296,11 +320,11 @@ base::Error WorkersImpl::ended(const std::shared_ptr<Seat>& seat, const std::str
 
 base::Result<Frame> WorkersImpl::converse(const std::shared_ptr<Seat>& seat, std::string_view frame, const Call& call) {
   const int fd = seat->socket.get();
-  const int64_t kill_at_us = now_us() + options_.run_timeout_us;
+  const int64_t timeout_us = seat->timeout_us, kill_at_us = now_us() + timeout_us;
   const auto overdue = [&]() -> base::Result<Frame> {
     std::lock_guard lock(mutex_);
     --busy_;
-    const std::string why = "it did not answer within " + std::to_string(options_.run_timeout_us / 1000) + " ms";
+    const std::string why = "it did not answer within " + std::to_string(timeout_us / 1000) + " ms";
     doom(seat->process, why);
     wake();
     return base::fail(base::Code::kDeadline, "the model's Python worker was ended: " + why);
@@ -355,7 +379,13 @@ base::Result<Frame> WorkersImpl::call(std::string_view frame, const Call& call) 
 WorkerStatistics WorkersImpl::statistics() const {
   std::lock_guard lock(mutex_);
   const auto ready = std::ranges::count_if(processes_, [](const auto& entry) { return entry.second->ready; });
-  return {static_cast<size_t>(ready), busy_, waiting_.size(), started_, crashed_};
+  return {.workers = static_cast<size_t>(ready),
+          .busy = busy_,
+          .waiting = waiting_.size(),
+          .started = started_,
+          .crashed = crashed_,
+          .waited = waited_,
+          .wait_us = wait_us_};
 }
 
 Trouble WorkersImpl::trouble() const {
@@ -465,6 +495,7 @@ void WorkersImpl::start_worker(int64_t now) {
   auto process = std::make_shared<Process>();
   process->number = next_number_++;
   process->started_us = now;
+  process->memory_bytes = limits_.memory_bytes;
   std::vector<std::shared_ptr<Seat>> seats;
   std::vector<base::Fd> theirs;
   for (size_t i = 0; i < concurrency_; ++i) {
@@ -481,7 +512,9 @@ void WorkersImpl::start_worker(int64_t now) {
   ++started_;
   starting_.push_back(seats[0]);
   more_seats_[process->number] = {seats.begin() + 1, seats.end()};
-  keeper_.order("{\"start\":" + std::to_string(process->number) + "}", theirs);
+  keeper_.order(
+      "{\"start\":" + std::to_string(process->number) + ",\"memory\":" + std::to_string(process->memory_bytes) + "}",
+      theirs);
 }
 
 void WorkersImpl::hear_start(const std::shared_ptr<Seat>& seat) {
@@ -525,31 +558,54 @@ void WorkersImpl::hear_abandoned(const std::shared_ptr<Seat>& seat) {
 void WorkersImpl::sample(int64_t now) {
   if (now - sampled_us_ < kSampleUs) return;
   sampled_us_ = now;
+  watch_memory();
+  for (const auto& seat : abandoned_) {
+    if (now > seat->kill_at_us)
+      doom(seat->process, "it did not answer within " + std::to_string(seat->timeout_us / 1000) + " ms");
+  }
+  let_go(now);
+}
+
+void WorkersImpl::watch_memory() {
   for (const auto& entry : std::map(processes_)) {
     const auto& process = entry.second;
     if (!process->ready || !process->doom.empty()) continue;
-    const size_t limit = process->base_bytes + options_.memory_bytes;
+    const size_t limit = process->base_bytes + memory_bytes();
     // Resident memory counts what is shared with the keeper, and is cheap to read.
     if (resident_bytes(process->pid) > limit && proportional_bytes(process->pid) > limit)
-      doom(process, "it took more than " + std::to_string(options_.memory_bytes >> 20) + " MiB of memory");
+      doom(process, "it took more than " + std::to_string(memory_bytes() >> 20) + " MiB of memory");
   }
-  for (const auto& seat : abandoned_) {
-    if (now > seat->kill_at_us)
-      doom(seat->process, "it did not answer within " + std::to_string(options_.run_timeout_us / 1000) + " ms");
-  }
-  size_t live = processes_.size();
-  for (const auto& entry : processes_) {  // the longest idle ones go first: what was used last is at the back
+}
+
+size_t WorkersImpl::live() const {
+  return static_cast<size_t>(std::ranges::count_if(
+      processes_, [](const auto& entry) { return !entry.second->retired && entry.second->doom.empty(); }));
+}
+
+// Ends workers that rest: those beyond what is wanted that have rested long enough, the longest idle ones first (what
+// was used last is at the back); and those that were started with another limit of memory, which others replace.
+void WorkersImpl::let_go(int64_t now) {
+  size_t left = live();
+  for (const auto& entry : processes_) {
     const auto& process = entry.second;
-    if (live <= std::max<size_t>(options_.min_workers, 0) || !process->ready || process->retired) continue;
-    size_t resting = 0;
-    for (const auto& seat : idle_)
-      resting += seat->process == process && now - seat->used_us > options_.idle_us ? 1U : 0U;
-    if (resting < concurrency_) continue;
+    if (!process->ready || process->retired || !process->doom.empty()) continue;
+    const bool stale = process->memory_bytes != limits_.memory_bytes, above = left > limits_.max_workers;
+    if (!stale && left <= limits_.min_workers) continue;
+    const int64_t rest_us = stale || above ? 0 : limits_.idle_us;
+    const auto resting = std::ranges::count_if(
+        idle_, [&](const auto& seat) { return seat->process == process && now - seat->used_us >= rest_us; });
+    if (static_cast<size_t>(resting) < concurrency_) continue;
     process->retired = true;
     std::erase_if(idle_, [&](const auto& seat) { return seat->process == process; });  // closed: it ends by itself
     more_seats_.erase(process->number);
-    --live;
+    --left;
   }
+}
+
+// Until a request has waited long enough for another worker.
+int64_t WorkersImpl::patience_us(int64_t now) const {
+  const int64_t left_us = waiting_.empty() ? 0 : waiting_.front()->since_us + kPatienceUs - now;
+  return left_us > 0 ? std::clamp<int64_t>(left_us, 1000, kSampleUs) : kSampleUs;
 }
 
 // What there is to do without news.
@@ -559,7 +615,7 @@ void WorkersImpl::look(int64_t now) {
   if (open_until_us_ > now) return;
   if (!keeper_.running()) {
     load_began_us_ = now;
-    if (auto started = keeper_.start(options_.folder, options_.interpreter, options_.memory_bytes); !started)
+    if (auto started = keeper_.start(options_.folder, options_.interpreter, memory_bytes()); !started)
       crashed(started.error().message);
     return;
   }
@@ -567,14 +623,16 @@ void WorkersImpl::look(int64_t now) {
     if (now - load_began_us_ > options_.load_timeout_us) keeper_gone("it did not load in time");
     return;
   }
-  const size_t live = static_cast<size_t>(std::ranges::count_if(
-      processes_, [](const auto& entry) { return !entry.second->retired && entry.second->doom.empty(); }));
-  const size_t first = serving_ ? 0 : 1;  // also with min 0: it says what the model is
-  size_t wanted = std::max({options_.min_workers, first, failures_ > 0 ? size_t{1} : size_t{0}});
-  if (waiting_.size() > starting_.size() * concurrency_) wanted = std::max(wanted, live + 1);
+  const Load load{.live = live(),
+                  .starting = starting_.size(),
+                  .seats = concurrency_,
+                  .waiting = waiting_.size(),
+                  .longest_wait_us = waiting_.empty() ? 0 : now - waiting_.front()->since_us};
+  // The first is started also with min 0: it says what the model is. So is one after a crash.
+  const size_t least = std::max<size_t>(limits_.min_workers, !serving_ || failures_ > 0 ? 1 : 0);
+  size_t wanted = wanted_workers(load, least, limits_.max_workers);
   if (failures_ >= kCrashesToOpen) wanted = 1;  // half open: one is tried
-  wanted = std::min(wanted, std::max<size_t>(options_.max_workers, 1));
-  for (size_t n = live; n < wanted; ++n) start_worker(now);
+  for (size_t n = load.live; n < wanted; ++n) start_worker(now);
   for (const auto& seat : std::vector(starting_)) {
     if (now - seat->process->started_us > options_.load_timeout_us) doom(seat->process, "it was not ready in time");
   }
@@ -588,8 +646,9 @@ void WorkersImpl::supervise() {
     const auto starting = starting_, abandoned = abandoned_;
     for (const auto& seat : starting) fds.push_back({seat->socket.get(), POLLIN, 0});
     for (const auto& seat : abandoned) fds.push_back({seat->socket.get(), POLLIN, 0});
+    const int64_t wait_us = patience_us(now_us());
     lock.unlock();
-    ::poll(fds.data(), fds.size(), static_cast<int>(kSampleUs / 1000));
+    ::poll(fds.data(), fds.size(), static_cast<int>(wait_us / 1000));
     lock.lock();
     uint64_t count = 0;
     if (fds[0].revents) std::ignore = ::read(wake_.get(), &count, sizeof count);
@@ -642,7 +701,6 @@ base::Result<std::unique_ptr<Workers>> Workers::start(const Options& options, st
   if (complete.interpreter.empty()) {
     TRY_SET(complete.interpreter, find_interpreter());
   }
-  complete.max_workers = std::max(complete.max_workers, std::max<size_t>(complete.min_workers, 1));
   auto workers = std::make_unique<WorkersImpl>(complete);
   TRY(workers->begin(hello));
   return std::unique_ptr<Workers>(std::move(workers));

@@ -25,15 +25,11 @@
 namespace serve::python {
 
 struct Options {
-  base::Path folder;       // the model's files
-  base::Path interpreter;  // "" = find_interpreter()
-  size_t min_workers = 1;
-  size_t max_workers = 1;
+  base::Path folder;                      // the model's files
+  base::Path interpreter;                 // "" = find_interpreter()
+  ServingSettings serving;                // of the endpoint, over what the model says
   size_t queue = 256;                     // requests waiting for a seat; past it: kUnavailable
-  size_t memory_bytes = 0;                // of a worker beyond what loading took; 0: half of what is free
   int64_t load_timeout_us = 120'000'000;  // from start to the first ready worker
-  int64_t run_timeout_us = 60'000'000;    // of one predict(); past it its worker is killed
-  int64_t idle_us = 60'000'000;           // workers beyond min without a request are ended
 };
 
 // LATHE_PYTHON, else the active environment's (VIRTUAL_ENV), else python3 or python on PATH.
@@ -51,8 +47,9 @@ class Workers {
   virtual ~Workers() = default;
   // One predict(): waits for a seat and for the answer. `frame` as encode() made it.
   virtual base::Result<Frame> call(std::string_view frame, const Call& call) = 0;
-  // What the model itself asks for, once its hello was read.
-  virtual void resize(size_t min_workers, size_t max_workers, int64_t run_timeout_us, size_t memory_bytes) = 0;
+  // At any time; in force from the next request on.
+  virtual void resize(const RunLimits& limits) = 0;
+  virtual RunLimits limits() const = 0;
   virtual WorkerStatistics statistics() const = 0;
   virtual Trouble trouble() const = 0;
   virtual size_t seats() const = 0;  // conversations at once, at most

@@ -247,9 +247,10 @@ base::Result<ReplayReport> replay(Runtime& runtime, const base::Path& self, int6
     }
     argv.insert(argv.end(), {(scratch / "requests").string(), (scratch / "answers").string()});
     base::ChildSpec spec{.argv = std::move(argv), .env = base::allowed_environment(), .timeout_us = kReplayTimeoutUs};
-    for (const char* name : {"LATHE_ONNXRUNTIME", "VIRTUAL_ENV"}) {
+    for (const char* name : {"LATHE_ONNXRUNTIME", "LATHE_PYTHON", "VIRTUAL_ENV"}) {
       if (const char* value = std::getenv(name)) spec.env[name] = value;
     }
+    if (!files.interpreter.empty()) spec.env["LATHE_PYTHON"] = files.interpreter.string();
     TRY_SET(const base::ChildResult child, base::run_child(spec));
     if (!child.ok())
       return base::invalid("the replay ended with " + child.describe() +

@@ -154,6 +154,8 @@ EndpointStatistics statistics_of(const LiveEndpoint& endpoint) {
     out.queue_ns = batched->queue_ns;
     out.batches = batched->sizes;
   }
+  if (const auto cached = endpoint.predictor ? endpoint.predictor->cache_statistics() : std::nullopt)
+    out.cache = *cached;
   return out;
 }
 
@@ -166,6 +168,45 @@ void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base
   endpoint.rows = &metrics.counter("lathe_inference_rows_total", "Rows predicted.", labels);
   endpoint.seconds =
       &metrics.histogram("lathe_inference_seconds", "Computation of an answered request.", kLatencyBounds, labels);
+}
+
+void add_waiting_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels) {
+  const auto gauge = [&](const char* name, const char* help) { return &metrics.gauge(name, help, labels); };
+  endpoint.waiting = {
+      .workers = gauge("lathe_inference_workers", "Workers of a Python model that are ready."),
+      .busy = gauge("lathe_inference_workers_busy", "Requests that workers run now."),
+      .waiting = gauge("lathe_inference_waiting", "Requests that wait for a worker."),
+      .crashed = gauge("lathe_inference_worker_failures", "Workers that failed since the model was loaded."),
+      .executions = gauge("lathe_inference_executions", "Runs of a batched model since it was loaded."),
+      .queue_us = gauge("lathe_inference_queue_us", "Time that requests waited for their batch, together."),
+      .least = gauge("lathe_inference_workers_min", "Workers that are kept however idle they are."),
+      .most = gauge("lathe_inference_workers_max", "Workers at most."),
+      .started = gauge("lathe_inference_workers_started", "Workers started since the model was loaded."),
+      .waited = gauge("lathe_inference_waits", "Requests that had to wait for a worker since the model was loaded."),
+      .wait_us = gauge("lathe_inference_wait_us", "Time that those waited, together.")};
+}
+
+void publish_waiting(const LiveEndpoint& endpoint) {
+  const LiveEndpoint::Waiting& to = endpoint.waiting;
+  if (!to.workers || !endpoint.predictor) return;
+  const auto set = [](base::Gauge* gauge, uint64_t value) { gauge->set(static_cast<int64_t>(value)); };
+  if (const auto counts = endpoint.predictor->model().workers()) {
+    set(to.workers, counts->workers);
+    set(to.busy, counts->busy);
+    set(to.waiting, counts->waiting);
+    set(to.crashed, counts->crashed);
+    set(to.started, counts->started);
+    set(to.waited, counts->waited);
+    set(to.wait_us, counts->wait_us);
+  }
+  if (const auto limits = endpoint.predictor->model().limits()) {
+    set(to.least, limits->min_workers);
+    set(to.most, limits->max_workers);
+  }
+  if (const auto batched = endpoint.predictor->batch_statistics()) {
+    set(to.executions, batched->executions);
+    set(to.queue_us, batched->queue_ns / 1000);
+  }
 }
 
 void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoints) {
@@ -185,6 +226,12 @@ void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoin
       {"nv_inference_compute_input_duration_us", "Time to prepare inputs", none},
       {"nv_inference_compute_infer_duration_us", "Time in the model", [](Numbers n) { return n.ns / 1000; }},
       {"nv_inference_compute_output_duration_us", "Time to take outputs", none},
+      {"nv_cache_num_hits_per_model", "Requests answered from the response cache",
+       [](Numbers n) { return n.cache.hits; }},
+      {"nv_cache_num_misses_per_model", "Requests looked for in vain", [](Numbers n) { return n.cache.misses; }},
+      {"nv_cache_hit_duration_per_model", "Time of looking, of hits", [](Numbers n) { return n.cache.hit_us; }},
+      {"nv_cache_miss_duration_per_model", "Time of looking and keeping, of misses",
+       [](Numbers n) { return n.cache.miss_us; }},
       {"nv_inference_pending_request_count", "Requests in queues", none},
   };
   std::vector<EndpointStatistics> numbers;

@@ -81,6 +81,11 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
     base::Gauge* crashed = nullptr;
     base::Gauge* executions = nullptr;
     base::Gauge* queue_us = nullptr;
+    base::Gauge* least = nullptr;
+    base::Gauge* most = nullptr;
+    base::Gauge* started = nullptr;
+    base::Gauge* waited = nullptr;
+    base::Gauge* wait_us = nullptr;
   } waiting;
 
   bool ready() const { return predictor != nullptr || cold; }
@@ -135,11 +140,15 @@ struct EndpointStatistics {
   uint64_t queued = 0;      // all that succeeded, where nothing is batched: they waited for nothing
   uint64_t queue_ns = 0;    // that those waited together
   std::vector<std::pair<size_t, uint64_t>> batches;  // rows in an execution → executions
+  CacheStatistics cache;
 };
 EndpointStatistics statistics_of(const LiveEndpoint& endpoint);
 
 // The instruments of an endpoint, registered once for its labels.
 void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels);
+// Those of a model that waits, and their values.
+void add_waiting_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels);
+void publish_waiting(const LiveEndpoint& endpoint);
 // Triton's names for the same numbers, as Prometheus text: nv_inference_….
 void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoints);
 

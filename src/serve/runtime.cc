@@ -1,25 +1,32 @@
 #include "serve/runtime.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "serve/batching.h"
+#include "serve/claims.h"
 #include "serve/graph_model.h"
 #include "serve/mlmodel.h"
 #include "serve/model_files.h"
+#include "serve/python_environments.h"
 #include "serve/trial.h"
 
 namespace serve {
 namespace {
 
 constexpr std::chrono::seconds kKeeperPeriod{1};
+constexpr int64_t kRetryUs = 10'000'000;     // a cold model that could not be loaded is tried again after it
+constexpr uint64_t kModelBytes = 256 << 10;  // what a model costs beside its files
+constexpr uint64_t kPythonBytes = 64 << 20;  // and one with an interpreter of its own
 
 struct RevisionKey {
   int64_t project = 0;
@@ -29,10 +36,30 @@ struct RevisionKey {
 };
 
 struct Loaded {
-  std::shared_ptr<const Predictor> predictor;
+  std::shared_ptr<const Predictor> model;      // as it was loaded
+  std::shared_ptr<const Predictor> predictor;  // what answers: `model`, or batches before it
+  ServingSettings serving;                     // that both were made for
   std::string folder_key;
-  int64_t unused_since_us = 0;  // monotonic; 0 while live
+  uint64_t bytes = 0;
+  bool python = false;
+  int64_t unused_since_us = 0;                                                                // monotonic; 0 while live
+  std::shared_ptr<std::atomic<int64_t>> used_us = std::make_shared<std::atomic<int64_t>>(0);  // wall
 };
+
+struct Failure {
+  base::Error why;
+  int64_t until_us = 0;  // monotonic; not tried again before
+};
+
+std::shared_ptr<const Predictor> batched(std::shared_ptr<const Predictor> model, const ServingSettings& serving) {
+  if (!model->waits()) return model;
+  const BatchOptions batching = batch_options(serving, model->model().batching());
+  return batching.max_rows > 1 ? make_batching(std::move(model), batching) : model;
+}
+
+std::string claim_name(int64_t project, std::string_view endpoint) {
+  return std::to_string(project) + "/" + std::string(endpoint);
+}
 
 // A model version that a graph names, as a revision of its own: no endpoint's, whose names hold no ':'.
 Revision pinned_revision(const GraphStep& step) {
@@ -50,28 +77,60 @@ void for_each_model(const Graph& graph, F&& with) {
       if (!step.model.empty()) with(step);
 }
 
+// Endpoints whose models stay in memory whatever the budget is: those that divide their traffic, and what graphs ask.
+std::set<std::pair<int64_t, std::string>> always_loaded(const std::vector<Deployment>& deployments) {
+  std::set<std::pair<int64_t, std::string>> out;
+  for (const Deployment& deployment : deployments) {
+    if (!deployment.others.empty()) out.emplace(deployment.project, deployment.endpoint.name);
+    std::vector<Revision> revisions = deployment.others;
+    revisions.push_back(deployment.live);
+    for (const Revision& revision : revisions) {
+      if (revision.graph.empty()) continue;
+      const auto graph = parse_graph(revision.graph);
+      if (!graph) continue;
+      for (const GraphNode& node : graph->nodes)
+        for (const GraphStep& step : node.steps)
+          out.emplace(deployment.project, step.model.empty() ? step.endpoint : pinned_revision(step).endpoint);
+    }
+  }
+  return out;
+}
+
 class RuntimeImpl final : public Runtime {
  public:
-  RuntimeImpl(store::Store& store, blob::BlobStore& blobs, const Options& options, base::Registry& metrics)
-      : store_(store), options_(options), metrics_(metrics), files_(store, blobs, options.dir / "models") {}
+  RuntimeImpl(std::shared_ptr<Source> source, const Options& options, base::Registry& metrics)
+      : source_(std::move(source)),
+        options_(options),
+        metrics_(metrics),
+        environments_(
+            {.roots = options.python_roots, .build_dir = options.build_python ? options.dir / "python" : base::Path()}),
+        files_(*source_, options.dir / "models") {}
   ~RuntimeImpl() override;
 
   base::Result<void> start();
-  base::Result<void> prepare(int64_t project, std::string_view endpoint, int64_t number) override;
-  base::Result<void> prepare_without_code(int64_t project, std::string_view endpoint, int64_t number) override;
+  base::Result<Prepared> prepare(int64_t project, std::string_view endpoint, int64_t number, Code right) override;
   base::Result<void> refresh() override;
+  base::Result<LivePtr> warm(const LiveEndpoint& cold, int64_t deadline_mono_us) override;
   Capture& capture() override { return *capture_; }
   Mirror* mirror() override { return mirror_.get(); }
   base::Result<Files> files_of(int64_t project, const Revision& revision) override;
   base::Result<Revision> revision_of(int64_t project, std::string_view endpoint, int64_t number) override;
 
  private:
-  base::Result<void> load(int64_t project, const Revision& revision, bool may_run_code = true);
-  base::Result<void> load_model(int64_t project, const Revision& revision, bool may_run_code);
-  base::Result<void> load_graph(int64_t project, const std::string& graph, bool may_run_code);
-  base::Result<std::shared_ptr<const Predictor>> load_predictor(const ModelFiles::Folder& folder);
-  base::Result<std::vector<Deployment>> deployments();
-  bool is_loaded(const RevisionKey& key);
+  base::Result<void> load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
+  base::Result<void> load_model(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
+  base::Result<void> load_graph(int64_t project, const std::string& graph, Code right);
+  base::Result<Loaded> load_files(int64_t project, const Wanted& wanted, Code right);
+  struct Held {  // laid out, and not removed meanwhile
+    ModelFiles::Folder folder;
+    std::shared_ptr<void> held;
+  };
+  base::Result<Held> lay_out(int64_t project, const Revision& revision);
+  bool take_shared(int64_t project, const Wanted& wanted, const std::string& folder_key, Loaded& out);
+  base::Result<base::Path> interpreter_of(const ModelFolder& found, const ServingSettings& serving) const;
+  void make_room(uint64_t bytes);
+  bool is_loaded(const RevisionKey& key, const ServingSettings& serving);
+  bool is_in_memory(const RevisionKey& key);
   using Problems = std::map<RevisionKey, base::Error>;
   std::shared_ptr<LiveEndpoint> make_one(const Deployment& deployment, const Revision& revision, bool is_shadow,
                                          const Problems& problems);
@@ -85,22 +144,26 @@ class RuntimeImpl final : public Runtime {
   void unload_baked();
   void publish() const;
 
-  store::Store& store_;
+  const std::shared_ptr<Source> source_;
   const Options options_;
   base::Registry& metrics_;
   std::unique_ptr<Capture> capture_;
   std::unique_ptr<Mirror> mirror_;
 
-  // Loading takes long, and a model on trial may hang until its timeout: a swap to what is loaded already never waits
-  // for that. Order: load_, then swap_.
-  std::mutex load_;
-  bool starting_ = true;                // guarded by load_: Python models are left to loader_
-  std::vector<std::string> left_over_;  // guarded by load_: their folders
-  ModelFiles files_;                    // guarded by load_
+  const PythonEnvironments environments_;
+  // Loading takes long, and a model on trial may hang until its timeout: it holds its endpoint's claim and no mutex, so
+  // that a swap to what is loaded already never waits for it. Order: a claim, then files_mutex_, then swap_.
+  Claims claims_;
+  std::atomic<bool> starting_{true};  // Python models are left to loader_
+  std::mutex files_mutex_;
+  ModelFiles files_;                    // guarded by files_mutex_
+  std::vector<std::string> left_over_;  // guarded by files_mutex_: folders of models that loader_ will load
   std::mutex swap_;
-  std::map<RevisionKey, Loaded> loaded_;  // guarded by swap_
-  RouteSnapshot* next_ = nullptr;         // guarded by swap_: what graphs find their steps in, while it is being made
-  std::map<std::string, int> held_;       // folders that children read, by key; guarded by swap_
+  std::map<RevisionKey, Loaded> loaded_;               // guarded by swap_
+  std::map<RevisionKey, Failure> failed_;              // cold ones that could not be loaded; guarded by swap_
+  std::set<std::pair<int64_t, std::string>> staying_;  // always_loaded() of what is served; guarded by swap_
+  RouteSnapshot* next_ = nullptr;    // guarded by swap_: what graphs find their steps in, while it is being made
+  std::map<std::string, int> held_;  // folders that loaders and children read, by key; guarded by swap_
 
   std::mutex stop_mutex_;
   std::condition_variable stop_wake_;
@@ -124,7 +187,7 @@ base::Result<void> RuntimeImpl::start() {
   TRY_SET(capture_, Capture::open(options_.dir / "capture", metrics_, options_.capture));
   mirror_ = std::make_unique<Mirror>(*capture_, metrics_);
   TRY(refresh());
-  std::vector<std::string> used = left_over_;
+  std::vector<std::string> used = left_over_;  // nobody else is there yet
   for (const auto& entry : loaded_) used.push_back(entry.second.folder_key);
   TRY(files_.remove_all_but(used));
   keeper_ = std::thread([this] { keep(); });
@@ -138,95 +201,220 @@ base::Result<void> RuntimeImpl::start() {
   return {};
 }
 
+base::Result<Runtime::Prepared> RuntimeImpl::prepare(int64_t project, std::string_view endpoint, int64_t number,
+                                                     Code right) {
+  TRY_SET(const Wanted wanted, source_->wanted(project, endpoint, number));
+  TRY(load(project, wanted, right));
+  std::lock_guard lock(swap_);
+  const auto is_python = [&](const RevisionKey& key) {
+    const auto found = loaded_.find(key);
+    return found != loaded_.end() && found->second.python;
+  };
+  if (wanted.revision.graph.empty()) return Prepared{.runs_code = is_python({project, std::string(endpoint), number})};
+  Prepared out;
+  TRY_SET(const Graph graph, parse_graph(wanted.revision.graph));
+  for_each_model(graph, [&](const GraphStep& step) {
+    out.runs_code = out.runs_code || is_python({project, pinned_revision(step).endpoint, 0});
+  });
+  return out;
+}
+
 base::Result<Revision> RuntimeImpl::revision_of(int64_t project, std::string_view endpoint, int64_t number) {
-  base::Context ctx = base::Context::system(base::system_clock(), "system:serve");
-  ctx.project = project;
-  return store_.read_blocking(ctx, [&](store::Tx& tx) { return get_revision(tx, endpoint, number); });
+  TRY_SET(Wanted wanted, source_->wanted(project, endpoint, number));
+  return std::move(wanted.revision);
 }
 
-base::Result<void> RuntimeImpl::prepare(int64_t project, std::string_view endpoint, int64_t number) {
-  TRY_SET(const Revision revision, revision_of(project, endpoint, number));
-  return load(project, revision);
-}
-
-base::Result<void> RuntimeImpl::prepare_without_code(int64_t project, std::string_view endpoint, int64_t number) {
-  TRY_SET(const Revision revision, revision_of(project, endpoint, number));
-  return load(project, revision, false);
-}
-
-base::Result<void> RuntimeImpl::load(int64_t project, const Revision& revision, bool may_run_code) {
-  return revision.graph.empty() ? load_model(project, revision, may_run_code)
-                                : load_graph(project, revision.graph, may_run_code);
+base::Result<void> RuntimeImpl::load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us) {
+  return wanted.revision.graph.empty() ? load_model(project, wanted, right, deadline_mono_us)
+                                       : load_graph(project, wanted.revision.graph, right);
 }
 
 // The versions that a graph names; the endpoints that it names are loaded for themselves.
-base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& text, bool may_run_code) {
+base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& text, Code right) {
   TRY_SET(const Graph graph, parse_graph(text));
   for (const GraphNode& node : graph.nodes)
     for (const GraphStep& step : node.steps)
-      if (!step.model.empty()) TRY(load_model(project, pinned_revision(step), may_run_code));
+      if (!step.model.empty()) TRY(load_model(project, {pinned_revision(step), {}}, right));
   return {};
 }
 
-// Lays out, tries in a child unless that was done before, loads and warms; nothing to do if it is loaded.
-base::Result<void> RuntimeImpl::load_model(int64_t project, const Revision& revision, bool may_run_code) {
+// Nothing to do if it is loaded: settings that it can take while it serves were given to it.
+base::Result<void> RuntimeImpl::load_model(int64_t project, const Wanted& wanted, Code right,
+                                           int64_t deadline_mono_us) {
+  const Revision& revision = wanted.revision;
   const RevisionKey key{project, revision.endpoint, revision.number};
-  if (is_loaded(key)) return {};
-  std::lock_guard loading(load_);
-  if (is_loaded(key)) return {};  // somebody else was as quick
-  TRY_SET(const ModelFiles::Folder folder, files_.materialise(project, revision));
+  if (is_loaded(key, wanted.serving)) return {};
+  TRY_SET(const auto claim, claims_.take(claim_name(project, revision.endpoint), deadline_mono_us));
+  if (is_loaded(key, wanted.serving)) return {};  // somebody else was as quick
+  TRY_SET(Loaded loaded, load_files(project, wanted, right));
+  base::log::info("model loaded", {{"endpoint", revision.endpoint},
+                                   {"revision", revision.number},
+                                   {"model", revision.model_name},
+                                   {"version", revision.model_version}});
+  loaded.unused_since_us = base::system_clock().mono_us();
+  loaded.used_us->store(base::system_clock().wall_us());
+  std::lock_guard lock(swap_);
+  loaded_.insert_or_assign(key, std::move(loaded));
+  failed_.erase(key);
+  return {};
+}
+
+base::Result<RuntimeImpl::Held> RuntimeImpl::lay_out(int64_t project, const Revision& revision) {
+  std::lock_guard lock(files_mutex_);
+  Held out;
+  TRY_SET(out.folder, files_.materialise(project, revision));
+  std::lock_guard swapping(swap_);
+  ++held_[out.folder.key];
+  // The folder of a revision that is not loaded stays until the next start: another replay may want it.
+  out.held = std::shared_ptr<void>(nullptr, [this, key = out.folder.key](void*) {
+    std::lock_guard again(swap_);
+    if (const auto found = held_.find(key); found != held_.end() && --found->second == 0) held_.erase(found);
+  });
+  return out;
+}
+
+// Lays out, tries in a child unless that was done before, loads and warms.
+base::Result<Loaded> RuntimeImpl::load_files(int64_t project, const Wanted& wanted, Code right) {
+  const Revision& revision = wanted.revision;
+  TRY_SET(const Held files, lay_out(project, revision));
+  const ModelFiles::Folder& folder = files.folder;
   const auto found = read_model_folder(folder.files);
-  const bool python = found && found->format->whole_folder;
-  if (python && !may_run_code) {
+  Loaded out{.serving = wanted.serving, .folder_key = folder.key, .bytes = folder.bytes + kModelBytes};
+  out.python = found && found->format->whole_folder;
+  if (out.python && right != Code::kMayRun) {
     return base::fail(base::Code::kForbidden, "model " + revision.model_name + " version " +
                                                   std::to_string(revision.model_version) +
                                                   " is Python, and loading it runs its code: that needs the right to "
                                                   "run code in this project");
   }
-  if (python && starting_) {
+  if (out.python) out.bytes += kPythonBytes;
+  if (out.python && starting_) {
+    std::lock_guard lock(files_mutex_);
     left_over_.push_back(folder.key);
     return base::fail(base::Code::kUnavailable, "the model is being loaded");
   }
+  if (take_shared(project, wanted, folder.key, out)) return out;
   std::error_code error;
   if (!std::filesystem::exists(folder.tried, error)) {
     // A Python model never runs in this process: its workers are the trial.
-    if (!python) TRY(try_in_child(options_.self, folder.files, folder.transform));
+    if (!out.python) TRY(try_in_child(options_.self, folder.files, folder.transform));
     TRY(base::write_file_durably(folder.tried, ""));
   }
-  TRY_SET(std::shared_ptr<const Predictor> predictor, load_predictor(folder));
-  base::log::info("model loaded", {{"endpoint", revision.endpoint},
-                                   {"revision", revision.number},
-                                   {"model", revision.model_name},
-                                   {"version", revision.model_version}});
-  std::lock_guard lock(swap_);
-  loaded_.insert_or_assign(key, Loaded{std::move(predictor), folder.key, base::system_clock().mono_us()});
-  return {};
-}
-
-// Revisions of one model and transform share what is in memory.
-base::Result<std::shared_ptr<const Predictor>> RuntimeImpl::load_predictor(const ModelFiles::Folder& folder) {
-  {
-    std::lock_guard lock(swap_);
-    for (const auto& entry : loaded_) {
-      if (entry.second.folder_key == folder.key) return entry.second.predictor;
-    }
+  make_room(out.bytes);
+  LoadOptions options{.serving = wanted.serving};
+  if (out.python) {
+    TRY_SET(options.interpreter, interpreter_of(*found, wanted.serving));
   }
   TRY_SET(stats::Transform transform, load_transform(folder.transform));
-  TRY_SET(std::unique_ptr<Predictor> predictor, Predictor::load(folder.files, std::move(transform)));
+  TRY_SET(std::unique_ptr<Predictor> predictor, Predictor::load(folder.files, std::move(transform), options));
   TRY(warm_up(*predictor, folder.files));
-  std::shared_ptr<const Predictor> loaded = std::move(predictor);
-  if (const BatchOptions batching = loaded->model().batching(); loaded->waits() && batching.max_rows > 1)
-    loaded = make_batching(std::move(loaded), batching);
-  return loaded;
+  out.model = std::move(predictor);
+  out.predictor = batched(out.model, wanted.serving);
+  return out;
 }
 
-bool RuntimeImpl::is_loaded(const RevisionKey& key) {
+base::Result<base::Path> RuntimeImpl::interpreter_of(const ModelFolder& found, const ServingSettings& serving) const {
+  return environments_.interpreter_for(serving.python.empty() ? found.python : serving.python, found.folder);
+}
+
+// Revisions of one model and transform share what is in memory; of Python models only those of one endpoint, whose
+// settings are the same: an endpoint that keeps its workers busy takes none of another's.
+bool RuntimeImpl::take_shared(int64_t project, const Wanted& wanted, const std::string& folder_key, Loaded& out) {
+  std::lock_guard lock(swap_);
+  for (const auto& [key, loaded] : loaded_) {
+    const bool same_endpoint = key.project == project && key.endpoint == wanted.revision.endpoint;
+    if (loaded.folder_key != folder_key || (loaded.python && !(same_endpoint && loaded.serving == wanted.serving)))
+      continue;
+    out.model = loaded.model;
+    out.predictor = loaded.predictor;
+    return true;
+  }
+  return false;
+}
+
+bool RuntimeImpl::is_loaded(const RevisionKey& key, const ServingSettings& serving) {
   std::lock_guard lock(swap_);
   const auto found = loaded_.find(key);
   if (found == loaded_.end()) return false;
-  if (found->second.unused_since_us)
-    found->second.unused_since_us = base::system_clock().mono_us();  // its time begins anew
+  Loaded& loaded = found->second;
+  if (loaded.python && loaded.serving.python != serving.python) return false;  // another interpreter: loaded anew
+  if (loaded.serving != serving) {
+    loaded.model->model().adjust(serving);
+    loaded.predictor = batched(loaded.model, serving);  // requests in the old one's queue are answered by it
+    loaded.serving = serving;
+  }
+  if (loaded.unused_since_us) loaded.unused_since_us = base::system_clock().mono_us();  // its time begins anew
   return true;
+}
+
+bool RuntimeImpl::is_in_memory(const RevisionKey& key) {
+  std::lock_guard lock(swap_);
+  return loaded_.contains(key);
+}
+
+// --- the memory budget -----------------------------------------------------------------------------------------------
+
+// What is not live goes first, then the least recently used, until `bytes` fit beside what stays.
+void RuntimeImpl::make_room(uint64_t bytes) {
+  if (options_.memory_budget == 0) return;
+  std::lock_guard lock(swap_);
+  bool changed = false;
+  for (;;) {
+    uint64_t held = 0;
+    std::set<const Predictor*> counted;
+    auto oldest = loaded_.end();
+    for (auto it = loaded_.begin(); it != loaded_.end(); ++it) {
+      const auto& [key, loaded] = *it;
+      if (counted.insert(loaded.model.get()).second) held += loaded.bytes;
+      if (staying_.contains({key.project, key.endpoint}) || claims_.taken(claim_name(key.project, key.endpoint)))
+        continue;
+      const auto rank = [](const Loaded& l) { return std::pair(l.unused_since_us == 0, l.used_us->load()); };
+      if (oldest == loaded_.end() || rank(loaded) < rank(oldest->second)) oldest = it;
+    }
+    if (held + bytes <= options_.memory_budget || oldest == loaded_.end()) break;
+    base::log::info("model goes from memory",
+                    {{"endpoint", oldest->first.endpoint}, {"revision", oldest->first.number}});
+    loaded_.erase(oldest);
+    changed = true;
+  }
+  if (!changed) return;
+  const auto now = source_->deployments();  // what cannot be read now is said by the next refresh
+  if (now) swap_routes(*now, {});
+}
+
+// On a thread that may wait. Whoever comes while the model is loaded waits for the claim of whoever does.
+base::Result<LivePtr> RuntimeImpl::warm(const LiveEndpoint& cold, int64_t deadline_mono_us) {
+  const RevisionKey key{cold.project, cold.name, cold.revision.number};
+  {
+    std::lock_guard lock(swap_);
+    const auto failed = failed_.find(key);
+    if (failed != failed_.end() && failed->second.until_us > base::system_clock().mono_us())
+      return std::unexpected(failed->second.why);
+  }
+  TRY_SET(const Wanted wanted, source_->wanted(cold.project, cold.name, cold.revision.number));
+  // It is live: somebody who might run its code has promoted it.
+  if (auto loaded = load(cold.project, wanted, Code::kMayRun, deadline_mono_us); !loaded) {
+    if (loaded.error().code == base::Code::kDeadline) return std::unexpected(loaded.error());
+    base::log::error("a model is not loaded", {{"endpoint", cold.name}, {"why", loaded.error().message}});
+    const base::Error why{base::Code::kUnavailable, loaded.error().message};
+    std::lock_guard lock(swap_);
+    failed_.insert_or_assign(key, Failure{why, base::system_clock().mono_us() + kRetryUs});
+    return std::unexpected(why);
+  }
+  std::lock_guard lock(swap_);
+  const auto find = [&]() -> LivePtr {
+    const Pin pinned = pin();
+    for (const LivePtr& live : pinned->versions(cold.project, cold.name)) {
+      const LivePtr* found = find_revision(live, cold.revision.number);
+      if (found && (*found)->predictor) return *found;
+    }
+    return nullptr;
+  };
+  if (LivePtr found = find()) return found;  // whoever loaded it has swapped
+  TRY_SET(const std::vector<Deployment> now, source_->deployments());
+  swap_routes(now, {});
+  if (LivePtr found = find()) return found;
+  return base::fail(base::Code::kUnavailable, "endpoint '" + cold.name + "' serves another revision by now; try again");
 }
 
 // The caller holds swap_, as for the others that make what is live.
@@ -240,6 +428,7 @@ void RuntimeImpl::give_model(LiveEndpoint& live, const RevisionKey& key, const P
   }
   loaded->second.unused_since_us = 0;
   live.predictor = loaded->second.predictor;
+  if (options_.memory_budget > 0) live.used_us = loaded->second.used_us;
 }
 
 base::Result<LivePtr> RuntimeImpl::find_step(int64_t project, const GraphStep& step, const Problems& problems) {
@@ -286,26 +475,27 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
                                          {"version", live->version}};
   add_instruments(*live, metrics_, labels);
 
-  if (revision.graph.empty())
-    give_model(*live, {deployment.project, deployment.endpoint.name, revision.number}, problems);
-  else
+  const RevisionKey key{deployment.project, deployment.endpoint.name, revision.number};
+  const auto problem = problems.find(key);
+  if (!revision.graph.empty()) {
     give_graph(*live, problems);
+  } else if (options_.memory_budget > 0 && !loaded_.contains(key) && problem == problems.end()) {
+    live->cold = live->waits = true;
+    live->problem = {base::Code::kUnavailable, "the model is not in memory yet"};
+    return live;
+  } else {
+    give_model(*live, key, problems);
+  }
   if (!live->predictor) {
     base::log::error("an endpoint cannot serve",
                      {{"endpoint", live->name}, {"revision", revision.number}, {"error", live->problem.message}});
     return live;
   }
+  if (problem != problems.end())  // what it was serves on
+    base::log::error("an endpoint's new settings are not in force",
+                     {{"endpoint", live->name}, {"revision", revision.number}, {"error", problem->second.message}});
   live->waits = live->predictor->waits();
-  if (live->waits && !live->graph) {
-    const auto gauge = [&](const char* name, const char* help) { return &metrics_.gauge(name, help, labels); };
-    live->waiting = {
-        .workers = gauge("lathe_inference_workers", "Workers of a Python model that are ready."),
-        .busy = gauge("lathe_inference_workers_busy", "Requests that workers run now."),
-        .waiting = gauge("lathe_inference_waiting", "Requests that wait for a worker."),
-        .crashed = gauge("lathe_inference_worker_failures", "Workers that failed since the model was loaded."),
-        .executions = gauge("lathe_inference_executions", "Runs of a batched model since it was loaded."),
-        .queue_us = gauge("lathe_inference_queue_us", "Time that requests waited for their batch, together.")};
-  }
+  if (live->waits && !live->graph) add_waiting_instruments(*live, metrics_, labels);
   CaptureSource source{
       .project = live->project, .endpoint = live->name, .revision = live->revision.number, .routed = live->graph};
   CaptureRule rule = deployment.endpoint.capture;
@@ -377,7 +567,7 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
     target->shadow = shadow;
     target->told_revision = std::to_string(part.revision);
     aim(target);
-    if (!target->predictor)
+    if (!target->ready())
       lost += part.share;
     else
       split->parts.push_back({part.share, std::move(target)});
@@ -390,33 +580,37 @@ std::shared_ptr<const LiveEndpoint> RuntimeImpl::make_live(const Deployment& dep
   return live;
 }
 
-base::Result<std::vector<Deployment>> RuntimeImpl::deployments() {
-  return store_.read_blocking(
-      base::Context::system(base::system_clock(), "system:serve"),
-      [](store::Tx& tx) -> base::Result<std::vector<Deployment>> { return list_deployments(tx); });
-}
-
 base::Result<void> RuntimeImpl::refresh() {
   std::map<RevisionKey, base::Error> problems;
-  TRY_SET(const std::vector<Deployment> wanted, deployments());
-  const auto try_to_load = [&](int64_t project, const Revision& revision) {
-    if (auto loaded = load_model(project, revision, true); !loaded)
-      problems.emplace(RevisionKey{project, revision.endpoint, revision.number}, loaded.error());
+  TRY_SET(const std::vector<Deployment> wanted, source_->deployments());
+  const auto staying = always_loaded(wanted);
+  {
+    std::lock_guard lock(swap_);  // what was served until now is replaced while these are loaded
+    staying_.insert(staying.begin(), staying.end());
+  }
+  const auto try_to_load = [&](int64_t project, const Wanted& one) {
+    if (auto loaded = load_model(project, one, Code::kMayRun); !loaded)
+      problems.emplace(RevisionKey{project, one.revision.endpoint, one.revision.number}, loaded.error());
   };
   for (const Deployment& deployment : wanted) {
+    // Within a budget an endpoint waits for its first request; what is loaded takes new settings.
+    const bool lazy = options_.memory_budget > 0 && !staying.contains({deployment.project, deployment.endpoint.name});
     std::vector<Revision> revisions = deployment.others;
     revisions.push_back(deployment.live);
     for (const Revision& revision : revisions) {
-      if (revision.graph.empty())
-        try_to_load(deployment.project, revision);
-      else if (const auto graph = parse_graph(revision.graph))
-        for_each_model(*graph, [&](const GraphStep& step) { try_to_load(deployment.project, pinned_revision(step)); });
+      if (!revision.graph.empty()) {
+        if (const auto graph = parse_graph(revision.graph))
+          for_each_model(*graph,
+                         [&](const GraphStep& step) { try_to_load(deployment.project, {pinned_revision(step), {}}); });
+      } else if (!lazy || is_in_memory({deployment.project, revision.endpoint, revision.number})) {
+        try_to_load(deployment.project, {revision, deployment.endpoint.serving});
+      }
     }
   }
   std::lock_guard lock(swap_);
   // Read again under the lock: of two refreshes, the one that swaps later has seen at least what the other one saw.
   // What was promoted meanwhile was prepared before, so it is loaded.
-  TRY_SET(const std::vector<Deployment> now, deployments());
+  TRY_SET(const std::vector<Deployment> now, source_->deployments());
   swap_routes(now, problems);
   return {};
 }
@@ -429,6 +623,7 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
     if (entry.second.unused_since_us == 0) entry.second.unused_since_us = now;  // until make_live says otherwise
   }
   auto next = std::make_unique<RouteSnapshot>();
+  staying_ = always_loaded(deployments);
   next_ = next.get();
   std::map<int64_t, size_t> of_project;
   for (const Deployment& deployment : deployments) ++of_project[deployment.project];
@@ -446,17 +641,14 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
 }
 
 base::Result<Runtime::Files> RuntimeImpl::files_of(int64_t project, const Revision& revision) {
-  std::lock_guard loading(load_);
-  TRY_SET(const ModelFiles::Folder folder, files_.materialise(project, revision));
-  std::lock_guard lock(swap_);
-  ++held_[folder.key];
-  // Let go under swap_ alone, so that it never waits for a model on trial. The folder of a revision that is not loaded
-  // stays until the next start: another replay may want it.
-  std::shared_ptr<void> held(nullptr, [this, key = folder.key](void*) {
-    std::lock_guard again(swap_);
-    if (const auto found = held_.find(key); found != held_.end() && --found->second == 0) held_.erase(found);
-  });
-  return Files{folder.files, folder.transform, std::move(held)};
+  TRY_SET(const Wanted wanted, source_->wanted(project, revision.endpoint, revision.number));
+  TRY_SET(Held files, lay_out(project, revision));
+  Files out{.folder = files.folder.files, .transform = files.folder.transform, .held = std::move(files.held)};
+  const auto found = read_model_folder(out.folder);
+  if (found && found->format->whole_folder) {
+    TRY_SET(out.interpreter, interpreter_of(*found, wanted.serving));
+  }
+  return out;
 }
 
 void RuntimeImpl::keep() {
@@ -470,27 +662,12 @@ void RuntimeImpl::keep() {
   }
 }
 
-// What models that wait count themselves.
 void RuntimeImpl::publish() const {
-  for (const auto& endpoint : live()) {
-    const LiveEndpoint::Waiting& to = endpoint->waiting;
-    if (!to.workers || !endpoint->predictor) continue;
-    if (const auto counts = endpoint->predictor->model().workers()) {
-      to.workers->set(static_cast<int64_t>(counts->workers));
-      to.busy->set(static_cast<int64_t>(counts->busy));
-      to.waiting->set(static_cast<int64_t>(counts->waiting));
-      to.crashed->set(static_cast<int64_t>(counts->crashed));
-    }
-    if (const auto batched = endpoint->predictor->batch_statistics()) {
-      to.executions->set(static_cast<int64_t>(batched->executions));
-      to.queue_us->set(static_cast<int64_t>(batched->queue_ns / 1000));
-    }
-  }
+  for (const auto& endpoint : loaded()) publish_waiting(*endpoint);
 }
 
 void RuntimeImpl::unload_baked() {
-  std::unique_lock loading(load_, std::try_to_lock);
-  if (!loading) return;  // somebody loads: next time
+  std::lock_guard files(files_mutex_);
   std::lock_guard lock(swap_);
   const int64_t now = base::system_clock().mono_us();
   for (auto it = loaded_.begin(); it != loaded_.end();) {
@@ -511,7 +688,12 @@ void RuntimeImpl::unload_baked() {
 
 base::Result<std::unique_ptr<Runtime>> Runtime::start(store::Store& store, blob::BlobStore& blobs,
                                                       const Options& options, base::Registry& metrics) {
-  auto runtime = std::make_unique<RuntimeImpl>(store, blobs, options, metrics);
+  return start(store_source(store, blobs), options, metrics);
+}
+
+base::Result<std::unique_ptr<Runtime>> Runtime::start(std::shared_ptr<Source> source, const Options& options,
+                                                      base::Registry& metrics) {
+  auto runtime = std::make_unique<RuntimeImpl>(std::move(source), options, metrics);
   if (auto started = runtime->start(); !started) return std::unexpected(std::move(started).error().within("serving"));
   return std::unique_ptr<Runtime>(std::move(runtime));
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "base/clock.h"
@@ -85,11 +86,72 @@ class RuntimeTest : public testing::Test {
   std::unique_ptr<Runtime> runtime_;
 };
 
+TEST_F(RuntimeTest, WithinABudgetModelsComeAtTheirFirstRequestAndTheOldestGoes) {
+  for (const char* name : {"a", "b", "c"}) {
+    ASSERT_EQ(add(name, "iris", 1), 1);
+    ASSERT_TRUE(flip(name, 1, 0));
+  }
+  // Revisions of one model share what is in memory: these are three.
+  for (const char* name : {"b", "c"}) {
+    const std::string root = log_model(name == std::string("b") ? "iris_zipmap" : "iris_bare");
+    const auto other = write([&](store::Tx& tx) {
+      return add_revision(tx, {.endpoint = name, .model_name = name, .model_version = 2, .artifact_root = root});
+    });
+    ASSERT_TRUE(other);
+    ASSERT_TRUE(flip(name, 2, 1));
+  }
+  metrics_ = std::make_unique<base::Registry>();
+  runtime_ = Runtime::start(*store_, *blobs_,
+                            {.dir = dir_ / "serve", .self = dir_ / "child", .memory_budget = 600 << 10}, *metrics_)
+                 .value();
+  EXPECT_TRUE(runtime_->ready()) << "what is not in memory can answer";
+  const auto warm = [&](const char* name) {
+    const LivePtr live = runtime_->route(1, name);
+    if (!live->cold) return live;
+    auto loaded = runtime_->warm(*live, 0);
+    EXPECT_TRUE(loaded) << (loaded ? "" : loaded.error().message);
+    return loaded ? *loaded : nullptr;
+  };
+  std::vector<std::thread> together;
+  std::vector<const Predictor*> got(4);
+  for (size_t i = 0; i < got.size(); ++i) together.emplace_back([&, i] { got[i] = warm("a")->predictor.get(); });
+  for (auto& thread : together) thread.join();
+  EXPECT_EQ(std::set(got.begin(), got.end()).size(), 1U) << "loaded once however many ask";
+  ASSERT_TRUE(warm("b"));
+  runtime_->route(1, "a")->used_us->store(1);
+  ASSERT_TRUE(warm("c"));
+  EXPECT_TRUE(runtime_->route(1, "a")->cold) << "the least recently used one went";
+  EXPECT_FALSE(runtime_->route(1, "b")->cold);
+  EXPECT_EQ(runtime_->route(1, "c")->version, "2");
+  ASSERT_TRUE(runtime_->refresh());
+  EXPECT_TRUE(runtime_->route(1, "a")->cold) << "a refresh loads nothing that nobody asked for";
+}
+
+TEST_F(RuntimeTest, AnEndpointsSettingsAreKept) {
+  ASSERT_EQ(add("flowers", "iris", 1), 1);
+  const ServingSettings settings{.min_workers = 0, .max_workers = 4, .max_rows = 16, .python = "old"};
+  const auto set = [&](const ServingSettings& to) {
+    return write([&](store::Tx& tx) -> base::Result<void> { return set_serving(tx, "flowers", to); });
+  };
+  const auto kept = [&] {
+    return store_
+        ->read_blocking(base::Context::system(base::system_clock()),
+                        [](store::Tx& tx) { return get_endpoint(tx, "flowers"); })
+        ->serving;
+  };
+  ASSERT_TRUE(set(settings));
+  EXPECT_EQ(kept(), settings);
+  EXPECT_FALSE(set({.max_workers = 1000}));
+  EXPECT_EQ(kept(), settings);
+  ASSERT_TRUE(set({}));
+  EXPECT_EQ(kept(), ServingSettings());
+}
+
 TEST_F(RuntimeTest, PromotionSwapsAndRollbackSwapsBack) {
   start();
   EXPECT_EQ(runtime_->route(1, ""), nullptr);
   const int64_t first = add("flowers", "iris", 1), second = add("flowers", "iris_zipmap", 2);
-  ASSERT_TRUE(runtime_->prepare(1, "flowers", first));
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", first, Runtime::Code::kMayRun));
   EXPECT_EQ(runtime_->route(1, "flowers"), nullptr);  // prepared is not live
   ASSERT_TRUE(flip("flowers", first, 0));
   ASSERT_TRUE(runtime_->refresh());
@@ -99,7 +161,7 @@ TEST_F(RuntimeTest, PromotionSwapsAndRollbackSwapsBack) {
   EXPECT_EQ(runtime_->route(1, ""), held);  // the only one is the default one
   EXPECT_EQ(runtime_->route(2, "flowers"), nullptr);
 
-  ASSERT_TRUE(runtime_->prepare(1, "flowers", second));
+  ASSERT_TRUE(runtime_->prepare(1, "flowers", second, Runtime::Code::kMayRun));
   ASSERT_TRUE(flip("flowers", second, first));
   ASSERT_TRUE(runtime_->refresh());
   EXPECT_EQ(runtime_->route(1, "flowers")->version, "2");
@@ -150,16 +212,16 @@ TEST_F(RuntimeTest, ATrialThatEndsBadlyIsAnErrorAndNothingElse) {
   start();
   add("flowers", "iris", 1);
   child("kill -SEGV $$");
-  auto crashed = runtime_->prepare(1, "flowers", 1);
+  auto crashed = runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun);
   ASSERT_FALSE(crashed);
   EXPECT_THAT(crashed.error().message, HasSubstr("signal 11"));
   child("echo 'unavailable: no library'; exit 3");
-  auto refused = runtime_->prepare(1, "flowers", 1);
+  auto refused = runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun);
   EXPECT_EQ(refused.error().code, base::Code::kUnavailable);
   EXPECT_EQ(refused.error().message, "no library");
-  EXPECT_EQ(runtime_->prepare(1, "flowers", 7).error().code, base::Code::kNotFound);
+  EXPECT_EQ(runtime_->prepare(1, "flowers", 7, Runtime::Code::kMayRun).error().code, base::Code::kNotFound);
   child("exit 0");
-  EXPECT_TRUE(runtime_->prepare(1, "flowers", 1));
+  EXPECT_TRUE(runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayRun));
 }
 
 TEST_F(RuntimeTest, APythonModelIsLoadedForWhoMayRunCode) {
@@ -170,13 +232,13 @@ TEST_F(RuntimeTest, APythonModelIsLoadedForWhoMayRunCode) {
   ASSERT_TRUE(
       base::write_file_durably(folder / "model.py", "class Model:\n    def predict(self, data): return data\n"));
   add("flowers", folder.string(), 1);
-  const auto refused = runtime_->prepare_without_code(1, "flowers", 1);
+  const auto refused = runtime_->prepare(1, "flowers", 1, Runtime::Code::kMayNotRun);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::kForbidden);
   EXPECT_THAT(refused.error().message, HasSubstr("right to run code"));
   add("onnx", "iris", 1);
   child("exit 0");
-  EXPECT_TRUE(runtime_->prepare_without_code(1, "onnx", 1));
+  EXPECT_TRUE(runtime_->prepare(1, "onnx", 1, Runtime::Code::kMayNotRun));
 }
 
 TEST_F(RuntimeTest, AnEndpointThatCannotLoadIsThereWithItsProblem) {

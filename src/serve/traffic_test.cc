@@ -51,7 +51,7 @@ class FakeRuntime final : public Runtime {
   }
   void fail() { live_->requests->add(), live_->failures->add(); }
 
-  base::Result<void> prepare(int64_t, std::string_view, int64_t) override { return {}; }
+  base::Result<Prepared> prepare(int64_t, std::string_view, int64_t, Code) override { return Prepared(); }
   base::Result<void> refresh() override { return {}; }
   Capture& capture() override { std::abort(); }
 

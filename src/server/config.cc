@@ -105,6 +105,17 @@ base::Result<void> understand_tls(const Found& cert, const Found& key, Config& c
   return {};
 }
 
+base::Result<void> understand_client_ca(const Found& ca, const Found& must, Config& config) {
+  config.tls_client_ca = ca.value;
+  config.tls_clients_must = must.value == "all";
+  if (must.value != "all" && must.value != "planes") return bad(must, "tls_client_auth", "planes, all");
+  if (!ca.value.empty() && config.tls_cert.empty())
+    return base::invalid("tls_client_ca (from " + ca.source + ") is given without tls_cert and tls_key");
+  if (ca.value.empty() && config.tls_clients_must)
+    return base::invalid("tls_client_auth (from " + must.source + ") is 'all' without a tls_client_ca");
+  return {};
+}
+
 base::Result<void> understand_proxies(const Found& found, Config& config) {
   auto ranges = net::parse_ranges(found.value);
   if (!ranges) {
@@ -199,6 +210,24 @@ base::Result<void> understand_hosts(const Found& found, Config& config) {
   return {};
 }
 
+base::Result<void> understand_models(const Variables& values, const Variables& sources, Config& config) {
+  const auto found = [&](const char* key) { return Found{values.at(key), sources.at(key)}; };
+  std::string_view rest = values.at("python_envs");
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const base::Path folder(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    std::error_code error;
+    if (!folder.is_absolute() || !std::filesystem::is_directory(folder, error))
+      return bad(found("python_envs"), "python_envs", "absolute paths of folders that are there");
+    config.python_envs.push_back(folder);
+  }
+  TRY_SET(config.python_build, understand_switch(found("python_build"), "python_build"));
+  TRY_SET(const uint64_t memory, number(found("model_memory_mib"), "model_memory_mib", 0, uint64_t{1} << 30));
+  config.model_memory = memory << 20;
+  return {};
+}
+
 base::Result<void> understand_traces(const Variables& values, const Variables& sources, Config& config) {
   TraceOptions& traces = config.traces;
   traces.endpoint = values.at("otlp_endpoint");
@@ -289,6 +318,7 @@ base::Result<void> understand(const Variables& values, const Variables& sources,
   if (values.at("dir").empty()) return bad(found("dir"), "dir", "a folder");
   config.dir = values.at("dir");
   TRY(understand_tls(found("tls_cert"), found("tls_key"), config));
+  TRY(understand_client_ca(found("tls_client_ca"), found("tls_client_auth"), config));
   TRY(understand_listen(found("listen"), config));
   TRY(understand_proxies(found("behind_proxy"), config));
   TRY(understand_exposure(found("listen"), config));
@@ -318,6 +348,7 @@ base::Result<void> understand(const Variables& values, const Variables& sources,
   TRY_SET(config.mlflow_strict_source, understand_switch(found("mlflow_strict_source"), "mlflow_strict_source"));
   TRY_SET(const uint64_t archive, number(found("capture_archive_s"), "capture_archive_s", 0, 31'536'000));
   config.capture_archive_us = static_cast<int64_t>(archive) * 1'000'000;
+  TRY(understand_models(values, sources, config));
   TRY(understand_webhooks(values, sources, config));
   TRY(understand_mlflow(values, sources, config));
   TRY(understand_s3(values, sources, config));
@@ -368,12 +399,14 @@ const std::vector<SettingSpec>& setting_specs() {
       {"listen",
        "127.0.0.1:8000",
        "ADDRESS:PORT[=GROUP], may be repeated; port 0: any free one; groups: all, inference, tracking, api, ui, "
-       "airflow, metrics, a+b; beyond this machine only with a user, and TLS or --behind-proxy",
+       "airflow, metrics, plane, a+b; beyond this machine only with a user, and TLS or --behind-proxy",
        true,
        {},
        true},
       {"tls_cert", "", "PEM file: this server's certificate, then its issuers; read again when it changes"},
       {"tls_key", "", "PEM file: the certificate's private key, without a passphrase"},
+      {"tls_client_ca", "", "PEM file: authorities of clients' certificates; data planes then must show one"},
+      {"tls_client_auth", "planes", "who must show a certificate of tls_client_ca: planes, or all (on TLS listeners)"},
       {"behind_proxy", "",
        "addresses of proxies in front, whose X-Forwarded-* headers are believed: 10.0.0.0/8,127.0.0.1"},
       {"url", "", "how clients and stages reach this server: https://lathe.example.org; default: made from listen"},
@@ -416,6 +449,11 @@ const std::vector<SettingSpec>& setting_specs() {
       {"otlp_sampler_arg", "1", "share of traces kept by traceidratio, from 0 to 1", true, "OTEL_TRACES_SAMPLER_ARG"},
       {"otlp_headers", "", "key=value,… sent to the collector with each call", true, "OTEL_EXPORTER_OTLP_HEADERS"},
       {"capture_archive_s", "600", "seconds after its last request that a capture segment becomes Parquet; 0: never"},
+      {"python_envs", "", "folders of Python environments (FOLDER/NAME/bin/python) that models may name", true, "",
+       true},
+      {"python_build", "0",
+       "1: build a model's Python environment from its requirements.txt (pip, with its variables)"},
+      {"model_memory_mib", "0", "MiB of models in memory, loaded at their first request; 0: all, at once"},
       {"webhook_schemes", "https", "what webhook URLs may begin with: https, http", true,
        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"},
       {"webhook_private_ips", "0", "1: webhooks may reach private and local addresses, too", true,

@@ -53,6 +53,8 @@ struct Config {
   std::vector<Listener> listeners;  // at least one, and one that serves whatever runs here
   base::Path tls_cert;              // both or neither
   base::Path tls_key;
+  base::Path tls_client_ca;                // "": clients are asked for no certificate
+  bool tls_clients_must = false;           // on every TLS listener; else data planes alone
   std::vector<net::AddressRange> proxies;  // behind_proxy
   std::string url;                         // as others reach this server; "": made from the listener
   std::string store_url;
@@ -69,9 +71,12 @@ struct Config {
   std::string artifacts_destination;  // proxied files lie there as plain files, too; "": they do not
   std::string mlflow_source_regex;
   std::vector<std::string> mlflow_host_schemes;
-  int64_t purge_deleted_us = 0;    // how long what was deleted is kept; 0: until somebody removes it
-  int64_t lost_after_us = 0;       // a run that is RUNNING and silent for so long is marked; 0: never
-  int64_t capture_archive_us = 0;  // 0: never
+  int64_t purge_deleted_us = 0;         // how long what was deleted is kept; 0: until somebody removes it
+  int64_t lost_after_us = 0;            // a run that is RUNNING and silent for so long is marked; 0: never
+  int64_t capture_archive_us = 0;       // 0: never
+  std::vector<base::Path> python_envs;  // folders of Python environments that models may name
+  bool python_build = false;            // environments are built from models' requirements.txt
+  uint64_t model_memory = 0;            // bytes of models in memory; 0: all stay
   hooks::Policy webhooks;
   std::string webhook_key;        // text that the secrets' key is made of; "": a key file of our own
   std::vector<Setting> settings;  // all of them, in the order of setting_specs()

@@ -9,6 +9,7 @@
 #include "api/lathe/flow.h"
 #include "api/lathe/graphs.h"
 #include "api/lathe/hooks.h"
+#include "api/lathe/import.h"
 #include "api/lathe/lab.h"
 #include "api/lathe/loop.h"
 #include "api/lathe/metric_rules.h"
@@ -20,6 +21,7 @@
 #include "api/lathe/pages_runs.h"
 #include "api/lathe/pages_serve.h"
 #include "api/lathe/pages_watch.h"
+#include "api/lathe/plane.h"
 #include "api/lathe/run_acts.h"
 #include "api/lathe/search.h"
 #include "api/lathe/serve.h"
@@ -74,10 +76,13 @@ void open_doors(House& house) {
   api::lathe::add_blob_routes(house.routes, blobs);
   api::lathe::add_upkeep_routes(
       house.routes, {*house.store, *house.blobs, *house.offload, house.clock, house.config.dir, std::string(kVersion)});
+  api::lathe::add_import_routes(house.routes, {*house.store, *house.offload});
   api::lathe::add_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
+  api::lathe::add_plane_routes(house.routes, {blobs, *house.runtime, house.commits, house.config.require_login});
   api::lathe::add_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload, watch::label_of});
-  api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
+  api::lathe::add_apply_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime,
+                                              house.config.default_artifact_root});
   api::lathe::add_loop_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
   const auto binary = base::executable_path();
   api::lathe::add_graph_routes(house.routes, {*house.store, *house.blobs, *house.offload, *house.runtime});
@@ -93,6 +98,7 @@ void open_doors(House& house) {
   api::lathe::add_pages_data_routes(house.routes, {*house.store, blobs});
   api::lathe::add_pages_flow_routes(house.routes, {*house.store, *house.offload, house.config.dir});
   api::lathe::add_pages_serve_routes(house.routes, {*house.store, *house.runtime, *house.offload});
+  api::lathe::add_pages_loaded_routes(house.routes, {*house.store, *house.runtime, *house.offload});
   api::lathe::add_pages_watch_routes(house.routes, {*house.store, *house.blobs, *house.offload});
   api::lathe::add_pages_lineage_routes(house.routes, {*house.store, *house.runtime, *house.offload});
   const api::lathe::LoopDoor pages{*house.store, *house.blobs, *house.offload, *house.runtime};

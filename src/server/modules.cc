@@ -16,6 +16,7 @@
 #include "hooks/migrations.h"
 #include "lab/migrations.h"
 #include "loop/migrations.h"
+#include "plane/migrations.h"
 #include "serve/migrations.h"
 #include "server/blob_place.h"
 #include "server/hook_post.h"
@@ -36,7 +37,7 @@ std::span<const store::ModuleMigrations> store_modules() {
   static const store::ModuleMigrations kModules[] = {core::migrations(),   blob::migrations(),  data::migrations(),
                                                      flow::migrations(),   track::migrations(), serve::migrations(),
                                                      watch::migrations(),  loop::migrations(),  lab::migrations(),
-                                                     traces::migrations(), hooks::migrations()};
+                                                     traces::migrations(), hooks::migrations(), plane::migrations()};
   return kModules;
 }
 
@@ -87,6 +88,9 @@ base::Result<void> start_modules(House& house) {
   house.offload = std::make_unique<net::Offload>(house.blobs->parallel() > 1 ? kWaiting : kWorking);
   TRY_SET(const base::Path binary, base::executable_path());
   serve::Runtime::Options serving{.dir = house.config.dir / "serve", .self = binary};
+  serving.python_roots = house.config.python_envs;
+  serving.build_python = house.config.python_build;
+  serving.memory_budget = house.config.model_memory;
   if (const int64_t archive_us = house.config.capture_archive_us; archive_us > 0) {
     serving.capture.binary = binary;
     serving.capture.archive_us = archive_us;

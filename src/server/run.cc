@@ -45,8 +45,12 @@ base::Result<void> open(House& house) {
   options.threads = house.config.threads;
   options.proxies = house.config.proxies;
   if (!house.config.tls_cert.empty()) {
-    TRY_SET(house.tls, net::TlsIdentity::load({house.config.tls_cert, house.config.tls_key}));
+    TRY_SET(house.tls, net::TlsIdentity::load({.certificate = house.config.tls_cert,
+                                               .key = house.config.tls_key,
+                                               .client_ca = house.config.tls_client_ca,
+                                               .client_must = house.config.tls_clients_must}));
     options.tls = house.tls.get();
+    options.plane_certificates = !house.config.tls_client_ca.empty();
     house.tls->on_change([&house] {
       if (auto kept = keep_authority(house); !kept)
         base::log::warn("clients are not told the new certificate's authority", {{"why", kept.error().message}});

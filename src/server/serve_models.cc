@@ -2,13 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
 #include "api/inference/inference.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "server/lifetime.h"
+#include "server/probes.h"
 #include "server/version.h"
 
 namespace server {
@@ -48,28 +51,29 @@ class ServeAccess final : public net::Access {
   std::shared_ptr<const net::Grant> guest_, owner_;
 };
 
-void add_probes(net::RouteTable& routes, const base::Registry& metrics, const serve::Routes& models) {
+// Vertex AI asks where its container was told to answer: readiness, and rows as KServe's {"instances": …} of the
+// default model. A path that is served already stays what it is.
+void add_named_routes(net::RouteTable& routes, const ServeOptions& options, const serve::Routes& models) {
   using net::Method;
-  constexpr net::RouteLimits kNoBody{.body_bytes = 0};
-  const auto text = [&](const char* pattern, auto answer) {
-    routes.add({Method::kGet, pattern, net::Protocol::kOps, base::Permission::kNone, kNoBody,
-                [answer](net::Request&, net::Response& response) -> base::Task<void> {
-                  const bool good = answer();
-                  response.send(good ? 200 : 503, "text/plain; charset=utf-8", good ? "OK" : "not ready");
+  if (const std::string& path = options.health_route; !path.empty() && !routes.find(Method::kGet, path).route)
+    routes.add({Method::kGet,
+                path,
+                net::Protocol::kKserveV1,
+                base::Permission::kNone,
+                {.body_bytes = 0},
+                [&models](net::Request&, net::Response& response) -> base::Task<void> {
+                  const bool ready = models.ready();
+                  response.send(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "OK" : "not ready");
                   co_return;
                 }});
-  };
-  text("/health", [] { return true; });
-  text("/healthz", [] { return true; });
-  text("/livez", [] { return true; });
-  text("/readyz", [&models] { return models.ready(); });
-  routes.add({Method::kGet, "/metrics", net::Protocol::kMetrics, base::Permission::kRead, kNoBody,
-              [&metrics, &models](net::Request&, net::Response& response) -> base::Task<void> {
-                std::string out = metrics.render();
-                serve::append_triton_metrics(out, models.live());
-                response.send(200, "text/plain; version=0.0.4; charset=utf-8", std::move(out));
-                co_return;
-              }});
+  const std::string& path = options.predict_route;
+  if (path.empty() || routes.find(Method::kPost, path).route) return;
+  const auto& all = routes.routes();
+  const auto predict = std::ranges::find(all, std::string_view("/v1/models/{name}:predict"), &net::Route::pattern);
+  ASSERT_ALWAYS(predict != all.end());
+  net::Route named = *predict;  // without a name it asks the default model
+  named.pattern = path;
+  routes.add(std::move(named));
 }
 
 void announce(const Listeners& listeners, size_t models) {
@@ -110,6 +114,7 @@ base::Result<void> open(Shop& shop, const ServeOptions& options) {
   api::inference::add_inference_routes(shop.routes, shop.errors, *shop.models, std::string(kVersion),
                                        {.control = shop.models.get()});
   add_probes(shop.routes, shop.metrics, *shop.models);
+  add_named_routes(shop.routes, options, *shop.models);
   shop.access = std::make_unique<ServeAccess>(options.network);
   net::AccessPolicy policy;
   policy.allowed_hosts = options.allowed_hosts;

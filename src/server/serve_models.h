@@ -14,16 +14,21 @@ namespace server {
 
 enum class NetworkAccess : uint8_t { kNone, kInfer, kControl };  // what other machines may do
 
-struct ServeOptions {
-  repository::Repository::Options repository;  // without `self`
-  std::vector<Listener> listeners;             // beyond loopback only if `network` is not kNone
-  NetworkAccess network = NetworkAccess::kNone;
+// Of every process that serves models and nothing else.
+struct ProcessOptions {
+  std::vector<Listener> listeners;
   size_t threads = 1;
-  base::Path tls_cert;  // both or neither; for listeners that want it
+  std::string health_route, predict_route;  // as Vertex AI names them; "": those that are there anyway
+  base::Path tls_cert;                      // both or neither; for listeners that want it
   base::Path tls_key;
   std::vector<std::string> allowed_hosts;  // names under which browsers may reach us; "*": any
   base::log::Level log_level = base::log::Level::kInfo;
   bool log_json = false;
+};
+
+struct ServeOptions : ProcessOptions {         // listeners beyond loopback only if `network` is not kNone
+  repository::Repository::Options repository;  // without `self`
+  NetworkAccess network = NetworkAccess::kNone;
 };
 
 // Answers the process's exit code. Called from main's thread before any other thread exists.

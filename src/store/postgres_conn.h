@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/result.h"
+#include "store/kept.h"
 #include "store/tx.h"
 
 struct pg_conn;
@@ -65,14 +66,15 @@ class PgConn {
 
 class PgTx final : public Tx {
  public:
-  PgTx(PgConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit)
-      : Tx(&ctx), conn_(conn), deadline_mono_us_(deadline_mono_us), row_limit_(row_limit) {}
+  PgTx(PgConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit, Kept* kept = nullptr)
+      : Tx(&ctx), conn_(conn), kept_(kept), deadline_mono_us_(deadline_mono_us), row_limit_(row_limit) {}
 
   Backend backend() const override { return Backend::kPostgres; }
   int64_t run(std::string_view sql, std::span<const Param> params) override;
   Rows open(std::string_view sql, std::span<const Param> params) override;
   void lock(std::string_view kind, std::string_view id) override;
 
+  Kept* kept() const { return kept_; }
   bool wakes_event_listeners() const { return wake_; }
   bool run_again() const { return run_again_; }
 
@@ -80,6 +82,7 @@ class PgTx final : public Tx {
   PgResult execute(std::string_view sql, std::span<const Param> params);  // null after an error
 
   PgConn& conn_;
+  Kept* const kept_;
   int64_t deadline_mono_us_;
   int64_t row_limit_;
   int64_t changed_ = 0;

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "store/jobs.h"
+#include "store/kept.h"
 #include "store/migrate.h"
 #include "store/postgres_conn.h"
 #include "store/postgres_guard.h"
@@ -324,7 +325,7 @@ class PostgresStore final : public Store {
       auto begun = (*conn)->simple(begin_text("ISOLATION LEVEL REPEATABLE READ READ ONLY", deadline));
       base::Error error;
       if (begun) {
-        PgTx tx(**conn, job.ctx, deadline, 0);
+        PgTx tx(**conn, job.ctx, deadline, 0, &kept_);
         (void)run_guarded(job, tx);
         (void)(*conn)->simple("ROLLBACK");
         if (!tx.run_again()) return;
@@ -340,6 +341,7 @@ class PostgresStore final : public Store {
   const Options options_;
   const PgConn::Settings settings_;
   EventListeners listeners_;
+  Kept kept_;
   JobQueue writes_;
   JobQueue reads_;
   const PoolMetrics write_metrics_, read_metrics_;

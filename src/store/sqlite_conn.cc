@@ -202,9 +202,10 @@ bool SqliteConn::control(std::string_view sql) {
 
 // --- Tx -------------------------------------------------------------------------------------------------------------
 
-SqliteTx::SqliteTx(SqliteConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit)
+SqliteTx::SqliteTx(SqliteConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit, Kept* kept)
     : Tx(&ctx),
       conn_(conn),
+      kept_(kept),
       deadline_mono_us_(deadline_mono_us),
       row_limit_(row_limit),
       changes_at_start_(row_limit ? conn.total_changes() : 0) {}

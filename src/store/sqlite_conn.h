@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "base/result.h"
+#include "store/kept.h"
 #include "store/tx.h"
 
 struct sqlite3;
@@ -96,13 +97,15 @@ bool ends_transaction(int extended_code);
 class SqliteTx final : public Tx {
  public:
   // `deadline_mono_us` bounds the whole job; `row_limit` its changed rows (0: none).
-  SqliteTx(SqliteConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit);
+  SqliteTx(SqliteConn& conn, const base::Context& ctx, int64_t deadline_mono_us, int64_t row_limit,
+           Kept* kept = nullptr);
 
   Backend backend() const override { return Backend::kSqlite; }
   int64_t run(std::string_view sql, std::span<const Param> params) override;
   Rows open(std::string_view sql, std::span<const Param> params) override;
   void lock(std::string_view, std::string_view) override {}  // one writer
 
+  Kept* kept() const { return kept_; }
   bool wakes_event_listeners() const { return wake_; }
   bool wrote() const { return wrote_; }  // ran a statement that may have changed the database
   int code() const { return code_; }     // extended result code of the first failed statement, else 0
@@ -117,6 +120,7 @@ class SqliteTx final : public Tx {
   void check_bounds();
 
   SqliteConn& conn_;
+  Kept* const kept_;
   int64_t deadline_mono_us_;
   int64_t row_limit_;
   int64_t changes_at_start_;

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "store/jobs.h"
+#include "store/kept.h"
 #include "store/migrate.h"
 #include "store/sqlite_conn.h"
 
@@ -199,14 +200,14 @@ class GroupWriter {
   int wal_pages_ = 0;
 };
 
-void run_read(SqliteConn& conn, Job& job) {
+void run_read(SqliteConn& conn, Job& job, Kept& kept) {
   if (gave_up(job, mono_us())) return;
   const int64_t deadline = earlier(mono_us() + base::limits::kReadUs, job.ctx.deadline_mono_us);
   conn.set_bound(deadline, job.ctx.cancelled);
   if (!conn.control("BEGIN")) {  // one snapshot for all statements of the job
     job.fail(conn.last_error());
   } else {
-    SqliteTx tx(conn, job.ctx, deadline, 0);
+    SqliteTx tx(conn, job.ctx, deadline, 0, &kept);
     (void)run_guarded(job, tx);
   }
   conn.clear_bound();
@@ -278,7 +279,7 @@ class SqliteStore final : public Store {
   bool run_point_here(Job* job) override {
     SqliteConn* conn = point_connection();
     if (conn == nullptr || conn->in_transaction()) return false;
-    run_read(*conn, *job);
+    run_read(*conn, *job, kept_);
     return true;
   }
 
@@ -315,7 +316,7 @@ class SqliteStore final : public Store {
       threads_.emplace_back([this, conn] {
         std::vector<Job*> jobs;
         while (reads_.pop(1, jobs)) {
-          run_read(*conn, *jobs[0]);
+          run_read(*conn, *jobs[0], kept_);
           trace_job(*jobs[0], "store read", 0);
           answer(jobs[0]);
         }
@@ -350,6 +351,7 @@ class SqliteStore final : public Store {
   const uint64_t serial_ = next_serial_++;  // never reused: a thread's pointer into a closed store is never followed
   std::optional<base::FileLock> lock_;
   EventListeners listeners_;
+  Kept kept_;
   JobQueue writes_;
   JobQueue reads_;
   std::optional<GroupWriter> writer_;

@@ -5,6 +5,9 @@
 
 #include "base/assert.h"
 #include "store/jobs.h"
+#include "store/kept.h"
+#include "store/postgres_conn.h"
+#include "store/sqlite_conn.h"
 
 namespace store {
 
@@ -15,6 +18,12 @@ base::Result<std::unique_ptr<Store>> Store::open(const Options& options, std::sp
     return detail::open_postgres(options, modules, metrics);
   }
   return base::invalid("store '" + options.url + "' is not one of sqlite:PATH, postgresql://USER@HOST/DATABASE");
+}
+
+Kept* kept_beside(Tx& tx) {
+  if (const auto* sqlite = dynamic_cast<detail::SqliteTx*>(&tx)) return sqlite->kept();
+  if (const auto* postgres = dynamic_cast<detail::PgTx*>(&tx)) return postgres->kept();
+  return nullptr;
 }
 
 struct BlockingSignal::Impl {

@@ -211,13 +211,16 @@ std::optional<std::string> record_user(const EvalRecord& record) {
   return user != nullptr && user->is_string() ? std::optional(std::string(user->get_string())) : std::nullopt;
 }
 
+// The same inputs in another order of keys are the same inputs.
+std::string hash_of(const std::optional<json::value>& inputs) {
+  return base::sha256(to_python(inputs.value_or(json::object()), {.sort_keys = true, .ascii = true})).hex();
+}
+
 // Whether the record was new.
 Result<bool> upsert(store::Tx& tx, int64_t dataset, const EvalRecord& record) {
   TRY(check(record));
   const auto inputs = try_parse(record.inputs);
-  // The same inputs in another order of keys are the same inputs.
-  const std::string hash =
-      base::sha256(to_python(inputs.value_or(json::object()), {.sort_keys = true, .ascii = true})).hex();
+  const std::string hash = hash_of(inputs);
   const auto user = record_user(record);
   std::optional<int64_t> row;
   std::optional<std::string> expectations, tags;
@@ -461,6 +464,51 @@ Result<Upserted> upsert_records(store::Tx& tx, const RecordUpsert& request) {
   core::emit(tx, "eval_dataset.changed", "eval_dataset", request.dataset_id);
   TRY(tx.status());
   return out;
+}
+
+Result<bool> import_dataset(store::Tx& tx, const EvalDataset& dataset) {
+  const int64_t made = tx.exec(
+      "INSERT INTO eval_datasets (project, dataset_id, name, digest, schema, record_count, created_ms, updated_ms, "
+      "created_by, updated_by) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?) ON CONFLICT (project, dataset_id) DO NOTHING",
+      tx.project(), dataset.dataset_id, dataset.name, dataset.digest, dataset.schema, dataset.created_ms,
+      dataset.updated_ms, dataset.created_by, dataset.updated_by);
+  TRY(tx.status());
+  if (made == 0) return false;
+  TRY_SET(const int64_t row, row_of(tx, dataset.dataset_id));
+  for (const track::Tag& tag : dataset.tags) {
+    tx.exec("INSERT INTO eval_dataset_tags (project, dataset, key, value) VALUES (?, ?, ?, ?)", tx.project(), row,
+            tag.key, tag.value);
+  }
+  for (const std::string& id : dataset.experiment_ids) {
+    TRY_SET(const int64_t experiment, track::experiment_row(tx, id));
+    tx.exec("INSERT INTO eval_dataset_experiments (project, dataset, exp) VALUES (?, ?, ?)", tx.project(), row,
+            experiment);
+  }
+  core::emit(tx, "eval_dataset.created", "eval_dataset", dataset.dataset_id);
+  TRY(tx.status());
+  return true;
+}
+
+Result<int64_t> import_records(store::Tx& tx, const ImportedRecords& imported) {
+  TRY_SET(const int64_t row, row_of(tx, imported.dataset_id));
+  tx.lock("eval_dataset", imported.dataset_id);
+  int64_t made = 0;
+  for (const EvalRecord& record : imported.records) {
+    made += tx.exec(
+        "INSERT INTO eval_dataset_records (project, dataset, record_id, input_hash, inputs, outputs, expectations, "
+        "tags, source, created_ms, updated_ms, created_by, updated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        tx.project(), row, record.record_id, hash_of(try_parse(record.inputs)), record.inputs,
+        record.has_outputs ? std::optional(record.outputs) : std::nullopt, opt(record.expectations), opt(record.tags),
+        opt(record.source), record.created_ms, record.updated_ms, record.created_by, record.updated_by);
+  }
+  if (made > 0) {
+    tx.exec("UPDATE eval_datasets SET record_count = record_count + ? WHERE project = ? AND id = ?", made, tx.project(),
+            row);
+    core::emit(tx, "eval_dataset.changed", "eval_dataset", imported.dataset_id);
+  }
+  TRY(tx.status());
+  return made;
 }
 
 Result<int64_t> delete_records(store::Tx& tx, const RecordDeletion& deletion) {

@@ -81,6 +81,14 @@ struct Upserted {
   int64_t inserted = 0, updated = 0;
 };
 base::Result<Upserted> upsert_records(store::Tx& tx, const RecordUpsert& upsert);
+// As another server has them, ids and times and all; what is here stays as it is. A data set: whether it was made; its
+// records, a part of them or all: the number of those that were made.
+base::Result<bool> import_dataset(store::Tx& tx, const EvalDataset& dataset);
+struct ImportedRecords {
+  std::string dataset_id;
+  std::vector<EvalRecord> records;
+};
+base::Result<int64_t> import_records(store::Tx& tx, const ImportedRecords& imported);
 struct RecordDeletion {
   std::string dataset_id;
   std::vector<std::string> record_ids;

@@ -105,7 +105,16 @@ Result<void> import_trace(store::Tx& tx, const ImportedTrace& trace) {
   }
   NewTrace info = trace.info;
   info.spans_follow = !spans.spans.empty();
-  TRY(start_trace(tx, info));
+  TRY_SET(const TraceInfo made, start_trace(tx, info));
+  for (const std::string& run : trace.runs) {
+    tx.exec("INSERT INTO trace_runs (project, run_id, trace) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", tx.project(),
+            run, made.row);
+  }
+  for (const std::string& prompt : trace.prompts) {
+    tx.exec("INSERT INTO trace_prompts (project, prompt, trace) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", tx.project(),
+            prompt, made.row);
+  }
+  TRY(tx.status());
   if (spans.spans.empty()) return {};
   SpanLog log;
   log.experiment_id = info.experiment_id;

@@ -14,8 +14,10 @@
 namespace traces {
 
 struct ImportedTrace {
-  NewTrace info;                   // experiment_id is the experiment's here
-  std::vector<std::string> spans;  // JSON of each, schema version 3
+  NewTrace info;                     // experiment_id is the experiment's here
+  std::vector<std::string> spans;    // JSON of each, schema version 3
+  std::vector<std::string> runs;     // run ids that it was linked to
+  std::vector<std::string> prompts;  // "name/version", as above
 };
 
 // The spans of a file traces.json; none: it is of an older schema.

@@ -92,6 +92,19 @@ Result<void> check(const Issue& issue) {
   return {};
 }
 
+// false: the id is taken.
+Result<bool> insert(store::Tx& tx, const Issue& issue) {
+  const int64_t made = tx.exec(
+      "INSERT INTO issues (project, issue_id, exp, name, description, status, severity, rank, root_causes, categories, "
+      "source_run_id, created_ms, updated_ms, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (project, issue_id) DO NOTHING",
+      tx.project(), issue.issue_id, issue.experiment, issue.name, issue.description, issue.status, issue.severity,
+      rank_of(issue.severity), list_text(issue.root_causes), list_text(issue.categories), issue.source_run_id,
+      issue.created_ms, issue.updated_ms, issue.created_by);
+  TRY(tx.status());
+  return made > 0;
+}
+
 }  // namespace
 
 Result<Issue> create_issue(store::Tx& tx, const NewIssue& given) {
@@ -101,15 +114,19 @@ Result<Issue> create_issue(store::Tx& tx, const NewIssue& given) {
   issue.issue_id = "iss-" + tx.ctx().new_hex32();
   issue.experiment = experiment.id;
   issue.created_ms = issue.updated_ms = track::now_ms(tx);
-  tx.exec(
-      "INSERT INTO issues (project, issue_id, exp, name, description, status, severity, rank, root_causes, categories, "
-      "source_run_id, created_ms, updated_ms, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      tx.project(), issue.issue_id, issue.experiment, issue.name, issue.description, issue.status, issue.severity,
-      rank_of(issue.severity), list_text(issue.root_causes), list_text(issue.categories), issue.source_run_id,
-      issue.created_ms, issue.updated_ms, issue.created_by);
+  TRY(insert(tx, issue));
   core::emit(tx, "issue.created", "issue", issue.issue_id);
   TRY(tx.status());
   return issue;
+}
+
+Result<bool> import_issue(store::Tx& tx, const Issue& issue) {
+  TRY(check_word("status", issue.status, kStatuses));
+  if (issue.severity) TRY(check_word("severity", *issue.severity, kSeverities));
+  TRY_SET(const bool made, insert(tx, issue));
+  if (made) core::emit(tx, "issue.created", "issue", issue.issue_id);
+  TRY(tx.status());
+  return made;
 }
 
 Result<Issue> get_issue(store::Tx& tx, std::string_view issue_id) {

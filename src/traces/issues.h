@@ -34,6 +34,8 @@ struct NewIssue {
 };
 base::Result<Issue> create_issue(store::Tx& tx, const NewIssue& issue);
 base::Result<Issue> get_issue(store::Tx& tx, std::string_view issue_id);
+// As another server has it (id, times and all); false: one of that id is here, and stays as it is.
+base::Result<bool> import_issue(store::Tx& tx, const Issue& issue);
 struct IssueUpdate {
   std::string issue_id;
   std::optional<std::string> name, description, status, severity;

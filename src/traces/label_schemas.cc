@@ -250,6 +250,21 @@ Result<LabelSchema> create_label_schema(store::Tx& tx, const NewLabelSchema& giv
   return out;
 }
 
+Result<std::string> import_label_schema(store::Tx& tx, const ImportedLabelSchema& imported) {
+  const LabelSchema& schema = imported.schema;
+  if (schema.is_default) return default_id(tx.project(), schema.experiment);
+  if (imported.input.kind == LabelInput::Kind::kNone || (schema.type != 1 && schema.type != 2))
+    return invalid("label schema '" + schema.name + "' is of a kind that is not known here");
+  const int64_t made = tx.exec(
+      "INSERT INTO label_schemas (project, schema_id, exp, name, type, instruction, enable_comment, input, created_ms, "
+      "updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      tx.project(), schema.schema_id, schema.experiment, schema.name, schema.type, schema.instruction,
+      schema.enable_comment, input_text(imported.input), schema.created_ms, schema.updated_ms);
+  if (made > 0) core::emit(tx, "label_schema.created", "label_schema", schema.schema_id);
+  TRY(tx.status());
+  return schema.schema_id;
+}
+
 Result<LabelSchema> get_label_schema(store::Tx& tx, std::string_view schema_id) {
   TRY_SET(auto found, find(tx, schema_id));
   if (!found) return not_found("Label schema with id '" + std::string(schema_id) + "' not found.");

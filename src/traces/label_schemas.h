@@ -51,6 +51,13 @@ base::Result<LabelSchema> create_label_schema(store::Tx& tx, const NewLabelSchem
 base::Result<LabelSchema> get_label_schema(store::Tx& tx, std::string_view schema_id);
 base::Result<LabelSchema> get_label_schema_by_name(store::Tx& tx, std::string_view experiment_id,
                                                    std::string_view name);
+// As another server has it. Its default question is ours, whose id is answered; else the id that was given, whether the
+// question was made or is here.
+struct ImportedLabelSchema {
+  LabelSchema schema;  // `input` is not read
+  LabelInput input;
+};
+base::Result<std::string> import_label_schema(store::Tx& tx, const ImportedLabelSchema& imported);
 struct LabelSchemaUpdate {
   std::string schema_id;
   std::optional<std::string> name, instruction;

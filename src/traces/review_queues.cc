@@ -408,6 +408,30 @@ Result<std::vector<ReviewItem>> add_review_items(store::Tx& tx, const QueueItems
   return out;
 }
 
+Result<bool> import_review_queue(store::Tx& tx, const ImportedReviewQueue& imported) {
+  const ReviewQueue& queue = imported.queue;
+  const int64_t made = tx.exec(
+      "INSERT INTO review_queues (project, queue_id, exp, name, name_key, type, created_by, created_ms, updated_ms) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      tx.project(), queue.queue_id, queue.experiment, queue.name, lower(queue.name), static_cast<int64_t>(queue.type),
+      queue.created_by, queue.created_ms, queue.updated_ms);
+  TRY(tx.status());
+  if (made == 0) return false;
+  TRY_SET(const ReviewQueue here, get_review_queue(tx, queue.queue_id));
+  put_users(tx, here.row, queue.users);
+  put_schemas(tx, here.row, queue.schema_ids);
+  for (const ReviewItem& item : imported.items) {
+    tx.exec(
+        "INSERT INTO review_queue_items (project, queue, item_id, status, completed_by, completed_ms, created_ms, "
+        "updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project, queue, item_id) DO NOTHING",
+        tx.project(), here.row, item.item_id, static_cast<int64_t>(item.status), item.completed_by, item.completed_ms,
+        item.created_ms, item.updated_ms);
+  }
+  core::emit(tx, "review_queue.created", "review_queue", queue.queue_id);
+  TRY(tx.status());
+  return true;
+}
+
 Result<void> remove_review_items(store::Tx& tx, const QueueItems& items) {
   TRY_SET(const auto ids, checked_items(items.item_ids));
   TRY_SET(const ReviewQueue queue, get_review_queue(tx, items.queue_id));

@@ -73,6 +73,12 @@ struct QueueItems {
 };
 base::Result<std::vector<ReviewItem>> add_review_items(store::Tx& tx, const QueueItems& items);
 base::Result<void> remove_review_items(store::Tx& tx, const QueueItems& items);
+// A queue with what is in it, as another server has it; false: it is here, and stays as it is.
+struct ImportedReviewQueue {
+  ReviewQueue queue;
+  std::vector<ReviewItem> items;
+};
+base::Result<bool> import_review_queue(store::Tx& tx, const ImportedReviewQueue& imported);
 struct ItemList {
   std::string queue_id;
   ReviewStatus status = ReviewStatus::kUnspecified;  // any

@@ -98,6 +98,45 @@ Result<Scorer> register_scorer(store::Tx& tx, const NewScorer& scorer) {
   return out;
 }
 
+Result<int64_t> import_scorer(store::Tx& tx, const std::vector<Scorer>& versions) {
+  if (versions.empty()) return 0;
+  const Scorer& last = versions.back();
+  tx.lock("scorer", std::to_string(last.experiment) + "/" + last.name);
+  const auto find = [&] {
+    return tx.query_i64("SELECT id FROM scorers WHERE project = ? AND exp = ? AND name = ?", tx.project(),
+                        last.experiment, last.name);
+  };
+  auto row = find();
+  if (!row) {
+    tx.exec("INSERT INTO scorers (project, exp, name, scorer_id, last_version) VALUES (?, ?, ?, ?, ?)", tx.project(),
+            last.experiment, last.name, last.scorer_id, last.version);
+    row = find();
+  }
+  int64_t made = 0;
+  for (const Scorer& each : versions) {
+    made += tx.exec(
+        "INSERT INTO scorer_versions (project, scorer, version, content, created_ms) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (project, scorer, version) DO NOTHING",
+        tx.project(), row.value_or(0), each.version, each.content, each.created_ms);
+  }
+  tx.exec("UPDATE scorers SET last_version = ? WHERE project = ? AND id = ? AND last_version < ?", last.version,
+          tx.project(), row.value_or(0), last.version);
+  if (made > 0) core::emit(tx, "scorer.registered", "scorer", last.scorer_id);
+  TRY(tx.status());
+  return made;
+}
+
+Result<std::vector<int64_t>> scorer_version_numbers(store::Tx& tx, int64_t experiment, std::string_view name) {
+  std::vector<int64_t> out;
+  auto rows = tx.query(
+      "SELECT v.version FROM scorers s JOIN scorer_versions v ON v.project = s.project AND v.scorer = s.id "
+      "WHERE s.project = ? AND s.exp = ? AND s.name = ? ORDER BY v.version",
+      tx.project(), experiment, name);
+  while (rows.next()) out.push_back(rows.i64(0));
+  TRY(tx.status());
+  return out;
+}
+
 Result<Scorer> get_scorer(store::Tx& tx, const ScorerName& name) {
   TRY_SET(const track::Experiment experiment, track::active_experiment(tx, name.experiment_id));
   auto rows =

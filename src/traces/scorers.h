@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -33,6 +34,12 @@ base::Result<Scorer> register_scorer(store::Tx& tx, const NewScorer& scorer);
 base::Result<Scorer> get_scorer(store::Tx& tx, const ScorerName& name);
 base::Result<void> delete_scorer(store::Tx& tx, const ScorerName& name);
 base::Result<std::vector<Scorer>> scorer_versions(store::Tx& tx, const ScorerName& name);
+
+// A scorer with all its versions, oldest first, as another server has them. Versions that are here stay as they are;
+// the number of those that were made.
+base::Result<int64_t> import_scorer(store::Tx& tx, const std::vector<Scorer>& versions);
+// Versions of a scorer that are here, of a deleted experiment too.
+base::Result<std::vector<int64_t>> scorer_version_numbers(store::Tx& tx, int64_t experiment, std::string_view name);
 
 struct ScorerList {
   std::string experiment_id;  // "": those of experiment_ids, or of all active ones

@@ -45,7 +45,11 @@ class Columns {
   }
   template <class Make>  // make() is the point as it is drawn, asked for only where it is kept
   void add(int64_t x, double value, Make make) {
-    Column& column = columns_[this->column(x)];
+    add_to(column(x), value, make);
+  }
+  template <class Make>
+  void add_to(size_t number, double value, Make make) {
+    Column& column = columns_[number];
     if (value < column.low) column.low = value, column.least = make();
     if (value > column.high) column.high = value, column.greatest = make();
     if (std::isnan(value)) column.gap = make();
@@ -86,7 +90,8 @@ struct Extent {
   }
 };
 
-// One curve. What a chunk's row says of it is enough where the chunk lies in one column; the others are decoded.
+// One curve. What a chunk's row says of it is enough where the chunk lies in one column, or is so short that it reaches
+// into the next one only: then the edge between the two lies where the chunk ends. The others are decoded.
 class CurveReader {
  public:
   CurveReader(store::Tx& tx, const CurveQuery& query, int64_t& budget, const Series& series)
@@ -177,15 +182,13 @@ class CurveReader {
       out.nans += std::isnan(point.value);
       columns.add(x(point), point.value, [&] { return plain(point); });
     };
-    const auto add_extreme = [&](const Point& point) {
-      columns.add(x(point), point.value, [&] { return plain(point); });
-    };
     for (const ChunkInfo& chunk : chunks_) {
       if (outside(chunk)) continue;
-      if (chunk.least && inside(chunk) && columns.column(first_of(chunk)) == columns.column(last_of(chunk))) {
+      const size_t column = columns.column(first_of(chunk));
+      if (chunk.least && inside(chunk) && columns.column(last_of(chunk)) <= column + 1) {
         out.nans += chunk.nans;
-        add_extreme(*chunk.least);
-        add_extreme(*chunk.greatest);
+        columns.add_to(column, chunk.least->value, [&] { return plain(*chunk.least); });
+        columns.add_to(column, chunk.greatest->value, [&] { return plain(*chunk.greatest); });
         continue;
       }
       TRY_SET(const bool read, visit(chunk, add));

@@ -1,5 +1,6 @@
 // Metric histories as charts draw them: at most two points per pixel column, the least and the greatest of what falls
-// into it, each where it was, so that no outlier is lost; and smoothing over the whole series, so that zooming never
+// into it, each where it was, so that no outlier is lost (an edge between columns may lie a pixel off, where a chunk of
+// points ends); and smoothing over the whole series, so that zooming never
 // changes a curve. Thread: functions on a Tx; a history is read once, in order, and only what is drawn is kept.
 #pragma once
 

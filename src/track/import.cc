@@ -194,7 +194,9 @@ Result<void> import_runs(store::Tx& tx, std::span<const ImportedRun> runs) {
 
 Result<void> import_points(store::Tx& tx, std::string_view run_id, std::span<const Metric> points) {
   TRY_SET(const RunInfo info, get_run_info(tx, run_id));
-  return add_metrics(tx, {info.row, info.experiment, info.run_id}, points);
+  TRY(add_metrics(tx, {info.row, info.experiment, info.run_id}, points));
+  core::emit(tx, "run.imported", "run", info.run_id);  // more of it: whoever keeps what it read reads it again
+  return tx.status();
 }
 
 Result<void> finish_run(store::Tx& tx, std::string_view run_id) {

@@ -1,6 +1,7 @@
 #include "track/inputs.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/event.h"
 #include "core/lineage.h"
@@ -88,40 +89,48 @@ Result<void> log_outputs(store::Tx& tx, const RunOutputs& outputs) {
   return {};
 }
 
-void load_run_inputs(store::Tx& tx, Run& run) {
-  std::vector<int64_t> links;
-  {
-    auto rows = tx.query(
-        "SELECT i.id, d.name, d.digest, d.source_type, d.source, d.schema_text, d.profile FROM track_inputs i "
-        "JOIN track_datasets d ON d.id = i.dataset WHERE i.project = ? AND i.run = ? ORDER BY i.id",
-        tx.project(), run.info.row);
-    while (rows.next()) {
-      links.push_back(rows.i64(0));
-      Dataset& dataset = run.datasets.emplace_back().dataset;
-      dataset.name = rows.str(1);
-      dataset.digest = rows.str(2);
-      dataset.source_type = rows.str(3);
-      dataset.source = rows.str(4);
-      dataset.schema = rows.opt_str(5);
-      dataset.profile = rows.opt_str(6);
-    }
+void RunsByRow::each(store::Tx& tx, std::string_view before, std::string_view after,
+                     const std::function<void(Run&, store::Rows&)>& read) const {
+  for (size_t first = 0; first < rows_.size(); first += kRunsAtOnce) {
+    const size_t count = std::min(kRunsAtOnce, rows_.size() - first);
+    std::vector<store::Param> params = {tx.project()};
+    for (size_t i = 0; i < std::bit_ceil(count); ++i) params.emplace_back(rows_[first + std::min(i, count - 1)]);
+    std::string sql(before);
+    for (size_t i = 1; i < params.size(); ++i) sql += i == 1 ? "(?" : ", ?";
+    auto rows = tx.open(sql.append(")").append(after), params);
+    while (rows.next()) read(*runs_.at(rows.i64(0)), rows);
   }
-  for (size_t i = 0; i < links.size(); ++i) {
+}
+
+void load_run_inputs(store::Tx& tx, const RunsByRow& runs) {
+  std::vector<std::pair<int64_t, std::pair<Run*, size_t>>> links;
+  runs.each(
+      tx,
+      "SELECT i.run, i.id, d.name, d.digest, d.source_type, d.source, d.schema_text, d.profile FROM track_inputs i "
+      "JOIN track_datasets d ON d.id = i.dataset WHERE i.project = ? AND i.run IN ",
+      " ORDER BY i.run, i.id", [&](Run& run, store::Rows& rows) {
+        links.push_back({rows.i64(1), {&run, run.datasets.size()}});
+        Dataset& dataset = run.datasets.emplace_back().dataset;
+        dataset.name = rows.str(2);
+        dataset.digest = rows.str(3);
+        dataset.source_type = rows.str(4);
+        dataset.source = rows.str(5);
+        dataset.schema = rows.opt_str(6);
+        dataset.profile = rows.opt_str(7);
+      });
+  for (const auto& [link, place] : links) {
     auto rows = tx.query("SELECT key, value FROM track_input_tags WHERE project = ? AND input = ? ORDER BY key",
-                         tx.project(), links[i]);
-    while (rows.next()) run.datasets[i].tags.push_back({rows.str(0), rows.str(1)});
+                         tx.project(), link);
+    while (rows.next()) place.first->datasets[place.second].tags.push_back({rows.str(0), rows.str(1)});
   }
-  auto rows = tx.query(
-      "SELECT is_output, model_id, step FROM track_run_models WHERE project = ? AND run = ? "
-      "ORDER BY is_output, model_id, step",
-      tx.project(), run.info.row);
-  while (rows.next()) {
-    if (rows.boolean(0)) {
-      run.model_outputs.push_back({rows.str(1), rows.i64(2)});
-    } else {
-      run.model_inputs.push_back(rows.str(1));
-    }
-  }
+  runs.each(tx, "SELECT run, is_output, model_id, step FROM track_run_models WHERE project = ? AND run IN ",
+            " ORDER BY run, is_output, model_id, step", [](Run& run, store::Rows& rows) {
+              if (rows.boolean(1)) {
+                run.model_outputs.push_back({rows.str(2), rows.i64(3)});
+              } else {
+                run.model_inputs.push_back(rows.str(2));
+              }
+            });
 }
 
 Result<std::vector<DatasetSummary>> search_datasets(store::Tx& tx, const std::vector<std::string>& experiment_ids) {

@@ -263,11 +263,18 @@ Result<std::vector<Metric>> metric_history_sampled(store::Tx& tx, const Interval
     TRY_SET(const int64_t count, reader.count(range));
     // Numbers of points fall into `gaps` buckets; a point is taken where a bucket begins, and the last one always.
     int64_t number = 0;
-    TRY(reader.visit(range, [&](const Point& point) {
-      const int64_t n = number++;
-      if (count <= query.max_points || n == 0 || n == count - 1 ||
-          n * gaps / (count - 1) != (n - 1) * gaps / (count - 1))
-        add_row(out, query.key, point).run_id = id;
+    const auto is_taken = [&](int64_t first, int64_t last) {  // one of the points from first to last
+      return count <= query.max_points || first == 0 || last == count - 1 ||
+             last * gaps / (count - 1) != (first - 1) * gaps / (count - 1);
+    };
+    const auto wants = [&](int64_t points) {
+      if (is_taken(number, number + points - 1)) return true;
+      number += points;
+      return false;
+    };
+    TRY(reader.visit_wanted(range, wants, [&](const Point& point) {
+      if (is_taken(number, number)) add_row(out, query.key, point).run_id = id;
+      ++number;
     }));
   }
   return out;

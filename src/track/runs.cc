@@ -223,39 +223,44 @@ Result<Run> create_run(store::Tx& tx, const NewRun& new_run) {
   return run;
 }
 
+std::vector<Run> load_runs(store::Tx& tx, std::vector<RunInfo> infos) {
+  std::vector<Run> out;
+  out.reserve(infos.size());
+  RunsByRow by_row;
+  for (RunInfo& info : infos) {
+    Run& run = out.emplace_back();
+    run.info = std::move(info);
+    if (run.info.name_tag) run.tags.push_back({std::string(kRunNameTag), run.info.name});
+    by_row.add(run);
+  }
+  by_row.each(tx,
+              "SELECT m.run, k.name, m.value, m.at_ms, m.step, m.is_nan FROM track_latest_metrics m "
+              "JOIN track_keys k ON k.id = m.key_id WHERE m.project = ? AND m.run IN ",
+              " ORDER BY m.run, m.key_id", [](Run& run, store::Rows& rows) {
+                Metric& metric = run.metrics.emplace_back();
+                metric.key = rows.str(1);
+                metric.value = rows.boolean(5) ? std::numeric_limits<double>::quiet_NaN() : rows.f64(2);
+                metric.at_ms = rows.i64(3);
+                metric.step = rows.i64(4);
+              });
+  by_row.each(tx,
+              "SELECT p.run, k.name, p.value FROM track_params p JOIN track_keys k ON k.id = p.key_id "
+              "WHERE p.project = ? AND p.run IN ",
+              " ORDER BY p.run, p.key_id",
+              [](Run& run, store::Rows& rows) { run.params.push_back({rows.str(1), rows.str(2)}); });
+  by_row.each(tx,
+              "SELECT t.run, k.name, t.value FROM track_tags t JOIN track_keys k ON k.id = t.key_id "
+              "WHERE t.project = ? AND t.run IN ",
+              " ORDER BY t.run, t.key_id",
+              [](Run& run, store::Rows& rows) { run.tags.push_back({rows.str(1), rows.str(2)}); });
+  load_run_inputs(tx, by_row);
+  return out;
+}
+
 Run load_run(store::Tx& tx, RunInfo info) {
-  Run run;
-  run.info = std::move(info);
-  {
-    auto rows = tx.query(
-        "SELECT k.name, m.value, m.at_ms, m.step, m.is_nan FROM track_latest_metrics m "
-        "JOIN track_keys k ON k.id = m.key_id WHERE m.project = ? AND m.run = ? ORDER BY m.key_id",
-        tx.project(), run.info.row);
-    while (rows.next()) {
-      Metric& metric = run.metrics.emplace_back();
-      metric.key = rows.str(0);
-      metric.value = rows.boolean(4) ? std::numeric_limits<double>::quiet_NaN() : rows.f64(1);
-      metric.at_ms = rows.i64(2);
-      metric.step = rows.i64(3);
-    }
-  }
-  {
-    auto rows = tx.query(
-        "SELECT k.name, p.value FROM track_params p JOIN track_keys k ON k.id = p.key_id "
-        "WHERE p.project = ? AND p.run = ? ORDER BY p.key_id",
-        tx.project(), run.info.row);
-    while (rows.next()) run.params.push_back({rows.str(0), rows.str(1)});
-  }
-  if (run.info.name_tag) run.tags.push_back({std::string(kRunNameTag), run.info.name});
-  {
-    auto rows = tx.query(
-        "SELECT k.name, t.value FROM track_tags t JOIN track_keys k ON k.id = t.key_id "
-        "WHERE t.project = ? AND t.run = ? ORDER BY t.key_id",
-        tx.project(), run.info.row);
-    while (rows.next()) run.tags.push_back({rows.str(0), rows.str(1)});
-  }
-  load_run_inputs(tx, run);
-  return run;
+  std::vector<RunInfo> one;
+  one.push_back(std::move(info));
+  return std::move(load_runs(tx, std::move(one))[0]);
 }
 
 Result<Run> get_run(store::Tx& tx, std::string_view run_id) {

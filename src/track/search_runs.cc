@@ -1,11 +1,16 @@
-// Searching runs. Three plans, one meaning:
+// Searching runs. Four plans, one meaning:
 //   driven    a required comparison with few matches (counted first, up to kProbe) drives; the rest is checked per run
 //   ordered   an index holds the order (a metric's values, or start times): it is walked in every experiment, and the
 //             walks are merged; of a metric first values, then NaN, then runs without it
+//   columns   what no index answers within a window of kWindow rows, of a large experiment: a pass over its columns
+//             in memory (run_columns.h)
 //   general   every run of the experiments is looked at, in the order of the start index where that is the order asked
 #include <algorithm>
 #include <array>
 
+#include "store/kept.h"
+#include "track/column_search.h"
+#include "track/inputs.h"
 #include "track/keys.h"
 #include "track/search.h"
 #include "track/search_sql.h"
@@ -20,6 +25,9 @@ namespace {
 
 constexpr int64_t kProbe = 5001;           // a count stops here: more rows than that are found sooner by walking
 constexpr size_t kProbedExperiments = 50;  // with more, counting costs more than it saves
+constexpr int64_t kWindow = 1000;          // rows of an index that are tried before the columns
+constexpr int64_t kColumnsFrom = 5000;     // runs that are worth reading into memory
+constexpr int64_t kDeep = 1'000'000'000;   // no list is as long: offsets are cut to it
 constexpr int64_t kFew = 200;              // so many rows are sorted rather than walked
 constexpr int64_t kSampled = 64;           // runs that tell how common a value is
 constexpr int64_t kFinished = 3;           // the status that track_runs_unfinished leaves out
@@ -74,6 +82,17 @@ class RunQuery {
   bool choose_driver(bool always = false);
   void order_terms();
   bool orders_by_metric() const { return order_.size() == 1 && order_[0].field == Field::kMetric; }
+  bool orders_by_start() const {
+    return order_.empty() ||
+           (order_.size() == 1 && order_[0].field == Field::kAttribute && order_[0].key == "start_time");
+  }
+  bool bounds_order(const Comparison& term) const;  // a range of the index that holds the order
+  bool walks_at_once() const;
+  std::vector<const Comparison*> metric_bounds() const;
+  Result<bool> walk_window();
+  ColumnQuery column_query();
+  Result<std::vector<RunSnapshotPtr>> load_columns(const ColumnQuery& query);  // none: not to be had
+  Result<bool> search_by_columns();
   bool can_walk_experiments() const {
     return exps_.size() <= kProbedExperiments && (offset() == 0 || exps_.size() == 1);
   }
@@ -100,6 +119,7 @@ class RunQuery {
   std::optional<SqlText> driver_;  // "FROM …" part and its conditions, when a driver was chosen
   const Comparison* driver_term_ = nullptr;
   int64_t driver_size_ = 0;
+  std::optional<Value> cut_;  // where the window of a walk ends
   std::vector<RunInfo> found_;
   std::vector<Value> next_;  // the last row's sort values, when more follow
 };
@@ -291,6 +311,12 @@ std::optional<SqlText> RunQuery::driver_rows(const Comparison& term) {
     out.add(" AND ");
     return add_indexed_text(out, "d.name", term) ? std::optional(std::move(out)) : std::nullopt;
   }
+  if (term.field == Field::kAttribute && term.key == "run_id" && (term.op == Op::kEq || term.op == Op::kIn)) {
+    out.add("SELECT d.id AS run FROM track_runs d WHERE d.project = ").bind(Value::of(tx_.project()));
+    out.add(" AND ");
+    add_comparison(out, tx_.backend(), "d.run_id", term);
+    return out;
+  }
   if (term.field == Field::kAttribute && term.key == "status" && term.op == Op::kEq) {
     const auto status = status_number(term.value.text);
     if (!status || *status == kFinished) return std::nullopt;
@@ -350,9 +376,7 @@ bool RunQuery::can_walk() const {
     return !driver_ ||
            (driver_size_ > kFew && driver_term_->field == Field::kMetric && driver_term_->key == order_[0].key);
   }
-  const bool by_start =
-      order_.empty() || (order_.size() == 1 && order_[0].field == Field::kAttribute && order_[0].key == "start_time");
-  return by_start && !driver_ && exps_.size() > 1;  // of one experiment the general plan reads the same index
+  return orders_by_start() && !driver_ && exps_.size() > 1;  // of one experiment the general plan reads the same index
 }
 
 // One phase of the walk: 0 values, 1 NaN, 2 runs without the metric. The values of a token are (phase, value, start
@@ -383,6 +407,7 @@ PageQuery RunQuery::walk_phase(int64_t phase, int64_t key_id, const std::vector<
       query.where.add(" AND ");
       add_comparison(query.where, tx_.backend(), "o0.value", *bound);
     }
+    if (cut_) query.where.add(order_[0].ascending ? " AND o0.value < " : " AND o0.value > ").bind(*cut_);
     if (phase == 0) {
       query.order.push_back({"o0.value", order_[0].ascending, Value::Type::kDouble});
     } else {
@@ -400,6 +425,9 @@ PageQuery RunQuery::walk_start() {
   query.column_count = kRunColumnCount;
   query.from.add("FROM track_runs r");
   query.where = base_where();
+  if (cut_) {
+    query.where.add(!order_.empty() && order_[0].ascending ? " AND r.start_ms < " : " AND r.start_ms > ").bind(*cut_);
+  }
   query.order.push_back({"r.start_ms", !order_.empty() && order_[0].ascending, Value::Type::kInt});
   query.order.push_back({"r.run_id", true, Value::Type::kText});
   return query;
@@ -456,14 +484,13 @@ Result<void> RunQuery::walk_metric() {
                                            {"", true, Value::Type::kText}};
   TRY(check_token(token_.after, token_keys));
   const int64_t key_id = key(order_[0].key);
-  bool needs_value = false, may_be_nan = true;
-  std::vector<const Comparison*> bounds;
+  bool needs_value = false;
   for (const Comparison* term : required_terms(filter_)) {
-    if (term->field != Field::kMetric || term->key != order_[0].key) continue;
-    needs_value |= term->op != Op::kIsNull;  // runs without the metric cannot match
-    if (term->pick != Pick::kLast) continue;
-    if (term->op != Op::kNe && term->op != Op::kIsNull) may_be_nan = false, bounds.push_back(term);
+    // Runs without the metric cannot match.
+    if (term->field == Field::kMetric && term->key == order_[0].key) needs_value |= term->op != Op::kIsNull;
   }
+  const std::vector<const Comparison*> bounds = metric_bounds();
+  const bool may_be_nan = bounds.empty();
   const int64_t first = token_.after.empty() ? 0 : token_.after[0].i;
   int64_t skip = offset();
   std::vector<Value> last;
@@ -538,7 +565,7 @@ Result<void> RunQuery::general() {
         query.order.push_back({flag, true, Value::Type::kInt});
       }
     }
-    if (order.field != Field::kMetric && order.key != "start_time") {
+    if (order.field != Field::kMetric && !(order.field == Field::kAttribute && order.key == "start_time")) {
       query.order.push_back({"(CASE WHEN " + value + " IS NULL THEN 1 ELSE 0 END)", true, Value::Type::kInt});
     }
     query.order.push_back({value, order.ascending, type});
@@ -555,12 +582,143 @@ Result<void> RunQuery::general() {
   return {};
 }
 
+bool RunQuery::bounds_order(const Comparison& term) const {
+  if (orders_by_start()) return term.field == Field::kAttribute && term.key == "start_time" && term.op != Op::kNe;
+  return orders_by_metric() && term.field == Field::kMetric && term.key == order_[0].key && term.pick == Pick::kLast &&
+         order_[0].pick == Pick::kLast && term.op != Op::kNe && term.op != Op::kIsNull && term.op != Op::kIsNotNull;
+}
+
+std::vector<const Comparison*> RunQuery::metric_bounds() const {
+  std::vector<const Comparison*> bounds = required_terms(filter_);
+  std::erase_if(bounds, [this](const Comparison* term) { return !bounds_order(*term); });
+  return bounds;
+}
+
+// Whether the rows of an index, from its end or a bound on, are the answer: whatever else is asked lets all pass.
+bool RunQuery::walks_at_once() const {
+  if (!orders_by_start() && !(orders_by_metric() && order_[0].pick == Pick::kLast)) return false;
+  if (orders_by_start() && search_.view == View::kAll) return false;  // the index has them apart
+  if (offset() > kWindow) return false;
+  const auto is_bound = [this](const Filter& f) { return f.kind == Filter::Kind::kTerm && bounds_order(f.term); };
+  return is_bound(filter_) || (filter_.kind == Filter::Kind::kAll && std::ranges::all_of(filter_.children, is_bound));
+}
+
+// The page, where a filter matches so often that the first rows of the walk fill it. False: they do not, and nothing
+// was found.
+Result<bool> RunQuery::walk_window() {
+  const bool metric = orders_by_metric() && order_[0].pick == Pick::kLast;
+  if (exps_.size() != 1 || offset() > 0 || !(metric || (orders_by_start() && search_.view != View::kAll))) return false;
+  const std::vector<Value>& after = token_.after;
+  if (metric && !after.empty() && after[0].i != 0) return false;
+  const int64_t key_id = metric ? key(order_[0].key) : 0;
+  const auto bounds = metric_bounds();
+  const bool ascending = !order_.empty() && order_[0].ascending;
+  const std::string_view column = metric ? "o0.value" : "r.start_ms";
+  SqlText text;
+  text.add("SELECT ").add(column);
+  text.add(metric ? " FROM track_latest_metrics o0 WHERE " : " FROM track_runs r WHERE ");
+  in_scope(text, metric ? "o0" : "r");
+  if (metric) {
+    text.add(" AND o0.key_id = ").bind(Value::of(key_id)).add(" AND o0.is_nan = 0");
+  } else {
+    text.add(search_.view == View::kActive ? " AND r.deleted = 0" : " AND r.deleted = 1");
+  }
+  for (const Comparison* bound : bounds) {
+    text.add(" AND ");
+    add_comparison(text, tx_.backend(), column, *bound);
+  }
+  if (!after.empty()) text.add(" AND ").add(column).add(ascending ? " >= " : " <= ").bind(after[metric ? 1 : 0]);
+  text.add(" ORDER BY ").add(column).add(ascending ? "" : " DESC").add(" LIMIT 1 OFFSET ").bind(Value::of(kWindow));
+  {
+    auto rows = open(tx_, text);
+    if (!rows.next()) return false;  // all there is fits in: the plain walk is as good
+    cut_ = metric ? Value::of(rows.f64(0)) : Value::of(rows.i64(0));
+  }
+  std::vector<Value> last;
+  const auto make = [&] {
+    PageQuery query = metric ? walk_phase(0, key_id, bounds) : walk_start();
+    if (!after.empty()) query.after.assign(after.begin() + (metric ? 1 : 0), after.end());
+    return query;
+  };
+  const bool full = merge(make, 0, last);
+  cut_.reset();
+  if (full) {
+    next_ = last;
+  } else {
+    found_.clear();
+  }
+  TRY(tx_.status());
+  return full;
+}
+
+ColumnQuery RunQuery::column_query() {
+  return {.filter = filter_,
+          .order = order_,
+          .view = search_.view,
+          .until_row = search_.until_row,
+          .above_row = search_.above_row,
+          .offset = std::min(offset(), kDeep),
+          .limit = search_.max_results,
+          .after = token_.after,
+          .key = [this](std::string_view name) { return key(name); }};
+}
+
+Result<std::vector<RunSnapshotPtr>> RunQuery::load_columns(const ColumnQuery& query) {
+  std::vector<RunSnapshotPtr> out;
+  store::Kept* kept = store::kept_beside(tx_);
+  const auto keys = needed_columns(query);
+  if (kept == nullptr || !keys || exps_.size() > kProbedExperiments) return out;
+  RunColumns& columns = kept->of<RunColumns>();
+  std::optional<bool> may_load;
+  for (const int64_t exp : exps_) {
+    TRY_SET(RunSnapshotPtr snapshot, columns.get(tx_, exp, *keys, may_load.value_or(false)));
+    if (!snapshot && !may_load) {
+      SqlText text;
+      text.add("SELECT COUNT(*) FROM (SELECT 1 FROM track_runs r WHERE ");
+      in_scope(text, "r");
+      text.add(" LIMIT ").bind(Value::of(kColumnsFrom)).add(") AS runs");
+      auto rows = open(tx_, text);
+      may_load = rows.next() && rows.i64(0) == kColumnsFrom;
+      if (*may_load) {
+        TRY_SET(snapshot, columns.get(tx_, exp, *keys, true));
+      }
+    }
+    if (!snapshot) return std::vector<RunSnapshotPtr>();
+    out.push_back(std::move(snapshot));
+  }
+  return out;
+}
+
+Result<bool> RunQuery::search_by_columns() {
+  const ColumnQuery query = column_query();
+  TRY_SET(const auto snapshots, load_columns(query));
+  if (snapshots.empty()) return false;
+  TRY_SET(ColumnPage page, search_columns(snapshots, query));
+  const std::string sql = "SELECT " + std::string(kRunColumns) + " FROM track_runs r WHERE r.project = ? AND r.id = ?";
+  for (const int64_t row : page.rows) {
+    auto rows = tx_.query(sql, tx_.project(), row);
+    if (rows.next()) found_.push_back(read_run_info(rows));
+  }
+  next_ = std::move(page.next);
+  TRY(tx_.status());
+  return true;
+}
+
 Result<Page<RunInfo>> RunQuery::run() {
   TRY(prepare());
   Page<RunInfo> page;
   if (exps_.empty() || !choose_driver()) return page;
-  if (!driver_) order_terms();
-  TRY(!can_walk() ? general() : orders_by_metric() ? walk_metric() : walk_starts());
+  bool found = false;
+  if (!driver_ && !walks_at_once()) {
+    TRY_SET(found, walk_window());
+    if (!found) {
+      TRY_SET(found, search_by_columns());
+    }
+  }
+  if (!found) {
+    if (!driver_) order_terms();
+    TRY(!can_walk() ? general() : orders_by_metric() ? walk_metric() : walk_starts());
+  }
   TRY(tx_.status());
   if (!next_.empty()) page.next_token = encode_page_token(search_text_, next_);
   page.rows = std::move(found_);
@@ -574,6 +732,12 @@ Result<int64_t> RunQuery::count(int64_t most) {
     driver_.emplace().add("SELECT d.id AS run FROM track_runs d WHERE d.id > ").bind(Value::of(*search_.above_row));
   } else if (!choose_driver(true)) {
     return 0;
+  }
+  const bool all_match = filter_.kind == Filter::Kind::kAll && filter_.children.empty();
+  if (!search_.above_row && !all_match && (!driver_ || driver_size_ == kProbe)) {
+    const ColumnQuery query = column_query();
+    TRY_SET(const auto snapshots, load_columns(query));
+    if (!snapshots.empty()) return std::min(count_columns(snapshots, query), most);
   }
   SqlText text;
   text.add("SELECT COUNT(*) FROM (SELECT 1 FROM ");
@@ -595,8 +759,7 @@ Result<Page<Run>> search_runs(store::Tx& tx, const RunSearch& search) {
   TRY_SET(Page<RunInfo> found, search_run_infos(tx, search));
   Page<Run> page;
   page.next_token = std::move(found.next_token);
-  page.rows.reserve(found.rows.size());
-  for (RunInfo& info : found.rows) page.rows.push_back(load_run(tx, std::move(info)));
+  page.rows = load_runs(tx, std::move(found.rows));
   return page;
 }
 
@@ -615,6 +778,8 @@ std::optional<FilterProblem> check_run_filter(std::string_view filter) {
   out.message = std::move(parsed).error().message;
   return out;
 }
+
+const Dialect& run_dialect() { return kDialect; }
 
 Result<Column> run_column(std::string_view text) {
   TRY_SET(Column column, parse_column(text, kDialect));

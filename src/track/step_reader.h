@@ -31,9 +31,14 @@ class StepReader {
 
   template <class F>  // f(const Point&)
   base::Result<void> visit(const StepRange& range, F f) {
+    return visit_wanted(range, [](int64_t) { return true; }, f);
+  }
+  // Chunks that lie in the range whole are not read where wants(points of it), asked in their order, is false.
+  template <class Wants, class F>
+  base::Result<void> visit_wanted(const StepRange& range, Wants wants, F f) {
     if (!in_order_) return visit_sorted(range, f);
     for (const ChunkInfo& chunk : chunks_) {
-      if (!range.touches(chunk)) continue;
+      if (!range.touches(chunk) || (range.holds(chunk) && !wants(chunk.points))) continue;
       TRY(load_chunk(tx_, chunk.id, loaded_));
       give(range, loaded_, f);
     }

@@ -131,7 +131,8 @@ Result<ModelVersion> insert_version(store::Tx& tx, const NewModelVersion& given,
     core::add_edge(tx, {"run", source.run_id}, node, "registered");
   }
   record(tx, "model_version.created", given.name, *number,
-         registry_event_body(tx, registered, {{"source", source.source}, {"run_id", source.run_id}}));
+         registry_event_body(tx, registered, {{"source", source.source}, {"run_id", source.run_id}},
+                             {given.tags, given.description}));
   return get_model_version(tx, given.name, *number);
 }
 

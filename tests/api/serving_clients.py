@@ -1,4 +1,4 @@
-"""Stock inference clients that need a venv of their own (.venv-serving, tests/requirements-serving.txt), one a run:
+"""Stock inference clients that need a venv of their own (tests/requirements-serving.txt, -stubs.txt), one a run:
 `serving_clients.py CLIENT URL` reads a JSON of rows on its standard input and writes what the client got as JSON."""
 import base64
 import json
@@ -56,6 +56,34 @@ def bento(url, ask):
             client.predict(**{ask["input"]: np.array([[1.0]], dtype=np.float32)})
         except bentoml.exceptions.BentoMLException as error:
             out["bad"] = str(error)
+    return out
+
+
+def service(url, ask):
+    """A class with @bentoml.service, as test_python_models.py has it."""
+    import concurrent.futures
+    import bentoml
+    import numpy as np
+    import pandas as pd
+    with bentoml.SyncHTTPClient(url) as client:
+        out = {"ready": client.is_ready(), "routes": sorted(client.endpoints)}
+        out["greet"] = client.greet(name="Ada", times=2)
+        out["default"] = client.greet(name="Ada")
+        out["array"] = np.asarray(client.scaled(data=np.array([[1.0, 2.0], [3.0, 4.0]]))).tolist()
+        out["frame"] = pd.DataFrame(client.ages(people=pd.DataFrame({"age": [1, 2]}))).to_dict(orient="records")
+        out["later"] = client.later(value=4)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            def one(i):
+                with bentoml.SyncHTTPClient(url) as own:
+                    return own.lengths(texts=["x" * i, "y" * (i + 1)])
+            answers = list(pool.map(one, range(24)))
+        out["lengths"] = [[row["length"] for row in answer] for answer in answers]
+        out["together"] = max(row["together"] for answer in answers for row in answer)
+        for name, wrong in (("greet", {"name": "Ada", "times": "many"}), ("fail", {})):
+            try:
+                getattr(client, name)(**wrong)
+            except bentoml.exceptions.BentoMLException as error:
+                out["bad_" + name] = [int(error.error_code), str(error)]
     return out
 
 
@@ -153,5 +181,5 @@ def seldon(url, ask):
 
 
 if __name__ == "__main__":
-    print(json.dumps({"boto": boto, "bento": bento, "kserve": kserve, "tensorflow": tensorflow, "seldon": seldon}[sys.argv[1]](
+    print(json.dumps({"boto": boto, "bento": bento, "service": service, "kserve": kserve, "tensorflow": tensorflow, "seldon": seldon}[sys.argv[1]](
         sys.argv[2], json.load(sys.stdin))))

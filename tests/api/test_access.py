@@ -12,13 +12,14 @@ import requests
 from lathe_server import clean_environment
 from people import PASSWORD, Caller, add_user, basic, bearer, run, user
 
-ROLES = ["viewer", "editor", "runner", "infer", "admin"]
+ROLES = ["viewer", "editor", "runner", "infer", "admin", "plane"]
 ALLOWED = {
     "viewer": {"read", "self"},
     "editor": {"read", "write", "infer", "self"},
     "runner": {"read", "write", "infer", "run-code", "self"},
     "infer": {"infer", "self"},
     "admin": {"read", "write", "infer", "run-code", "admin", "self"},
+    "plane": {"plane", "self"},
 }
 
 
@@ -94,6 +95,10 @@ def test_metrics_want_a_token_that_reads_every_project(house, ann):
     assert service.status_code == 201, service.text
     token = ann.api("POST", "/tokens", json={"user": "prometheus"}).json()["token"]
     assert "lathe_http_answers_total" in bearer(house, token)("GET", "/metrics").text
+    for role in ("infer", "plane"):  # rights that read nothing, in all projects
+        assert ann.api("POST", "/users", json={"name": f"all-{role}", "kind": "service", "roles": {"*": role}}).status_code == 201
+        token = ann.api("POST", "/tokens", json={"user": f"all-{role}"}).json()["token"]
+        assert bearer(house, token)("GET", "/metrics").status_code == 403, role
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------

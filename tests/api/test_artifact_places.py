@@ -224,6 +224,14 @@ def test_a_later_project_gets_its_default_below_the_root(start_server, http):
         assert got["artifact_location"] == f's3://bucket/runs/{got["experiment_id"]}'
 
 
+def test_the_experiment_of_a_pipeline_lies_below_the_root(start_server, http, tmp_path):
+    server = start_server("--default-artifact-root", "s3://bucket/runs")
+    (tmp_path / "lathe.yaml").write_text("project: slow\nstages: {wait: {cmd: 'true'}}\n")
+    assert server.cli("apply", cwd=tmp_path).returncode == 0
+    got = http.get(server.url + "/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": "slow"}).json()["experiment"]
+    assert got["artifact_location"] == f's3://bucket/runs/{got["experiment_id"]}'
+
+
 def test_downloads_in_pieces_come_from_here(start_server, tmp_path):
     server = start_server()
     (tmp_path / "x.bin").write_bytes(os.urandom(7 << 20))

@@ -10,10 +10,12 @@ import time
 import pytest
 
 from lathe_server import BINARY, ROOT, clean_environment
+from people import PASSWORD, add_user, user
 
 PYTHON = ROOT / ".venv-mlflow/bin/python"
 TOOL = ROOT / "tests/api/mlflow_store.py"
 TRACES = ROOT / "tests/api/mlflow_traces_dump.py"
+PEOPLE = ROOT / "tests/api/mlflow_people_store.py"
 
 
 def tool(*args, env=None, script=TOOL):
@@ -131,10 +133,95 @@ def test_files_are_read_below_the_named_roots_only(sql_store, start_server, tmp_
         (notes / "links").unlink()
 
 
-def test_a_store_in_use_and_a_wrong_source_are_refused(sql_store, start_server, tmp_path):
-    folder, _ = sql_store
+def test_a_running_server_takes_it_over(sql_store, start_server, tmp_path):
+    """Beside its clients: by the folder it holds, and from anywhere by its address."""
+    folder, theirs = sql_store
     server = start_server()
-    assert "stop the server" in lathe_import(server.home, folder / "mlflow.db", code=1)
+    report = lathe_import(server.home, folder / "mlflow.db", "--artifacts-root", folder / "artifacts")
+    assert "no differences" in report and "DIFFERS" not in report, report
+    same(theirs, json.loads(tool("dump", server.url)))
+    again = server.cli("import", "mlflow", folder / "mlflow.db", "--artifacts-root", folder / "artifacts", cwd=tmp_path, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "new here: 0 runs, 0 logged models, 0 model versions, 0 artifact files" in again.stdout and "no differences" in again.stdout
+    same(theirs, json.loads(tool("dump", server.url)))
+    server.kill()
+    same(theirs, read_back(start_server, server.home))
+
+
+def test_a_running_server_takes_it_from_its_administrator_only(sql_store, start_server, tmp_path):
+    folder, _ = sql_store
+    add_user(tmp_path, "ann")
+    server = start_server("--require-login", "1", home=tmp_path)
+    out = server.cli("import", "mlflow", folder / "mlflow.db", env={"HOME": str(tmp_path)})
+    assert out.returncode != 0 and "no differences" not in out.stdout
+    bob = user(server, "ann").api("POST", "/users", json={"name": "bob", "password": PASSWORD, "roles": {"default": ["admin"]}})
+    assert bob.ok, bob.text
+    bobs = user(server, "bob")
+    for act in ("experiment", "user", "files", "nothing"):
+        assert bobs.api("POST", f"/import/{act}", data=b"x").status_code == 403
+    anns = user(server, "ann")
+    assert anns.api("POST", "/import/nothing", data=b"x").status_code == 404
+    for question in (b"", b"x" * 7, b"\0" * 8, b"\xff" * 4096):
+        answer = anns.api("POST", "/import/runs", data=question)
+        assert answer.status_code == 400 and "packed bytes" in answer.text, answer.text
+
+
+@pytest.fixture(scope="module")
+def people_store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    tool("make", uri, script=PEOPLE)
+    theirs = json.loads(tool("dump", uri, script=PEOPLE))
+    assert len(theirs["records"]) == 701 and len(theirs["datasets"]) == 2 and theirs["issues"] and theirs["hooks"] and any(theirs["links"].values())
+    return folder, theirs
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_people_say_comes_over(people_store, start_server, tmp_path, running):
+    folder, theirs = people_store
+    server = start_server(home=tmp_path) if running else None
+    report = lathe_import(tmp_path, folder / "mlflow.db")
+    assert "no differences" in report and "left out" not in report, report
+    assert "webhooks are inactive" in report
+    server = server or start_server(home=tmp_path)
+    ours = json.loads(tool("dump", server.url, script=PEOPLE))
+    for part, rows in theirs.items():
+        assert ours[part] == rows, part
+    assert [h.status.value for h in mlflow_client(server).list_webhooks()] == ["DISABLED"]
+    again = lathe_import(tmp_path, folder / "mlflow.db")
+    assert "no differences" in again
+    assert json.loads(tool("dump", server.url, script=PEOPLE)) == ours
+
+
+def mlflow_client(server):
+    import mlflow
+    return mlflow.MlflowClient(server.url)
+
+
+def test_users_come_over_with_passwords_and_rights(people_store, start_server, tmp_path):
+    folder, _ = people_store
+    file = tmp_path / "basic_auth.db"
+    db = sqlite3.connect(folder / "mlflow.db")
+    experiment = db.execute("SELECT experiment_id FROM experiments WHERE name = 'judged'").fetchone()[0]
+    tool("auth", file, experiment, PASSWORD, script=PEOPLE)
+    server = start_server(home=tmp_path)
+    report = lathe_import(tmp_path, folder / "mlflow.db", "--auth-db", file, code=1)
+    assert "DIFFERS user 'Carla'" in report and "1 differences" in report, report  # names are in small letters here
+    assert "1 permissions on 'gateway_endpoint' are not kept here" in report
+    bob, root = user(server, "bob"), user(server, "root")
+    assert root.api("GET", "/me").json()["server_admin"] is True if "server_admin" in root.api("GET", "/me").json() else root.api("GET", "/users").ok
+    assert user(server, "bob", password=PASSWORD + "x").api("GET", "/me").status_code == 401
+    found = bob("GET", "/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": "judged"}).json()["experiment"]
+    assert bob("POST", "/api/2.0/mlflow/runs/create", json={"experiment_id": found["experiment_id"], "start_time": 1}).ok
+    assert bob("POST", "/api/2.0/mlflow/experiments/delete", json={"experiment_id": found["experiment_id"]}).status_code == 403
+    assert bob("GET", "/api/2.0/mlflow/registered-models/get", params={"name": "greet"}).status_code == 403
+    (role,) = bob("GET", "/api/3.0/mlflow/users/roles/list", params={"username": "bob"}).json()["roles"]
+    assert role["name"] == "readers" and [(p["resource_pattern"], p["permission"]) for p in role["permissions"]] == [(found["experiment_id"], "READ")]
+    again = lathe_import(tmp_path, folder / "mlflow.db", "--auth-db", file, code=1)
+    assert "user 'bob' was here" in again and "1 differences" in again
+
+
+def test_a_wrong_source_is_refused(tmp_path):
     other = tmp_path / "x.db"
     sqlite3.connect(other).execute("CREATE TABLE things (id INTEGER)").connection.commit()
     assert "no tracking store of MLflow" in lathe_import(tmp_path, other, code=1)

@@ -1,8 +1,10 @@
 """Endpoints over a server's life: models that harm whoever loads them, restarts, kills."""
+import concurrent.futures
 import json
 import subprocess
 
 import pytest
+import requests
 
 from deploy import deploy, made_models
 from lathe_server import BINARY
@@ -79,3 +81,54 @@ def test_a_promotion_leaves_the_rest_alone(start_server, http):
     assert http.post(server.url + "/v1/models/iris:predict", json={"instances": IRIS["rows"][:1]}).json() == {"predictions": ["setosa"]}
     broken = http.post(server.url + "/v1/models/worse:predict", json={"instances": IRIS["rows"][:1]})
     assert broken.status_code == 503 and "ONNX" in broken.json()["error"]
+
+
+# --- more models than fit into memory ---------------------------------------------------------------------------------
+
+def ask(server, name, timeout=60, **headers):
+    body = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": IRIS["rows"][0]}]}
+    return requests.post(f"{server.url}/v2/models/{name}/infer", json=body, timeout=timeout, headers=headers)
+
+
+def label_of(answer):
+    assert answer.status_code == 200, answer.text
+    return next(o["data"][0] for o in answer.json()["outputs"] if o["name"] == "label")
+
+
+def in_memory(server):
+    return {e["name"] for e in requests.get(server.api("/endpoints")).json()["endpoints"] if e.get("in_memory", True)}
+
+
+def test_hundreds_of_endpoints_within_a_budget(start_server):
+    """Loaded at the first request, once however many ask; the least recently used goes; nothing fails meanwhile."""
+    server = start_server(args=["--model-memory-mib", "1"])
+    server.stop()
+    names = [f"m{i:03}" for i in range(200)]
+    for i, name in enumerate(names):
+        deploy(server.dir, name, made_models() / ("iris" if i % 2 else "iris_bare"))
+    deploy(server.dir, "broken", made_models() / "broken")
+    server.start()
+    assert in_memory(server) == set(), "nothing is loaded before somebody asks"
+    assert requests.get(server.url + "/v2/health/ready").status_code == 200
+    assert {e["state"] for e in requests.get(server.api("/endpoints")).json()["endpoints"]} == {"ready"}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert [label_of(a) for a in pool.map(lambda _: ask(server, "m000"), range(16))] == [IRIS["labels"][0]] * 16
+        assert server.log().count("model loaded") == 1, "once however many ask"
+        assert {label_of(a) for a in pool.map(lambda n: ask(server, n), names)} == {IRIS["labels"][0]}
+    kept = in_memory(server)
+    assert 1 <= len(kept) <= 4 and "m000" not in kept, kept
+    for _ in range(2):  # what is used stays
+        for name in ("m001", "m004", "m005"):
+            label_of(ask(server, name))
+        assert "m001" in in_memory(server)
+    # A model that cannot be loaded fails alone, and is not tried again at each request.
+    for _ in range(3):
+        refused = ask(server, "broken")
+        assert refused.status_code == 503 and "not an ONNX file" in refused.text
+    assert server.log().count("a model is not loaded") == 1
+    label_of(ask(server, "m001"))
+    page = requests.get(server.api("/endpoints/m001")).json()
+    assert page["features"], "what was loaded knows its columns"
+    # Its rows are captured like everybody's.
+    asked = ask(server, "m001")
+    assert requests.get(server.api("/predictions/" + asked.headers["X-Lathe-Prediction-Id"])).status_code == 200

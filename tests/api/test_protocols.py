@@ -1,6 +1,6 @@
 """The other inference protocols: MLflow's scoring and deployments clients, TensorFlow Serving, SageMaker's runtime (boto3),
 Seldon, BentoML, KServe; Triton's shared memory, timeouts and settings. Clients that need a venv of their own are in
-serving_clients.py: boto3 has one here already, the others run where .venv-serving is (tests/requirements-serving.txt)."""
+serving_clients.py; `./dev test` installs them (tests/requirements-serving.txt, -stubs.txt)."""
 import base64
 import io
 import json
@@ -27,7 +27,7 @@ from people import PASSWORD, add_user, basic, user
 from test_inference import EXPECTED, IRIS
 
 ROWS, LABELS, SCORES = IRIS["rows"], IRIS["labels"], IRIS["scores"]
-CLIENTS = {"boto": ROOT / ".venv-s3/bin/python", "seldon": ROOT / ".venv-seldon/bin/python"}
+CLIENTS = {"boto": ".venv-s3", "bento": ".venv-serving", "kserve": ".venv-serving", "tensorflow": ".venv-stubs", "seldon": ".venv-stubs"}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -51,9 +51,9 @@ def input_name(server):
 
 
 def run_client(name, server, **ask):
-    python = CLIENTS.get(name, ROOT / ".venv-serving/bin/python")
+    python = ROOT / CLIENTS[name] / "bin/python"
     if not python.exists():
-        pytest.skip(f"{python.parent.parent.name} is not installed")
+        pytest.skip(f"{CLIENTS[name]} is not installed")
     run = subprocess.run([python, ROOT / "tests/api/serving_clients.py", name, server.url], input=json.dumps(ask), text=True,
                          capture_output=True, timeout=120, env={"PATH": os.environ["PATH"], "HOME": str(server.dir)})
     assert run.returncode == 0, run.stderr[-3000:]

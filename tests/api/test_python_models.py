@@ -141,9 +141,8 @@ def test_what_fails_fails_alone(plain):
     crash = infer(plain, 1, what=-1)
     assert crash.status_code == 503 and "signal 11" in crash.text and crash.headers["Retry-After"] == "1", crash.text
     assert infer(plain, 1).status_code == 200
-    start = time.monotonic()
     hang = infer(plain, 1, what=-2)
-    assert hang.status_code == 504 and "1500 ms" in hang.text and time.monotonic() - start < 5, hang.text
+    assert hang.status_code == 504 and "1500 ms" in hang.text, hang.text
     assert infer(plain, 1).status_code == 200
     assert infer(plain, 1, what=-6).status_code == 503
     assert infer(plain, 2).json()["outputs"][0]["data"] == [6]
@@ -326,16 +325,18 @@ def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
                 return data.sum(axis=1)
     """
     together = """
-        import time
+        import threading
+        four = threading.Barrier(4)
         class Model:
             inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
             outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}]
             serving = {"max_workers": 1, "concurrency": 4}
             def predict(self, data):
-                time.sleep(0.5)
+                if data[0, 0] >= 10:
+                    four.wait(30)  # none of the four gets further before all are here
                 return data[:, 0]
     """
-    resting = together.replace('"max_workers": 1, "concurrency": 4', '"min_workers": 0').replace("time.sleep(0.5)", "pass")
+    resting = together.replace('"max_workers": 1, "concurrency": 4', '"min_workers": 0')
     wrong = together.replace('"concurrency": 4', '"workers": 4')
     server = start_server(env=ENV)
     server.stop()
@@ -348,10 +349,268 @@ def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
     refused = infer(server, 1, name="wrong")
     assert refused.status_code == 503 and "'workers' is unknown" in refused.text
     infer(server, 1, name="together")
-    start, got = time.monotonic(), []
-    asking = [threading.Thread(target=lambda n=n: got.append(infer(server, n, name="together").json()["outputs"][0]["data"][0] == n)) for n in range(4)]
+    got = []
+    asking = [threading.Thread(target=lambda n=n: got.append(infer(server, n, name="together").json()["outputs"][0]["data"][0] == n)) for n in range(10, 14)]
     for one in asking:
         one.start()
     for one in asking:
         one.join()
-    assert got == [True] * 4 and time.monotonic() - start < 1.6
+    assert got == [True] * 4
+
+
+# --- what an endpoint says about running its model --------------------------------------------------------------------
+
+PROJECT = """project: plain
+data: {{rows: {{path: rows.csv, label: y}}}}
+stages: {{train: {{cmd: "true", deps: [rows]}}}}
+model: {{name: plain, from: train}}
+endpoint: {endpoint}
+"""
+
+
+def apply(server, home, endpoint):
+    home.mkdir(exist_ok=True)
+    (home / "rows.csv").write_text("x,y\n1,2\n")
+    (home / "lathe.yaml").write_text(PROJECT.format(endpoint=json.dumps(endpoint)))
+    done = server.cli("apply", "--no-run", cwd=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def serving(server, name="plain"):
+    return requests.get(server.api("/endpoints/" + name)).json()["serving"]
+
+
+def test_an_endpoints_settings_take_effect_without_a_failed_request(plain, tmp_path):
+    assert serving(plain)["endpoint"] == {}
+    was = serving(plain)["in_force"]
+    assert (was["min_workers"], was["max_workers"], was["timeout_ms"], was["memory_mb"]) == (1, 2, 1500, 200), "the model's own"
+    wrong, asked, stop = [], [], threading.Event()
+
+    def ask(number):
+        session = requests.Session()
+        while not stop.is_set():
+            x = float(number * 1000 + len(asked))
+            body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [x, 0]}]}
+            answer = session.post(f"{plain.url}/v2/models/plain/infer", json=body, timeout=60)
+            asked.append(x)
+            if answer.status_code != 200 or answer.json()["outputs"][0]["data"] != [3 * x]:
+                wrong.append((answer.status_code, answer.text))
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        home = tmp_path / "project"
+        for workers, batch in (({"min": 3, "max": 4}, {"max_size": 8, "preferred": [4]}), ({"min": 0, "max": 1, "memory_mb": 300}, {"max_size": 1}),
+                               ({"min": 2, "max": 2, "idle": "5s"}, {})):
+            before = len(asked)
+            apply(plain, home, {"name": "plain", "timeout": "20s", "workers": workers, "batch": batch})
+            now = serving(plain)["in_force"]
+            assert (now["min_workers"], now["max_workers"], now["timeout_ms"]) == (workers["min"], workers["max"], 20_000)
+            assert now["memory_mb"] == workers.get("memory_mb", 200) and now.get("batch", {}).get("max_rows", 1) == batch.get("max_size", 1)
+            until = time.monotonic() + 60
+            while len(asked) < before + 20 or len(workers_of(plain)) > workers["max"] or len(workers_of(plain)) < workers["min"]:
+                assert time.monotonic() < until, (serving(plain), workers_of(plain), plain.log())
+                time.sleep(0.1)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[:3]
+    shown = plain.cli("endpoints", "plain").stdout
+    assert "serving.in_force.min_workers" in shown and "serving.endpoint.max_workers" in shown, shown
+    # A worker that was started with another limit of memory is replaced: the new limit holds.
+    refused = infer(plain, 1, what=-3)  # takes a gigabyte
+    assert refused.status_code in (500, 503), refused.text
+
+
+def test_workers_come_from_none_and_go_again(start_server, tmp_path):
+    source = PLAIN.replace('"max_workers": 2, "timeout_ms": 1500, "memory_mb": 200', '"min_workers": 0, "max_workers": 3, "idle_ms": 300')
+    server = start_server(env=ENV)
+    server.stop()
+    deploy(server.dir, "plain", folder(tmp_path / "plain", source, factor_txt="3"))
+    start_loaded(server)
+
+    def wait_for(count):
+        until = time.monotonic() + 30
+        while len(workers_of(server)) != count:
+            assert time.monotonic() < until, (workers_of(server), serving(server), server.log())
+            time.sleep(0.05)
+    wait_for(0)
+    got = []
+    threads = [threading.Thread(target=lambda n=n: got.append(infer(server, float(n), what=-7).status_code)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    wait_for(3)
+    for thread in threads:
+        thread.join()
+    assert got == [200] * 12, got
+    wait_for(0)
+    workers = serving(server)["workers"]
+    assert workers["started"] >= 3 and workers["failed"] == 0 and workers["waited"] > 0 and workers["wait_us"] > 0
+    time.sleep(1.1)  # what is published once a second
+    metrics = requests.get(server.url + "/metrics").text
+    value = lambda name: float(next(line for line in metrics.splitlines() if line.startswith(name + "{")).rsplit(" ", 1)[1])
+    assert value("lathe_inference_workers") == 0 and value("lathe_inference_workers_max") == 3
+    assert value("lathe_inference_waits") > 0 and value("lathe_inference_workers_started") >= 3
+    # A request whose time is shorter than what is before it is told so; no worker is ended for it.
+    assert infer(server, 1.0).status_code == 200
+
+
+# --- interpreters -----------------------------------------------------------------------------------------------------
+
+COLOURS = """
+    import colours
+    class Model:
+        inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
+        outputs = [{"name": "y", "datatype": "BYTES", "shape": [-1]}]
+        def predict(self, data):
+            return [colours.VERSION] * len(data)
+"""
+
+
+def wheel(place, name, version, source):
+    """A wheel of one module, as an index on a machine without a network has it."""
+    import zipfile
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(place / f"{name}-{version}-py3-none-any.whl", "w") as out:
+        out.writestr(f"{name}.py", source)
+        out.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        out.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A folder that pip takes packages from: colours 1.0 and 2.0, and a `numpy` that leads to this interpreter's own."""
+    place = tmp_path_factory.mktemp("packages")
+    for version in ("1.0", "2.0"):
+        wheel(place, "colours", version, f"VERSION = 'colours {version}'\n")
+    site = str(pathlib.Path(np.__file__).parent.parent)
+    wheel(place, "numpylink", "1.0", "")
+    import zipfile
+    with zipfile.ZipFile(place / "numpylink-1.0-py3-none-any.whl", "a") as out:
+        out.writestr("numpylink.pth", site + "\n")
+    return place
+
+
+def answer_of(server, name):
+    answer = infer(server, 1, name=name)
+    return answer.json()["outputs"][0]["data"] if answer.status_code == 200 else answer.text
+
+
+def test_models_with_other_versions_of_a_library_side_by_side(start_server, tmp_path, packages):
+    """Environments that somebody made, named by the endpoint."""
+    import subprocess
+    envs = tmp_path / "envs"
+    for name, version in (("old", "1.0"), ("new", "2.0")):
+        subprocess.run([sys.executable, "-m", "venv", envs / name], check=True)
+        subprocess.run([envs / name / "bin/pip", "install", "-q", "--no-index", "--find-links", packages, f"colours=={version}", "numpylink"], check=True)
+    server = start_server(env=ENV, args=["--python-envs", envs])
+    server.stop()
+    for name in ("plain", "other"):
+        deploy(server.dir, name, folder(tmp_path / name, COLOURS))
+    start_loaded(server)
+    assert "No module named 'colours'" in answer_of(server, "plain"), "the server's own interpreter has none"
+    apply(server, tmp_path / "one", {"name": "plain", "python": "old"})
+    assert answer_of(server, "plain") == ["colours 1.0"]
+    assert "No module named 'colours'" in answer_of(server, "other")
+    apply(server, tmp_path / "one", {"name": "plain", "python": str(envs / "new")})
+    assert answer_of(server, "plain") == ["colours 2.0"]
+    # Outside the server's roots there is none, and what served goes on.
+    for python in ("/usr/bin/python3", str(envs / ".." / ".." / "x"), "../x", "missing"):
+        apply(server, tmp_path / "one", {"name": "plain", "python": python})
+        assert answer_of(server, "plain") == ["colours 2.0"], python
+
+
+def test_an_environment_is_built_from_the_models_requirements(start_server, tmp_path, packages):
+    env = {**ENV, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": os.devnull}
+    server = start_server(env=env, args=["--python-build", "1"])
+    server.stop()
+    for name, text in (("one", "colours==1.0\nnumpylink\n"), ("two", "colours==2.0\nnumpylink\n"), ("three", "colours==3.0\n")):
+        deploy(server.dir, name, folder(tmp_path / name, COLOURS, requirements_txt=text))
+    start_loaded(server)
+    assert answer_of(server, "one") == ["colours 1.0"]
+    assert answer_of(server, "two") == ["colours 2.0"]
+    assert "pip install -r requirements.txt" in answer_of(server, "three") and "colours==3.0" in answer_of(server, "three")
+    built = {p.name for p in (server.dir / "serve" / "python").iterdir()}
+    server.stop()
+    start_loaded(server)
+    assert answer_of(server, "two") == ["colours 2.0"]
+    assert {p.name for p in (server.dir / "serve" / "python").iterdir()} == built, "not built twice"
+
+
+def test_nothing_is_built_unless_the_server_was_told_to(start_server, tmp_path, packages):
+    server = start_server(env={**ENV, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages)})
+    server.stop()
+    deploy(server.dir, "one", folder(tmp_path / "one", COLOURS, requirements_txt="colours==1.0\nnumpylink\n"))
+    start_loaded(server)
+    assert "No module named 'colours'" in answer_of(server, "one")
+    assert not (server.dir / "serve" / "python").exists()
+
+
+# --- BentoML ----------------------------------------------------------------------------------------------------------
+
+SERVICE = """
+    import time
+    import bentoml
+    import numpy as np
+    import pandas as pd
+
+    @bentoml.service(workers=1, traffic={"timeout": 30})
+    class Words:
+        def __init__(self):
+            self.factor = 3
+
+        @bentoml.api
+        def greet(self, name: str, times: int = 1) -> str:
+            return " ".join([f"hello {name}"] * times)
+
+        @bentoml.api(route="/scale")
+        def scaled(self, data: np.ndarray) -> np.ndarray:
+            return data * self.factor
+
+        @bentoml.api
+        def ages(self, people: pd.DataFrame) -> pd.DataFrame:
+            return people.assign(older=people["age"] + 1)
+
+        @bentoml.api
+        async def later(self, value: int) -> int:
+            return value * value
+
+        @bentoml.api(batchable=True, max_batch_size=64)
+        def lengths(self, texts: list[str]) -> list[dict]:
+            time.sleep(0.05)
+            return [{"length": len(t), "together": len(texts)} for t in texts]
+
+        @bentoml.api
+        def fail(self) -> int:
+            raise ValueError("no such word")
+"""
+SERVING_PYTHON = pathlib.Path(__file__).resolve().parents[2] / ".venv-serving/bin/python"
+
+
+@pytest.mark.skipif(not SERVING_PYTHON.exists(), reason="needs .venv-serving (tests/requirements-serving.txt)")
+def test_a_bentoml_service_answers_bentomls_own_client(start_server, tmp_path):
+    import subprocess
+    server = start_server(env={"LATHE_PYTHON": str(SERVING_PYTHON)})
+    server.stop()
+    place = tmp_path / "words"
+    place.mkdir()
+    (place / "service.py").write_text(textwrap.dedent(SERVICE))
+    deploy(server.dir, "words", place)
+    start_loaded(server)
+    done = subprocess.run([SERVING_PYTHON, pathlib.Path(__file__).parent / "serving_clients.py", "service", server.url], input="{}",
+                          text=True, capture_output=True, timeout=180)
+    assert done.returncode == 0, done.stderr + server.log()
+    got = json.loads(done.stdout)
+    assert got["ready"] and {"greet", "scaled", "ages", "later", "lengths", "fail"} <= set(got["routes"])
+    assert got["greet"] == "hello Ada hello Ada" and got["default"] == "hello Ada"
+    assert got["array"] == [[3.0, 6.0], [9.0, 12.0]] and got["frame"] == [{"age": 1, "older": 2}, {"age": 2, "older": 3}] and got["later"] == 16
+    assert got["lengths"] == [[i, i + 1] for i in range(24)], "answers are never mixed"
+    assert got["together"] > 2, "requests that queued are run together"
+    assert got["bad_greet"][0] == 400 and got["bad_fail"][0] == 400 and "no such word" in got["bad_fail"][1]
+    for path, status in (("/nothing", 404), ("/greet", 400)):
+        assert requests.post(server.url + path, data="{", headers={"Content-Type": "application/json"}).status_code == status
+    assert requests.post(server.url + "/greet", data=b"x", headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    assert serving(server, "words")["in_force"]["timeout_ms"] == 30_000

@@ -35,6 +35,7 @@ def test_nothing_is_served_outside_its_protocols_prefixes(server, http):
     for r in routes(server, http):
         if r["protocol"] == "lathe":
             assert r["pattern"].startswith(OURS + "/"), r
+        assert r["pattern"].startswith(OURS + "/plane/") == (r["protocol"] == "plane") == (r["permission"] == "plane"), r
 
 
 def test_the_document_is_equal_to_the_routes(server, http):
@@ -42,7 +43,7 @@ def test_the_document_is_equal_to_the_routes(server, http):
     assert http.get(server.api("/openapi.json")).json() == document
     assert document["openapi"].startswith("3.1")
     served = {(r["method"].lower(), r["pattern"].removeprefix(OURS).replace("...}", "}"))
-              for r in routes(server, http) if r["protocol"] == "lathe"}
+              for r in routes(server, http) if r["protocol"] in ("lathe", "plane")}
     written = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert written == served, "run tools/openapi.py against a server of this build"
     assert all(operation["summary"] for methods in document["paths"].values() for operation in methods.values())

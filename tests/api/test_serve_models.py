@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import sys
+import textwrap
 import threading
 import time
 
@@ -590,3 +591,194 @@ dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 500
     assert answers[0]["shape"] == [1, 1], "as the configuration shows it"
     many = {"inputs": [{"name": "x", "shape": [9, 2], "datatype": "FP64", "data": [0] * 18}]}
     assert "batch-size must be <= 8" in requests.post(models.url + "/v2/models/twice/infer", json=many, timeout=30).json()["error"]
+
+
+def test_the_warning_is_right_about_batches_of_python_models(start, repository):
+    config = 'max_batch_size: 8\ndynamic_batching { preferred_batch_size: [ 4 ] }'
+    put_python(repository, "twice", TWICE, config)
+    put(repository, "iris", config="max_batch_size: 8\ndynamic_batching { }")
+    models = start("--model-repository", repository, env={"LATHE_PYTHON": sys.executable})
+    told = [line for line in models.log().splitlines() if "not acted on" in line]
+    assert len(told) == 1 and "model=iris" in told[0] and "dynamic_batching" in told[0], told
+
+
+# --- answers that were given before -----------------------------------------------------------------------------------------
+
+TWICE = """
+    class Model:
+        inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
+        outputs = [{"name": "y", "datatype": "FP64", "shape": [-1, 1]}]
+        calls = 0
+
+        def predict(self, data):
+            Model.calls += 1
+            return data[:, :1] * 2 + Model.calls / 1000
+"""
+
+
+def put_python(repository, name, source, config):
+    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "1" / "model.py").write_text(textwrap.dedent(source))
+    (repository / name / "config.pbtxt").write_text(config)
+
+
+def twice(c, name, x, module=triton, **more):
+    given = module.InferInput("x", [1, 2], "FP64")
+    given.set_data_from_numpy(np.array([[x, 0.0]]))
+    return float(c.infer(name, [given], **more).as_numpy("y").ravel()[0])
+
+
+@pytest.mark.parametrize("flag", ["--cache-config=local,size=100000", "--response-cache-byte-size=100000"])
+def test_answers_are_kept_where_a_model_wants_it(start, repository, flag):
+    put_python(repository, "kept", TWICE, "max_batch_size: 8\nresponse_cache { enable: true }")
+    put_python(repository, "fresh", TWICE, "max_batch_size: 8")
+    models = start("--model-repository", repository, flag, env={"LATHE_PYTHON": sys.executable})
+    assert "not acted on" not in models.log()
+    c, g = client(models), grpc_client(models)
+    first = twice(c, "kept", 1.0)
+    assert twice(c, "kept", 1.0) == first and twice(g, "kept", 1.0, module=triton_grpc) == first
+    assert twice(c, "kept", 2.0) != first
+    assert twice(c, "fresh", 1.0) != twice(c, "fresh", 1.0)
+    stats = c.get_inference_statistics("kept")["model_stats"][0]["inference_stats"]
+    assert stats["cache_hit"]["count"] == 2 and stats["cache_miss"]["count"] == 2 and stats["success"]["count"] == 4
+    assert g.get_inference_statistics("kept").model_stats[0].inference_stats.cache_hit.count == 2
+    text = requests.get(models.metrics + "/metrics", timeout=10).text
+    assert 'nv_cache_num_hits_per_model{model="kept",version="1"} 2' in text
+    assert 'nv_cache_num_misses_per_model{model="kept",version="1"} 2' in text
+    assert 'nv_cache_num_hits_per_model{model="fresh",version="1"} 0' in text
+
+
+def test_without_room_nothing_is_kept_and_that_is_said(start, repository):
+    put_python(repository, "kept", TWICE, "max_batch_size: 8\nresponse_cache { enable: true }")
+    models = start("--model-repository", repository, env={"LATHE_PYTHON": sys.executable})
+    assert "response_cache" in next(line for line in models.log().splitlines() if "not acted on" in line)
+    assert twice(client(models), "kept", 1.0) != twice(client(models), "kept", 1.0)
+
+
+# --- requests that belong together ------------------------------------------------------------------------------------------
+
+SUMS = """
+    import numpy as np
+
+    class Model:
+        inputs = [{"name": n, "datatype": "INT32", "shape": [-1, 1]} for n in ("INPUT", "START", "END", "READY", "SUM_IN")] + [
+            {"name": "CORRID", "datatype": "UINT64", "shape": [-1, 1]}]
+        outputs = [{"name": "OUTPUT", "datatype": "INT32", "shape": [-1, 1]}, {"name": "SUM_OUT", "datatype": "INT32", "shape": [-1, 1]}]
+
+        def predict(self, data):
+            total = data["SUM_IN"] + data["INPUT"]
+            shown = total + 1000 * data["START"] + 100 * data["END"] + 10000 * data["CORRID"].astype("int32")
+            return {"OUTPUT": shown.astype("int32"), "SUM_OUT": total.astype("int32")}
+"""
+SUMS_CONFIG = """
+max_batch_size: 4
+sequence_batching {
+  max_sequence_idle_microseconds: %d
+  %s
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+  control_input { name: "END" control { kind: CONTROL_SEQUENCE_END int32_false_true: [ 0, 1 ] } }
+  control_input { name: "READY" control { kind: CONTROL_SEQUENCE_READY int32_false_true: [ 0, 1 ] } }
+  control_input { name: "CORRID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } }
+  state { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_INT32 dims: [ 1 ] }
+}
+"""
+
+
+def add(c, module, name, value, sequence, start=False, end=False):
+    given = module.InferInput("INPUT", [1, 1], "INT32")
+    given.set_data_from_numpy(np.array([[value]], np.int32))
+    return int(c.infer(name, [given], sequence_id=sequence, sequence_start=start, sequence_end=end).as_numpy("OUTPUT").item())
+
+
+@pytest.mark.parametrize("strategy", ["direct { }", "oldest { max_candidate_sequences: 4 }"])
+def test_sequences_over_rest_and_grpc(start, repository, strategy):
+    put_python(repository, "sums", SUMS, SUMS_CONFIG % (60_000_000, strategy))
+    models = start("--model-repository", repository, env={"LATHE_PYTHON": sys.executable})
+    assert "not acted on" not in models.log()
+    both = ((client(models), triton, 7), (grpc_client(models), triton_grpc, 8))
+    metadata = both[0][0].get_model_metadata("sums")
+    assert [t["name"] for t in metadata["inputs"]] == ["INPUT"] and [t["name"] for t in metadata["outputs"]] == ["OUTPUT"]
+    for c, module, n in both:
+        assert add(c, module, "sums", 1, n, start=True) == n * 10000 + 1001
+    for c, module, n in both:
+        assert add(c, module, "sums", 2, n) == n * 10000 + 3
+        assert add(c, module, "sums", 3, n, end=True) == n * 10000 + 106
+        with pytest.raises(InferenceServerException, match="must specify the START flag"):
+            add(c, module, "sums", 1, n)
+        with pytest.raises(InferenceServerException, match="correlation ID"):
+            add(c, module, "sums", 1, 0, start=True)
+        with pytest.raises(InferenceServerException, match="takes numbers"):
+            add(c, module, "sums", 1, "seven", start=True)
+    # Sequences at once, each with its own sum.
+    wrong = []
+
+    def run(n):
+        c = client(models)
+        for _ in range(5):
+            got = [add(c, triton, "sums", n, n, start=i == 0, end=i == 4) - n * 10000 for i in range(5)]
+            if got != [1000 + n, 2 * n, 3 * n, 4 * n, 100 + 5 * n]:
+                wrong.append((n, got))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(1, 9)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong, wrong[:3]
+
+
+def test_a_sequence_that_rests_too_long_ends(start, repository):
+    put_python(repository, "sums", SUMS, SUMS_CONFIG % (200_000, ""))
+    models = start("--model-repository", repository, env={"LATHE_PYTHON": sys.executable})
+    c = client(models)
+    add(c, triton, "sums", 1, 3, start=True)
+
+    def ended():
+        time.sleep(0.4)
+        try:
+            add(c, triton, "sums", 1, 3)
+        except InferenceServerException as error:
+            return "START flag" in str(error)
+        return False
+    until(ended)
+
+
+# --- Vertex AI's and TensorFlow Serving's containers ------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_vertex_ai_says_where_its_container_answers(start, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(made_models() / "iris", folder)
+    port = free_port()
+    env = {"AIP_HTTP_PORT": str(port), "AIP_HEALTH_ROUTE": "/is/alive", "AIP_PREDICT_ROUTE": "/rows/predict", "AIP_STORAGE_URI": str(folder)}
+    models = start(ports=[], env=env)
+    assert models.url.endswith(f":{port}")
+    assert requests.get(models.url + "/is/alive", timeout=10).status_code == 200
+    body = {"instances": ROWS[:2].tolist(), "parameters": {"confidence": 0.5}}
+    assert requests.post(models.url + "/rows/predict", json=body, timeout=10).json() == {"predictions": IRIS["labels"][:2]}
+    assert requests.post(models.url + "/rows/predict", json={"instances": 7}, timeout=10).status_code == 400
+    assert requests.post(models.url + "/invocations", json={"inputs": ROWS[:1].tolist()}, timeout=10).status_code == 200
+    # A path that is served already stays what it is.
+    again = start(folder, env={"AIP_PREDICT_ROUTE": "/invocations", "AIP_HEALTH_ROUTE": "/ping"}, ports=["--http-port", "0"])
+    assert requests.post(again.url + "/invocations", json={"inputs": ROWS[:1].tolist()}, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("env,said", [
+    ({"AIP_STORAGE_URI": "gs://bucket/model"}, "copy it"), ({"AIP_PREDICT_ROUTE": "predict"}, "begins with '/'"),
+    ({"AIP_HTTP_PORT": "http"}, "1 to 65535"), ({"AIP_PREDICT_ROUTE": "/v1/{name}"}, "begins with '/'")])
+def test_wrong_words_of_a_platform_are_said(start, tmp_path, env, said):
+    args = [] if "AIP_STORAGE_URI" in env else [made_models() / "iris"]
+    models = start(*args, env=env, ports=[], wait=False)
+    assert models.process.wait(30) != 0 and said in models.log(), models.log()
+
+
+def test_tensorflow_servings_variables_name_the_model(start, tmp_path):
+    (tmp_path / "base").mkdir()
+    put(tmp_path / "base", "flowers")
+    models = start(env={"MODEL_BASE_PATH": str(tmp_path / "base"), "MODEL_NAME": "flowers"}, ports=["--http-port", "0"])
+    assert requests.post(models.url + "/v1/models/flowers:predict", json={"instances": ROWS[:1].tolist()}, timeout=10).status_code == 200

@@ -43,6 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)format::decode_trailer(bytes);
   } else {
     bytes = format::encode_header(header);
+    const size_t head = bytes.size();
     uint64_t last = 0;
     while (!input.empty()) {
       const size_t n = input.byte();
@@ -52,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       last = bytes.size();
       format::append_frame(bytes, payload);
     }
+    if (const auto sent = format::unpack_requests(std::string_view(bytes).substr(head), header))
+      REQUIRE(sent->size() <= bytes.size());
     if (how & 2) bytes += format::encode_trailer(last);
   }
   if (ftruncate(file, 0) != 0 || pwrite(file, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))

@@ -24,14 +24,13 @@ const project = createRoute({ getParentRoute: () => shell, path: "/p/$project", 
 const admin = createRoute({
   getParentRoute: () => shell,
   path: "/admin/{-$section}",
-  ...searchParams({ q: text(), actor: text(), kind: text(), after: text(), peek: text() }),
+  ...searchParams({ q: text(), actor: text(), kind: text(), after: text(), peek: text(), state: oneOf(["", "waiting", "delivered", "dead"], "") }),
   component: lazyRouteComponent(() => import("./pages/Admin"), "Admin"),
 });
 
 const projects = createRoute({ getParentRoute: () => shell, path: "/projects", ...searchParams({ q: text() }), component: lazyRouteComponent(() => import("./pages/AllProjects"), "AllProjects") });
 
 const within = { getParentRoute: () => project } as const;
-const RANGE = { from: text("now-6h"), to: text("now") };
 
 const pages = [
   createRoute({ ...within, path: "/", component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"), ...searchParams({ kind: text() }) }),
@@ -74,6 +73,7 @@ const pages = [
     component: lazyRouteComponent(() => import("./pages/Compare"), "Compare"),
     ...searchParams({ ids: text(), base: text(), metrics: text(), x: oneOf(["step", "time", "relative"], "step"), smooth: number(0, 0, 0.99), log: flag(), logx: flag(), all: flag(), range: text(), charts: text(), brush: text(), path: text(), tab: text() }),
   }),
+  createRoute({ ...within, path: "/runs/alerts", component: lazyRouteComponent(() => import("./pages/RunAlerts"), "RunAlerts"), ...searchParams({ exp: text(), rule: text(), view: oneOf(["raised", "rules"], "raised") }) }),
   createRoute({
     ...within,
     path: "/runs/$id/{-$tab}",
@@ -99,12 +99,12 @@ const pages = [
   createRoute({ ...within, path: "/prompts", component: lazyRouteComponent(() => import("./pages/Prompts"), "Prompts"), ...searchParams({ q: text() }) }),
   createRoute({ ...within, path: "/prompts/$name", component: lazyRouteComponent(() => import("./pages/Prompt"), "Prompt"), ...searchParams({ version: number(0, 0), against: number(0, 0) }) }),
 
-  createRoute({ ...within, path: "/endpoints", component: lazyRouteComponent(() => import("./pages/Endpoints"), "Endpoints"), ...searchParams({ q: text(), peek: text() }) }),
+  createRoute({ ...within, path: "/endpoints", component: lazyRouteComponent(() => import("./pages/Endpoints"), "Endpoints"), ...searchParams({ q: text(), peek: text(), view: oneOf(["endpoints", "models"], "endpoints") }) }),
   createRoute({
     ...within,
     path: "/endpoints/$name/{-$tab}",
     component: lazyRouteComponent(() => import("./pages/Endpoint"), "Endpoint"),
-    ...searchParams({ ...RANGE, q: text(), peek: text(), replay: text(), version: text(), only: text() }),
+    ...searchParams({ from: text(), to: text("now"), q: text(), peek: text(), replay: text(), version: text(), only: text(), role: oneOf(["", "shadow"], "") }),
   }),
 
   createRoute({ ...within, path: "/monitors", component: lazyRouteComponent(() => import("./pages/Monitors"), "Monitors"), ...searchParams({ q: text(), peek: text() }) }),

@@ -42,11 +42,92 @@ void write_input(base::JsonWriter& json, const serve::TensorInfo& info) {
   json.end_object();
 }
 
+// --- services: classes with @bentoml.service, whose APIs have routes of their own
+// ---------------------------------------
+
+struct ServiceApi {
+  std::string name;
+  std::string rows;  // of a batchable one: the argument whose elements are rows
+};
+
+base::Result<ServiceApi> find_api(std::string_view schema, std::string_view route) {
+  TRY_SET(const base::json::value value, base::parse_json(schema));
+  TRY_SET(const base::json::object* object, base::as_object(value, "the service's schema"));
+  TRY_SET(const base::json::array* routes, base::required_array(*object, "routes"));
+  std::string known;
+  for (const base::json::value& entry : *routes) {
+    const base::json::object* api = entry.if_object();
+    if (!api) continue;
+    TRY_SET(const std::string path, base::required_string(*api, "route"));
+    known += (known.empty() ? "" : ", ") + path;
+    if (path != route) continue;
+    ServiceApi out;
+    TRY_SET(out.name, base::required_string(*api, "name"));
+    TRY_SET(const auto batchable, base::optional_bool(*api, "batchable"));
+    const base::json::value* input = batchable.value_or(false) ? api->if_contains("input") : nullptr;
+    const base::json::value* properties =
+        input && input->is_object() ? input->as_object().if_contains("properties") : nullptr;
+    if (properties && properties->is_object() && properties->as_object().size() == 1)
+      out.rows = properties->as_object().begin()->key();
+    return out;
+  }
+  return base::not_found("the service has no route '" + std::string(route.substr(0, 200)) + "'; it has " + known);
+}
+
+// One text an element of a batchable API's argument, else one of the whole body.
+base::Result<serve::Tensor> service_rows(ServiceApi& api, std::string_view body) {
+  serve::Tensor out{.name = "body", .type = DataType::kBytes, .shape = {}};
+  TRY_SET(const base::json::value value, base::parse_json(body.empty() ? "{}" : body));
+  TRY_SET(const base::json::object* object, base::as_object(value, "the body"));
+  const base::json::value* rows = api.rows.empty() ? nullptr : object->if_contains(api.rows);
+  if (rows && object->size() == 1 && rows->is_array() && !rows->as_array().empty()) {
+    for (const base::json::value& row : rows->as_array()) out.strings.push_back(base::to_text(row));
+  } else {
+    api.rows.clear();
+    out.strings.emplace_back(body.empty() ? "{}" : body);
+  }
+  out.shape = {static_cast<int64_t>(out.strings.size())};
+  return out;
+}
+
+base::Result<void> call_service(const Door& door, const LiveEndpoint& endpoint, net::Request& request,
+                                net::Response& response, std::string_view route, std::string_view body) {
+  std::string_view type = request.header("content-type");
+  type = type.substr(0, type.find(';'));
+  if (!type.empty() && type != "application/json")
+    return base::invalid("the content type is '" + std::string(type.substr(0, 80)) +
+                         "'; a service's arguments are taken as application/json");
+  TRY_SET(ServiceApi api, find_api(endpoint.predictor->model().service_schema(), route));
+  auto rows = service_rows(api, body);
+  if (!rows) {
+    count_failure(endpoint);
+    return std::unexpected(std::move(rows).error());
+  }
+  std::string params;
+  base::JsonWriter json(params);
+  json.begin_object().field("api", api.name);
+  if (!api.rows.empty()) json.field("rows", api.rows);
+  json.end_object();
+  TRY_SET(const Answer answer, run(door, endpoint, {&*rows, 1}, request, "", response, std::move(params)));
+  std::string out;
+  if (!api.rows.empty()) out += '[';
+  for (const serve::Tensor& tensor : answer.outputs) {
+    for (size_t i = 0; i < tensor.strings.size(); ++i) out.append(i ? "," : "").append(tensor.strings[i]);
+  }
+  if (!api.rows.empty()) out += ']';
+  response.send_json(std::move(out));
+  return {};
+}
+
 base::Result<void> schema(const Door& door, net::Request& request, net::Response& response) {
   TRY_SET(const Target target, find_target(door, request, "", "", Purpose::kDescribe));
   const LiveEndpoint& endpoint = *target.endpoint;
   if (!endpoint.predictor) return std::unexpected(endpoint.problem);
-  std::string body;
+  std::string body(endpoint.predictor->model().service_schema());
+  if (!body.empty()) {
+    response.send_json(std::move(body));
+    return {};
+  }
   base::JsonWriter json(body);
   json.begin_object().field("name", endpoint.name).field("type", "service").key("routes").begin_array();
   json.begin_object().field("name", "predict").field("route", "/predict").field("batchable", false);
@@ -74,10 +155,15 @@ base::Result<std::vector<serve::Tensor>> parse(const serve::Predictor& predictor
   return from_inputs(predictor, value);
 }
 
+// POST /predict, or a route that a service names.
 base::Result<void> predict(const Door& door, net::Request& request, net::Response& response, std::string_view body) {
   TRY_SET(const Target target, find_target(door, request, "", ""));
   const LiveEndpoint& endpoint = *target.endpoint;
   if (!endpoint.predictor) return std::unexpected(endpoint.problem);
+  const std::string route = "/" + std::string(request.param("api").empty() ? "predict" : request.param("api"));
+  if (!endpoint.predictor->model().service_schema().empty())
+    return call_service(door, endpoint, request, response, route, body);
+  if (route != "/predict") return base::not_found("there is no route '" + route.substr(0, 200) + "'");
   auto tensors = parse(*endpoint.predictor, body);
   if (!tensors) {
     count_failure(endpoint);
@@ -102,12 +188,15 @@ void add_bento_routes(net::RouteTable& routes, const DoorPtr& door) {
               Permission::kInfer,
               {.body_bytes = 0},
               without_body(door, kProtocol, schema)});
-  routes.add({Method::kPost,
-              "/predict",
-              kProtocol,
-              Permission::kInfer,
-              {.body_bytes = kRowsBody},
-              with_body(door, kProtocol, predict)});
+  // Routes of services are of one segment, and literal ones of others go before.
+  for (const char* pattern : {"/predict", "/{api}"}) {
+    routes.add({Method::kPost,
+                pattern,
+                kProtocol,
+                Permission::kInfer,
+                {.body_bytes = kRowsBody},
+                with_body(door, kProtocol, predict)});
+  }
 }
 
 }  // namespace api::inference

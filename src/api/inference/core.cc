@@ -354,7 +354,7 @@ base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_u
 
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& found, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
-                         std::string params) {
+                         std::string params, serve::Sequence sequence) {
   serve::LivePtr by_rule;
   if (found.rules) [[unlikely]] {
     TRY_SET(by_rule, by_columns(found, inputs, request));
@@ -375,9 +375,10 @@ base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& found, std
   }
   const int64_t start_us = base::system_clock().mono_us();
   std::string shown, route;
-  auto outputs = endpoint.waits || endpoint.graph
-                     ? endpoint.predictor->infer(inputs, call_of(request, std::move(params), shown, route))
-                     : endpoint.predictor->infer(inputs);
+  serve::Call call;
+  if (endpoint.waits || endpoint.graph) call = call_of(request, std::move(params), shown, route);
+  call.sequence = std::move(sequence);
+  auto outputs = endpoint.predictor->infer(inputs, call);
   if (!outputs) {
     if (span) span->fail(outputs.error().message);
     count_failure(endpoint);

@@ -84,11 +84,11 @@ base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_u
 inline constexpr std::string_view kOutlierHeader = "X-Lathe-Outlier-Score";
 
 // Runs the tensors, captures rows and answers, counts, and sets X-Lathe-Prediction-Id and X-Lathe-Model-Version.
-// `params` is a JSON object for the model's predict(). `client_id` is the request's own id; "" falls back to
-// X-Amzn-SageMaker-Inference-Id and X-Request-Id.
+// `params` is a JSON object for the model's predict(), `sequence` the conversation that the request belongs to.
+// `client_id` is the request's own id; "" falls back to X-Amzn-SageMaker-Inference-Id and X-Request-Id.
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
-                         std::string params = {});
+                         std::string params = {}, serve::Sequence sequence = {});
 
 // Whether every endpoint can answer.
 bool all_ready(const Door& door);

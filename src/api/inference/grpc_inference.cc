@@ -37,7 +37,8 @@ base::Result<void> infer(const Door& door, net::Request& request, net::Response&
     count_failure(endpoint);
     return std::unexpected(std::move(wanted).error());
   }
-  TRY_SET(Answer answer, run(door, endpoint, wanted->inputs, request, wanted->id, response));
+  TRY_SET(Answer answer,
+          run(door, endpoint, wanted->inputs, request, wanted->id, response, {}, std::move(wanted->sequence)));
   TRY_SET(std::vector<Output> outputs, take_outputs(answer.answered(endpoint), *wanted, answer));
   TRY(store_shared(door, request, outputs));
   write_infer_response(answer.answered(endpoint), wanted->id, std::move(outputs), out);
@@ -178,7 +179,10 @@ void add_statistics(const LiveEndpoint& endpoint, ModelStatisticsResponse& out) 
     batch.set_batch_size(size);
     batch.mutable_compute_infer()->set_count(count);
   }
-  for (auto* none : {inner.mutable_cache_hit(), inner.mutable_cache_miss()}) none->set_count(0);
+  inner.mutable_cache_hit()->set_count(numbers.cache.hits);
+  inner.mutable_cache_hit()->set_ns(numbers.cache.hit_us * 1000);
+  inner.mutable_cache_miss()->set_count(numbers.cache.misses);
+  inner.mutable_cache_miss()->set_ns(numbers.cache.miss_us * 1000);
 }
 
 base::Result<void> model_statistics(const Door& door, net::Request& request, net::Response&, ModelStatisticsRequest& in,

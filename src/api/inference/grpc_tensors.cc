@@ -107,6 +107,34 @@ base::Result<SharedPart> read_part(const Parameters& parameters) {
   return make_part(std::move(region), offset, bytes);
 }
 
+template <class Parameters>
+base::Result<bool> flag_in(const Parameters& parameters, const char* name) {
+  const auto found = parameters.find(name);
+  if (found == parameters.end()) return false;
+  if (found->second.parameter_choice_case() != InferParameter::kBoolParam)
+    return base::invalid("'" + std::string(name) + "' must be true or false");
+  return found->second.bool_param();
+}
+
+template <class Parameters>
+base::Result<serve::Sequence> read_sequence(const Parameters& parameters) {
+  serve::Sequence out;
+  TRY_SET(out.start, flag_in(parameters, "sequence_start"));
+  TRY_SET(out.end, flag_in(parameters, "sequence_end"));
+  const auto found = parameters.find("sequence_id");
+  if (found == parameters.end()) return out;
+  if (found->second.parameter_choice_case() == InferParameter::kStringParam) {
+    out.id = found->second.string_param();
+    if (out.id.size() > serve::kMaxSequenceId)
+      return base::invalid("'sequence_id' has " + std::to_string(out.id.size()) + " bytes; at most " +
+                           std::to_string(serve::kMaxSequenceId) + " are allowed");
+    return out;
+  }
+  TRY_SET(const auto number, number_in(parameters, "sequence_id"));
+  if (number.value_or(0) != 0) out.id = std::to_string(*number);
+  return out;
+}
+
 base::Result<int64_t> read_classes(const InferParameter& parameter) {
   int64_t classes = -1;
   if (parameter.parameter_choice_case() == InferParameter::kInt64Param) classes = parameter.int64_param();
@@ -136,6 +164,7 @@ base::Result<OipRequest> read_infer_request(::inference::ModelInferRequest& mess
   }
   TRY_SET(const auto timeout, number_in(message.parameters(), "timeout"));
   request.timeout_us = timeout.value_or(0);
+  TRY_SET(request.sequence, read_sequence(message.parameters()));
   request.id = message.id();
   request.inputs.reserve(static_cast<size_t>(message.inputs_size()));
   for (int i = 0; i < message.inputs_size(); ++i) {

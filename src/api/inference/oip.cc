@@ -112,7 +112,8 @@ base::Result<void> infer(const Door& door, net::Request& request, net::Response&
     count_failure(*target.endpoint);
     return std::unexpected(std::move(wanted).error());
   }
-  TRY_SET(Answer answer, run(door, *target.endpoint, wanted->inputs, request, wanted->id, response));
+  TRY_SET(Answer answer,
+          run(door, *target.endpoint, wanted->inputs, request, wanted->id, response, {}, std::move(wanted->sequence)));
   return send_answer(door, *target.endpoint, *wanted, answer, request, response);
 }
 

@@ -376,6 +376,25 @@ base::Result<void> take_binary(InputParts& input, std::string_view& rest) {
   return set_raw(tensor, bytes);
 }
 
+// A number or a text; 0 and "" are none.
+base::Result<void> read_sequence_id(od::value value, std::string& id) {
+  od::json_type type{};
+  SIMD_TRY(value.type().get(type), broken(code));
+  if (type == od::json_type::number) {
+    uint64_t number = 0;
+    SIMD_TRY(value.get_uint64().get(number), wrong(code, "'sequence_id'", "a whole number or a text"));
+    if (number != 0) id = std::to_string(number);
+    return {};
+  }
+  std::string_view text;
+  SIMD_TRY(value.get_string().get(text), wrong(code, "'sequence_id'", "a whole number or a text"));
+  if (text.size() > serve::kMaxSequenceId)
+    return base::invalid("'sequence_id' has " + std::to_string(text.size()) + " bytes; at most " +
+                         std::to_string(serve::kMaxSequenceId) + " are allowed");
+  id = text;
+  return {};
+}
+
 base::Result<void> read_request_parameters(od::value value, OipRequest& request) {
   od::object parameters;
   SIMD_TRY(value.get_object().get(parameters), wrong(code, "'parameters'", "an object"));
@@ -388,6 +407,11 @@ base::Result<void> read_request_parameters(od::value value, OipRequest& request)
     } else if (key == "timeout") {
       SIMD_TRY(field.value().get_uint64().get(request.timeout_us),
                wrong(code, "'timeout'", "a whole number of microseconds"));
+    } else if (key == "sequence_id") {
+      TRY(read_sequence_id(field.value(), request.sequence.id));
+    } else if (key == "sequence_start" || key == "sequence_end") {
+      bool& flag = key == "sequence_start" ? request.sequence.start : request.sequence.end;
+      SIMD_TRY(field.value().get_bool().get(flag), wrong(code, "'sequence_start' and 'sequence_end'", "true or false"));
     }
   }
   return {};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "serve/model.h"
 #include "serve/tensor.h"
 
 namespace api::inference {
@@ -35,6 +36,7 @@ struct OipRequest {
   bool has_outputs = false;
   bool binary_outputs = false;  // parameters.binary_data_output
   uint64_t timeout_us = 0;      // parameters.timeout; 0: none
+  serve::Sequence sequence;     // parameters.sequence_id, sequence_start, sequence_end
 };
 
 // `json_bytes`: how much of the body is JSON (Inference-Header-Content-Length); nullopt: all.

@@ -39,7 +39,8 @@ void write_statistics(base::JsonWriter& json, const LiveEndpoint& endpoint) {
   write_duration(json, "queue", numbers.queued, numbers.queue_ns);
   // Reading and writing are not measured apart.
   for (std::string_view part : {"compute_input", "compute_output"}) write_duration(json, part, numbers.succeeded, 0);
-  for (std::string_view none : {"cache_hit", "cache_miss"}) write_duration(json, none, 0, 0);
+  write_duration(json, "cache_hit", numbers.cache.hits, numbers.cache.hit_us * 1000);
+  write_duration(json, "cache_miss", numbers.cache.misses, numbers.cache.miss_us * 1000);
   json.end_object().key("batch_stats").begin_array();
   for (const auto& [size, count] : numbers.batches) {
     json.begin_object().field("batch_size", static_cast<uint64_t>(size)).key("compute_infer").begin_object();

@@ -185,8 +185,9 @@ base::Result<ParsedBundle> parse_bundle_config(blob::BlobStore& blobs, const std
 base::Task<void> post_apply(const ApplyDoor& door, net::Request& request, net::Response& response) {
   const auto body = co_await request.read_body();
   if (!body) co_return fail(response, request, body.error());
-  const auto wanted = parse_apply(*body);
+  auto wanted = parse_apply(*body);
   if (!wanted) co_return fail(response, request, wanted.error());
+  wanted->artifact_root = door.artifact_root;
   const auto bundle =
       co_await door.store.read(request.ctx, [&](store::Tx& tx) { return read_bundle(tx, wanted->bundle); });
   if (!bundle) co_return fail(response, request, bundle.error());

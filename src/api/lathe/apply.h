@@ -2,6 +2,8 @@
 //   POST /bundles · GET /bundles/{id} · POST /apply · GET /config[?pipeline=] · GET /schema
 #pragma once
 
+#include <string>
+
 #include "blob/blob.h"
 #include "net/offload.h"
 #include "net/router.h"
@@ -15,6 +17,7 @@ struct ApplyDoor {  // all outlive the routes
   blob::BlobStore& blobs;
   net::Offload& offload;
   serve::Runtime& runtime;
+  std::string artifact_root;  // --default-artifact-root
 };
 
 void add_apply_routes(net::RouteTable& routes, const ApplyDoor& door);

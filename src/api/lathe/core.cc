@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "core/audit_log.h"
 #include "core/event.h"
+#include "core/event_text.h"
 #include "core/users.h"
 #include "gate/gatekeeper.h"
 #include "net/access.h"
@@ -24,8 +25,6 @@ constexpr size_t kPage = 100;
 constexpr size_t kMaxPage = 1000;
 constexpr int64_t kHeartbeatUs = 15'000'000;
 
-std::string position_text(core::EventPosition p) { return std::to_string(p.xid) + "." + std::to_string(p.seq); }
-
 base::Result<int64_t> parse_count(std::string_view text, std::string_view what, int64_t most) {
   int64_t n = -1;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -34,17 +33,6 @@ base::Result<int64_t> parse_count(std::string_view text, std::string_view what, 
                          std::to_string(most));
   }
   return n;
-}
-
-base::Result<core::EventPosition> parse_position(std::string_view text) {
-  core::EventPosition position;
-  const size_t dot = text.find('.');
-  if (dot == text.npos)
-    return base::invalid("an event position is '" + std::string(text) +
-                         "'; it must look like 0.17, as an event's id does");
-  TRY_SET(position.xid, parse_count(text.substr(0, dot), "the position's first part", INT64_MAX));
-  TRY_SET(position.seq, parse_count(text.substr(dot + 1), "the position's second part", INT64_MAX));
-  return position;
 }
 
 base::Result<size_t> limit_of(const net::Request& request) {
@@ -56,7 +44,7 @@ base::Result<size_t> limit_of(const net::Request& request) {
 
 void append_event(base::JsonWriter& json, const core::Event& event) {
   json.begin_object();
-  json.field("id", position_text(event.position)).field("at_us", event.at_us).field("kind", event.kind);
+  json.field("id", core::to_text(event.position)).field("at_us", event.at_us).field("kind", event.kind);
   json.key("subject").begin_object().field("kind", event.subject_kind).field("id", event.subject).end_object();
   json.field("actor", event.actor).key("body").raw(event.body);
   json.end_object();
@@ -71,7 +59,7 @@ base::Task<base::Result<std::vector<core::Event>>> read_events(const CoreDoor& d
 base::Task<void> events_page(const CoreDoor& door, net::Request& request, net::Response& response) {
   core::EventPosition after;
   if (const auto text = request.query_value("after")) {
-    auto position = parse_position(*text);
+    auto position = core::parse_event_position(*text);
     if (!position) co_return fail(response, request, position.error());
     after = *position;
   }
@@ -84,7 +72,7 @@ base::Task<void> events_page(const CoreDoor& door, net::Request& request, net::R
   json.begin_object().key("events").begin_array();
   for (const auto& event : *events) append_event(json, event);
   json.end_array();
-  json.field("next", position_text(events->empty() ? after : events->back().position)).end_object();
+  json.field("next", core::to_text(events->empty() ? after : events->back().position)).end_object();
   response.send_json(std::move(body));
 }
 
@@ -94,7 +82,7 @@ base::Task<void> events_stream(const CoreDoor& door, net::Request& request, net:
   if (from.empty()) from = request.query_value("after").value_or("");
   core::EventPosition after;
   if (!from.empty()) {
-    auto position = parse_position(from);
+    auto position = core::parse_event_position(from);
     if (!position) co_return fail(response, request, position.error());
     after = *position;
   } else {
@@ -116,7 +104,7 @@ base::Task<void> events_stream(const CoreDoor& door, net::Request& request, net:
       base::JsonWriter json(data);
       append_event(json, event);
       after = event.position;
-      stream.add(position_text(after), event.kind, data);
+      stream.add(core::to_text(after), event.kind, data);
     }
     if (!co_await stream.flush()) co_return;
     if (!events->empty()) continue;

@@ -46,7 +46,8 @@ void write_latency(base::JsonWriter& w, const serve::TrafficPoint& p) {
 }
 
 void write_counts(base::JsonWriter& w, const serve::TrafficPoint& p) {
-  w.field("requests", p.requests).field("failures", p.failures).field("rows", p.rows).field("seconds", p.seconds);
+  w.field("requests", p.requests).field("failures", p.failures).field("faults", p.faults).field("rows", p.rows);
+  w.field("seconds", p.seconds);
 }
 
 serve::TrafficPoint sum_of(const std::vector<serve::TrafficPoint>& points) {
@@ -93,7 +94,7 @@ void write_facts(base::JsonWriter& w, const EndpointPagesDoor& door, int64_t pro
   };
   w.field("model", of(e.live_revision)).field("previous_model", of(e.previous_revision));
   const auto live = door.runtime.route(project, e.name);
-  w.field("state", e.live_revision == 0 ? "empty" : live && live->predictor ? "ready" : "failed").key("problem");
+  w.field("state", e.live_revision == 0 ? "empty" : live && live->ready() ? "ready" : "failed").key("problem");
   if (const std::string trouble = live ? live->trouble() : std::string(); !trouble.empty())
     w.value(trouble);
   else
@@ -184,19 +185,71 @@ void write_marks(base::JsonWriter& w, store::Tx& tx, const std::string& name) {
   w.end_array();
 }
 
+// What the model's own queue and workers do, since the revision is live; null where every request runs at once.
+void write_queue(base::JsonWriter& w, const serve::LiveEndpoint* live) {
+  w.key("queue");
+  if (!live || !live->predictor) return void(w.null());
+  const auto workers = live->predictor->model().workers();
+  const auto batches = live->predictor->batch_statistics();
+  if (!workers && !batches) return void(w.null());
+  w.begin_object();
+  if (workers) {
+    w.field("workers", static_cast<int64_t>(workers->workers)).field("busy", static_cast<int64_t>(workers->busy));
+    w.field("waiting", static_cast<int64_t>(workers->waiting));
+    w.field("started", static_cast<int64_t>(workers->started));
+    w.field("crashed", static_cast<int64_t>(workers->crashed));
+  }
+  w.key("batches").begin_array();
+  if (batches) {
+    for (const auto& [rows, executions] : batches->sizes) {
+      w.begin_object().field("rows", static_cast<int64_t>(rows));
+      w.field("executions", static_cast<int64_t>(executions)).end_object();
+    }
+  }
+  w.end_array();
+  if (batches) {
+    w.field("executions", static_cast<int64_t>(batches->executions));
+    w.field("requests", static_cast<int64_t>(batches->requests));
+    w.field("waited_s", static_cast<double>(batches->queue_ns) / 1e9);
+  }
+  w.end_object();
+}
+
 struct Range {
   int64_t from_us, to_us, step_us;
 };
+Range with_step(int64_t from_us, int64_t to_us) {
+  const int64_t fit = (to_us - from_us) / kWantedPoints / serve::kTrafficStepUs * serve::kTrafficStepUs;
+  return {from_us, to_us, std::max(fit, serve::kTrafficStepUs)};
+}
+
+// Without `from_us`: from_us < 0, and suited_range() chooses.
 Result<Range> range_of(const net::Request& request) {
   PageArgs args(request);
-  Range range{};
-  range.to_us = args.integer("to_us", request.ctx.now_us, 1, INT64_MAX / 2);
-  range.from_us = args.integer("from_us", range.to_us - kHourUs, 0, INT64_MAX / 2);
-  const int64_t fit = (range.to_us - range.from_us) / kWantedPoints / serve::kTrafficStepUs * serve::kTrafficStepUs;
-  range.step_us = args.integer("step_us", std::max(fit, serve::kTrafficStepUs), serve::kTrafficStepUs, INT64_MAX / 2);
+  const int64_t to_us = args.integer("to_us", request.ctx.now_us, 1, INT64_MAX / 2);
+  const auto from_us = args.integer("from_us");
+  const auto step_us = args.integer("step_us");
   TRY(args.status());
-  if (range.from_us >= range.to_us) return base::invalid("'from_us' must be before 'to_us'");
+  if (from_us && *from_us < 0) return base::invalid("'from_us' must not be negative");
+  if (from_us && *from_us >= to_us) return base::invalid("'from_us' must be before 'to_us'");
+  if (step_us && *step_us < serve::kTrafficStepUs)
+    return base::invalid("'step_us' must be at least " + std::to_string(serve::kTrafficStepUs));
+  if (!from_us) return Range{-1, to_us, serve::kTrafficStepUs};
+  Range range = with_step(*from_us, to_us);
+  if (step_us) range.step_us = *step_us;
   return range;
+}
+
+// The shortest of the usual ranges with all traffic of the last hours in it: a new endpoint's is no spike at the edge.
+Result<Range> suited_range(store::Tx& tx, const std::string& name, int64_t to_us) {
+  static constexpr int64_t kRanges[] = {kHourUs / 4, kHourUs, 6 * kHourUs};
+  const Range longest = with_step(to_us - kRanges[2], to_us);
+  TRY_SET(const auto points, serve::traffic(tx, {name, longest.from_us, to_us, longest.step_us, false}));
+  if (points.empty()) return longest;
+  const int64_t age = to_us - points.front().at_us - longest.step_us;
+  for (const int64_t range : kRanges)
+    if (age <= range) return with_step(to_us - range, to_us);
+  return longest;
 }
 
 Task<void> show(const EndpointPagesDoor& door, net::Request& request, net::Response& response) {
@@ -205,9 +258,13 @@ Task<void> show(const EndpointPagesDoor& door, net::Request& request, net::Respo
   const std::string name(request.param("name"));
   const int64_t project = request.ctx.project;
   const auto live = door.runtime.route(project, name);
-  auto read = [&door, &name, &live, project, r = *range](store::Tx& tx) -> Result<std::string> {
+  auto read = [&door, &name, &live, project, asked = *range](store::Tx& tx) -> Result<std::string> {
     TRY_SET(serve::Endpoint endpoint, serve::get_endpoint(tx, name));
     TRY_SET(const Facts facts, facts_of(tx, std::move(endpoint)));
+    Range r = asked;
+    if (r.from_us < 0) {
+      TRY_SET(r, suited_range(tx, name, asked.to_us));
+    }
     TRY_SET(const auto points, serve::traffic(tx, {name, r.from_us, r.to_us, r.step_us, false}));
     TRY_SET(const auto by_revision, serve::traffic(tx, {name, r.from_us, r.to_us, r.step_us, true}));
     std::string out;
@@ -215,6 +272,7 @@ Task<void> show(const EndpointPagesDoor& door, net::Request& request, net::Respo
     w.begin_object();
     write_facts(w, door, project, facts);
     write_signature(w, live.get());
+    write_queue(w, live.get());
     write_revisions(w, facts, by_revision);
     write_marks(w, tx, name);
     TRY_SET(const auto monitor, watch::get_monitor(tx, name));

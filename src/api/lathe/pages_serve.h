@@ -1,6 +1,8 @@
 // What the browser's pages about endpoints ask for. GET below /api/lathe/v1/pages:
 //   /endpoints                           every endpoint with its last quarter of an hour
-//   /endpoints/{name}?from_us=&to_us=    what serves, its signature, traffic and latency, what happened to it
+//   /endpoints/{name}?from_us=&to_us=    what serves, its signature, traffic and latency, what happened to it; without
+//                                        from_us the range suits the traffic of the last hours
+//   /loaded                              every model in memory: state, size, queue, last use (pages_loaded.cc)
 //   /endpoints/{name}/requests?after=    captured requests, newest first, with their labels, filtered
 #pragma once
 
@@ -18,5 +20,6 @@ struct EndpointPagesDoor {  // all outlive the routes
 };
 
 void add_pages_serve_routes(net::RouteTable& routes, const EndpointPagesDoor& door);
+void add_pages_loaded_routes(net::RouteTable& routes, const EndpointPagesDoor& door);
 
 }  // namespace api::lathe

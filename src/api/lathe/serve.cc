@@ -213,6 +213,38 @@ struct EndpointRows {
   std::vector<serve::Revision> revisions;
 };
 
+// How its model is run: what the endpoint says, what is in force together with what the model says, and how that goes.
+void write_serving(base::JsonWriter& json, const serve::Endpoint& endpoint, const serve::LiveEndpoint* live) {
+  const std::string own = to_json(endpoint.serving);
+  json.key("serving").begin_object().key("endpoint").raw(own.empty() ? "{}" : own);
+  if (live && live->predictor && live->predictor->waits()) {
+    const serve::Model& model = live->predictor->model();
+    serve::ServingSettings now;
+    if (const auto limits = model.limits()) {
+      now = {.min_workers = limits->min_workers,
+             .max_workers = limits->max_workers,
+             .memory_mb = limits->memory_bytes >> 20,
+             .timeout_us = limits->timeout_us,
+             .idle_us = limits->idle_us};
+    }
+    const serve::BatchOptions batch = batch_options(endpoint.serving, model.batching());
+    if (batch.max_rows > 1) {
+      now.max_rows = batch.max_rows;
+      now.preferred = batch.preferred;
+      now.max_delay_us = batch.max_delay_us;
+      now.queue = batch.queue;
+    }
+    json.key("in_force").raw(to_json(now));
+    if (const auto counts = model.workers()) {
+      json.key("workers").begin_object();
+      json.field("ready", counts->workers).field("busy", counts->busy).field("waiting", counts->waiting);
+      json.field("started", counts->started).field("failed", counts->crashed);
+      json.field("waited", counts->waited).field("wait_us", counts->wait_us).end_object();
+    }
+  }
+  json.end_object();
+}
+
 void write_endpoint(base::JsonWriter& json, const ServeDoor& door, int64_t project, const EndpointRows& rows,
                     bool revisions) {
   const serve::Endpoint& endpoint = rows.endpoint;
@@ -226,9 +258,11 @@ void write_endpoint(base::JsonWriter& json, const ServeDoor& door, int64_t proje
   const auto current = std::ranges::find(rows.revisions, endpoint.live_revision, &serve::Revision::number);
   json.field("model",
              current == rows.revisions.end() ? "" : current->model_name + "/" + std::to_string(current->model_version));
-  json.field("state", endpoint.live_revision == 0 ? "empty" : live && live->predictor ? "ready" : "failed");
+  json.field("state", endpoint.live_revision == 0 ? "empty" : live && live->ready() ? "ready" : "failed");
   if (const std::string trouble = live ? live->trouble() : std::string(); !trouble.empty())
     json.field("problem", trouble);
+  if (live && live->cold) json.field("in_memory", false);
+  write_serving(json, endpoint, live.get());
   if (live && live->predictor) {
     json.field("applies_transform", live->predictor->applies_transform()).key("features").begin_array();
     for (const auto& feature : live->predictor->features()) json.value(feature.name);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/planes_json.h"
 #include "base/json_writer.h"
 #include "flow/flow.h"
 #include "watch/watch.h"
@@ -23,6 +24,7 @@ struct Facts {
   std::vector<Deployed> endpoints;
   std::vector<flow::PipelineRun> running;
   std::vector<watch::Alert> alerts;
+  std::vector<PlaneFacts> planes;
 };
 
 base::Result<Facts> read_facts(store::Tx& tx) {
@@ -40,6 +42,7 @@ base::Result<Facts> read_facts(store::Tx& tx) {
   for (watch::Alert& alert : watch::list_alerts(tx, "", kListed)) {
     if (alert.ended_us == 0) out.alerts.push_back(std::move(alert));
   }
+  out.planes = plane_facts(tx);
   TRY(tx.status());
   return out;
 }
@@ -94,6 +97,8 @@ base::Task<void> send_status(const StatusDoor& door, net::Request& request, net:
   write_disk(json, door.dir);
   write_endpoints(json, *facts, door.runtime);
   write_work(json, *facts);
+  json.key("planes");
+  write_planes(json, facts->planes, request.ctx.now_us);
   json.end_object();
   response.send_json(std::move(body));
 }

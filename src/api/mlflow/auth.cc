@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "api/mlflow/door.h"
+#include "api/mlflow/roles.h"
 #include "core/password.h"
 #include "core/project.h"
 #include "core/resource_access.h"
@@ -153,16 +154,33 @@ base::Task<void> current_user(const AuthDoor& door, Request& request, Response& 
   send_user(response, local, "is_basic_auth");
 }
 
+// For whoever rules the project: its reviewers and role bearers are chosen from all users of the server.
 base::Task<void> list_users(const AuthDoor& door, Request& request, Response& response) {
-  auto read = [](Tx& tx) -> Result<std::vector<core::User>> { return core::list_users(tx); };
-  const auto users = co_await door.store.read(of_server(request), read);
+  struct Listed {
+    core::User user;
+    std::vector<core::NamedRole> roles;  // those that the sender may see
+  };
+  auto read = [&](Tx& tx) -> Result<std::vector<Listed>> {
+    std::vector<Listed> out;
+    for (core::User& user : core::list_users(tx)) {
+      Listed& listed = out.emplace_back(std::move(user));
+      listed.roles = core::named_roles_of(tx, listed.user.id);
+      if (request.grant->rules_server || listed.user.name == plain_name(request.ctx.actor)) continue;
+      std::erase_if(listed.roles, [&](const auto& role) { return role.project.id != request.grant->project; });
+    }
+    TRY(tx.status());
+    return out;
+  };
+  const auto users = co_await door.store.read(request.ctx, read);
   if (!users) co_return fail(response, users.error());
   std::string body;
   JsonWriter json(body);
   json.begin_object().key("users").begin_array();
-  for (const core::User& user : *users) {
-    json.begin_object().field("id", user.id).field("username", user.name).field("is_admin", user.admin);
-    json.key("roles").begin_array().end_array().end_object();
+  for (const Listed& listed : *users) {
+    json.begin_object().field("id", listed.user.id).field("username", listed.user.name);
+    json.field("is_admin", listed.user.admin).key("roles").begin_array();
+    for (const core::NamedRole& role : listed.roles) write_role(json, role);
+    json.end_array().end_object();
   }
   json.end_array().end_object();
   response.send_json(std::move(body));
@@ -355,6 +373,10 @@ Subject parse_subject(Args& args, std::optional<Resource> kind) {
   if (!kind) {
     parse_kind(args, subject);
     subject.resource = args.required_text("resource_id");
+    if (subject.resource == "*" && args.text("resource_type") == "prompt")
+      args.fail(
+          {base::Code::kInvalid,
+           "prompts are registered models here: a permission on all of them is one on ('registered_model', '*')"});
   } else {
     subject.kind = *kind;
     subject.resource = args.required_text(*kind == Resource::kExperiment ? "experiment_id" : "name");
@@ -455,18 +477,39 @@ base::Task<void> list_permissions(const AuthDoor& door, bool of_sender, Request&
   const std::string name = of_sender ? own : args.required_text("username");
   if (args.error()) co_return fail(response, *args.error());
   if (name != own && !rules_project(request)) co_return fail(response, not_yours());
-  auto find = [&](Tx& tx) { return find_with_grants(tx, name, request); };
+  struct Found {
+    UserGrants own;
+    std::vector<core::NamedRole> roles;
+  };
+  auto find = [&](Tx& tx) -> Result<Found> {
+    Found out;
+    TRY_SET(out.own, find_with_grants(tx, name, request));
+    out.roles = core::named_roles_of(tx, out.own.user.id);
+    TRY(tx.status());
+    return out;
+  };
   const auto found = co_await door.store.read(request.ctx, find);
   if (!found) co_return fail(response, found.error());
+  const core::User& user = found->own.user;
+  const bool all = rules_project(request);
   std::string body;
   JsonWriter json(body);
-  json.begin_object().field("is_admin", found->user.admin).key("permissions").begin_array();
-  for (const core::ResourceGrant& grant : found->grants) {
-    json.begin_object()
-        .field("role_id", found->user.id)
-        .field("role_name", "__user_" + std::to_string(found->user.id) + "__");
-    json.field("workspace", request.grant->project_name).field("resource_type", core::name(grant.kind));
-    json.field("resource_pattern", grant.resource).field("permission", core::level_name(grant.level)).end_object();
+  json.begin_object().field("is_admin", user.admin).key("permissions").begin_array();
+  const auto row = [&](int64_t role, std::string_view role_name, std::string_view project, std::string_view kind,
+                       std::string_view resource, Level level) {
+    json.begin_object().field("role_id", role).field("role_name", role_name).field("workspace", project);
+    json.field("resource_type", kind).field("resource_pattern", resource);
+    json.field("permission", core::level_name(level)).end_object();
+  };
+  for (const core::ResourceGrant& grant : found->own.grants)  // upstream keeps them in a role of the user's own
+    row(user.id, "__user_" + std::to_string(user.id) + "__", request.grant->project_name, core::name(grant.kind),
+        grant.resource, grant.level);
+  for (const core::NamedRole& role : found->roles) {
+    if (name != own && !request.grant->rules_server && role.project.id != request.grant->project) continue;
+    for (const core::RoleGrant& grant : role.grants) {
+      if (all || grant.level >= Level::kRead)
+        row(role.id, role.name, role.project.name, grant.kind, grant.resource, grant.level);
+    }
   }
   json.end_array().end_object();
   response.send_json(std::move(body));
@@ -481,7 +524,8 @@ void add_user_routes(Door& door, const AuthDoor& auth) {
   add(Method::kPost, "users/create", net::Scope::kServer, create_user);
   add(Method::kGet, "users/get", net::Scope::kProject, get_user);
   add(Method::kGet, "users/current", net::Scope::kProject, current_user);
-  add(Method::kGet, "users/list", net::Scope::kServer, list_users);
+  door.add(Method::kGet, "users/list", Permission::kAdmin, kBody,
+           [auth](Request& request, Response& response) { return list_users(auth, request, response); });
   add(Method::kPatch, "users/update-admin", net::Scope::kServer, update_admin);
   add(Method::kDelete, "users/delete", net::Scope::kServer, delete_user);
   add(Method::kPatch, "users/update-password", net::Scope::kSelf, update_password);
@@ -526,6 +570,7 @@ void add_auth_routes(net::RouteTable& routes, store::Store& store, blob::BlobSto
   const AuthDoor auth{store, keeper};
   add_user_routes(door, auth);
   add_permission_routes(door, auth);
+  add_role_routes(door);
 }
 
 }  // namespace api::mlflow

@@ -84,6 +84,8 @@ constexpr Guard kGuards[] = {
     {Method::kGet, "mlflow-artifacts/artifacts", Need::kRead, Target::kArtifactQuery},
     {Method::kGet, "mlflow-artifacts/artifacts/{path...}", Need::kRead, Target::kArtifact},
     {Method::kGet, "mlflow-artifacts/presigned/{path...}", Need::kRead, Target::kArtifact},
+    {Method::kPost, "artifacts/presigned-upload-url", Need::kEdit, Target::kRun},
+    {Method::kPost, "artifacts/presigned-download-url", Need::kRead, Target::kRun},
     {Method::kPut, "mlflow-artifacts/artifacts/{path...}", Need::kEdit, Target::kArtifact},
     {Method::kDelete, "mlflow-artifacts/artifacts/{path...}", Need::kDelete, Target::kArtifact},
     {Method::kPost, "mlflow-artifacts/mpu/create/{path...}", Need::kEdit, Target::kArtifact},
@@ -160,7 +162,7 @@ constexpr Guard kGuards[] = {
     {Method::kGet, "review-queues/items/list", Need::kRead, Target::kQueueSeen},
     {Method::kPost, "review-queues/items/set-status", Need::kEdit, Target::kQueueReviewed},
 
-    // What these may is decided where they are answered: graphql.cc, auth.cc, traces.cc, otlp.cc, workspaces.cc.
+    // What these may is decided where they are answered: graphql.cc, auth.cc, roles.cc, traces.cc, otlp.cc, workspaces.cc.
     {Method::kPost, "traces/delete-traces", Need::kDelete, Target::kOpen},
     {Method::kPost, "/v1/traces", Need::kEdit, Target::kOpen},
     {Method::kGet, "workspaces", Need::kRead, Target::kOpen},
@@ -172,6 +174,11 @@ constexpr Guard kGuards[] = {
     {Method::kPatch, "users/update-password", Need::kRead, Target::kOpen},
     {Method::kGet, "users/current/permissions", Need::kRead, Target::kOpen},
     {Method::kGet, "users/permissions/list", Need::kRead, Target::kOpen},
+    {Method::kGet, "users/roles/list", Need::kRead, Target::kOpen},
+    {Method::kGet, "roles/get", Need::kRead, Target::kOpen},
+    {Method::kGet, "roles/list", Need::kRead, Target::kOpen},
+    {Method::kGet, "roles/permissions/list", Need::kRead, Target::kOpen},
+    {Method::kGet, "roles/users/list", Need::kRead, Target::kOpen},
     {Method::kPost, "users/permissions/grant", Need::kRead, Target::kOpen},
     {Method::kPost, "users/permissions/revoke", Need::kRead, Target::kOpen},
     {Method::kGet, "users/permissions/get", Need::kRead, Target::kOpen},

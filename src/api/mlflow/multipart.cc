@@ -9,6 +9,7 @@
 
 #include "api/mlflow/artifact_tree.h"
 #include "api/mlflow/door.h"
+#include "api/mlflow/presigned.h"
 #include "api/mlflow/receive.h"
 #include "net/access.h"
 #include "track/uploads.h"
@@ -175,6 +176,7 @@ void add_multipart_routes(Door& door) {
           return track::end_upload(tx, id);
         });
   }
+  add_presigned_routes(door);
   door.add(Method::kPut, "mlflow-artifacts/mpu/parts/{upload}/{part}", write, streamed,
            [shared](net::Request& request, net::Response& response) { return put_part(shared, request, response); });
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <optional>
 
 #include "base/json.h"
@@ -76,17 +77,30 @@ void write_tags(JsonWriter& json, const Tags& tags, bool prompt) {
   json.end_object();
 }
 
-void write_text_or_null(JsonWriter& json, std::string_view key, const std::optional<std::string>& text) {
+void write_text_or_null(JsonWriter& json, std::string_view key, std::string_view text) {
   json.key(key);
-  if (text && !text->empty()) {
-    json.value(*text);
+  if (!text.empty()) {
+    json.value(text);
   } else {
     json.null();
   }
 }
 
-// What is gone since is told by its name alone: whoever listens hears of each event once more or less, never of none.
-Result<void> write_model(Tx& tx, JsonWriter& json, const Subject& subject, bool prompt) {
+// As it was made, where the event says that; what was too long for the event, as it is now. What is gone since is told by
+// its name alone: whoever listens hears of each event once more or less, never of none.
+std::map<std::string, std::string> tags_of_birth(const base::json::object& body) {
+  std::map<std::string, std::string> tags;
+  for (const auto& tag : body.at("tags").as_object()) tags.emplace(tag.key(), tag.value().as_string());
+  return tags;
+}
+
+Result<void> write_model(Tx& tx, JsonWriter& json, const Subject& subject, const base::json::object& body,
+                         bool prompt) {
+  if (body.contains("tags")) {
+    write_tags(json, tags_of_birth(body), prompt);
+    json.field("description", text_of(body, "description"));
+    return {};
+  }
   const auto model = track::get_registered_model(tx, subject.name);
   if (!model && model.error().code != base::Code::kNotFound) return std::unexpected(model.error());
   write_tags(json, model ? model->tags : track::Tags(), prompt);
@@ -96,18 +110,28 @@ Result<void> write_model(Tx& tx, JsonWriter& json, const Subject& subject, bool 
 
 Result<void> write_version(Tx& tx, JsonWriter& json, const Subject& subject, const base::json::object& body,
                            bool prompt) {
-  const auto version = track::get_model_version(tx, subject.name, subject.number());
-  if (!version && version.error().code != base::Code::kNotFound) return std::unexpected(version.error());
+  std::string source = text_of(body, "source"), description = text_of(body, "description");
+  std::map<std::string, std::string> tags;
+  if (body.contains("tags")) tags = tags_of_birth(body);
+  if (!body.contains("tags") || !body.contains("source")) {
+    auto version = track::get_model_version(tx, subject.name, subject.number());
+    if (!version && version.error().code != base::Code::kNotFound) return std::unexpected(version.error());
+    if (version) {
+      source = version->source;
+      if (!body.contains("tags")) {
+        tags = std::move(version->tags);
+        description = version->description.value_or("");
+      }
+    }
+  }
   if (prompt) {
-    const auto text = version ? version->tags.find(std::string(kPromptText)) : decltype(version->tags.end())();
-    write_text_or_null(json, "template",
-                       version && text != version->tags.end() ? std::optional(text->second) : std::nullopt);
+    write_text_or_null(json, "template", tags.contains(std::string(kPromptText)) ? tags[std::string(kPromptText)] : "");
   } else {
-    json.field("source", version ? version->source : text_of(body, "source"));
+    json.field("source", source);
     write_text_or_null(json, "run_id", text_of(body, "run_id"));
   }
-  write_tags(json, version ? version->tags : std::map<std::string, std::string>(), prompt);
-  write_text_or_null(json, "description", version ? version->description : std::nullopt);
+  write_tags(json, tags, prompt);
+  write_text_or_null(json, "description", description);
   return {};
 }
 
@@ -141,7 +165,7 @@ Result<std::string> write_data(Tx& tx, const Event& event, const base::json::obj
   json.begin_object().field("name", subject.name);
   if (event.kind == "alias.set" || event.kind == "alias.deleted") json.field("alias", text_of(body, "alias"));
   if (!subject.version.empty()) json.field("version", subject.version);
-  if (event.kind == "registered_model.created") TRY(write_model(tx, json, subject, prompt));
+  if (event.kind == "registered_model.created") TRY(write_model(tx, json, subject, body, prompt));
   if (event.kind == "model_version.created") TRY(write_version(tx, json, subject, body, prompt));
   if (event.kind.ends_with(".tagged")) TRY(write_tag(tx, json, subject, body, true));
   if (event.kind.ends_with(".untagged")) TRY(write_tag(tx, json, subject, body, false));

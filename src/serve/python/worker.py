@@ -427,9 +427,85 @@ class MlflowModel:
         return self.model.input_example
 
 
+class BentoModel:
+    """A class with @bentoml.service: service.py, or a Bento (bento.yaml beside src/). Each of its APIs takes and gives
+    JSON; of one that is batchable each element of its argument is a row, so that the server's batches are its batches."""
+
+    platform = "bentoml"
+    classes = []
+
+    def __init__(self, folder):
+        from _bentoml_sdk.service import Service
+
+        module, name = "service", None
+        if os.path.exists(os.path.join(folder, "bento.yaml")):
+            sys.path.insert(0, os.path.join(folder, "src"))
+            with open(os.path.join(folder, "bento.yaml")) as file:
+                said = next((line.split(":", 1)[1].strip().strip("'\"") for line in file if line.startswith("service:")), "service")
+            module, _, name = said.partition(":")
+            module = module.removesuffix(".py").replace("/", ".")
+        found = {k: v for k, v in vars(importlib.import_module(module)).items() if isinstance(v, Service)}
+        needed = {id(d.on) for s in found.values() for d in s.dependencies.values()}
+        heads = {k: v for k, v in found.items() if v.name == name or k == name} if name else {k: v for k, v in found.items() if id(v) not in needed}
+        if len(heads) != 1:
+            raise AttributeError("%s.py must have one class with @bentoml.service%s, found %s" % (module, " called " + name if name else "", ", ".join(found) or "none"))
+        self.service = next(iter(heads.values()))
+        self.instance = self.service()
+        self.inputs = self.outputs = [tensor("body", "BYTES", [-1])]
+        config = self.service.config
+        self.concurrency = int(config.get("threads") or 1)
+        self.settings = {"concurrency": self.concurrency}
+        if isinstance(config.get("workers"), int):
+            self.settings["max_workers"] = config["workers"]
+        if config.get("traffic", {}).get("timeout"):
+            self.settings["timeout_ms"] = int(config["traffic"]["timeout"] * 1000)
+        sizes = [method.max_batch_size for method in self.service.apis.values() if method.batchable]
+        if sizes:
+            self.settings["batch"] = {"max_rows": min(sizes)}
+        self.schema = self.service.schema()
+
+    def predict(self, arrays, params):
+        if not params or params.get("api") not in self.service.apis:
+            raise ValueError("a service is asked at its own routes: " + ", ".join(m.route for m in self.service.apis.values()))
+        name, texts = params["api"], arrays["body"].reshape(-1)
+        method = self.service.apis[name]
+        if "rows" in params:
+            answers = list(plain(self.call(name, method, {params["rows"]: [json.loads(text) for text in texts]})))
+            if len(answers) != len(texts):
+                raise ValueError("%s() is batchable and answered %d rows for %d" % (name, len(answers), len(texts)))
+        else:
+            answers = [plain(self.call(name, method, json.loads(text))) for text in texts]
+        out = np().empty(len(answers), dtype=object)
+        out[:] = [json.dumps(answer) for answer in answers]
+        return out
+
+    def call(self, name, method, given):
+        from _bentoml_sdk.io_models import ARGS, KWARGS
+
+        data = method.input_spec(**given)
+        params = {key: getattr(data, key) for key in type(data).model_fields}
+        args = tuple(params.pop(ARGS, ()))
+        params.update(params.pop(KWARGS, {}))
+        if method.ctx_param is not None:
+            params[method.ctx_param] = self.service.context
+        value = getattr(self.instance, name)(*args, **params)
+        if inspect.isawaitable(value):
+            import asyncio
+
+            value = asyncio.run(value)
+        if method.is_stream:
+            raise TypeError("%s() answers a stream; streams are not served" % name)
+        return value
+
+
 def load(folder):
     sys.path.insert(0, folder)
-    return MlflowModel(folder) if os.path.exists(os.path.join(folder, "MLmodel")) else PlainModel(folder)
+    there = lambda name: os.path.exists(os.path.join(folder, name))
+    if there("MLmodel"):
+        return MlflowModel(folder)
+    if not there("model.py") and (there("service.py") or there("bento.yaml")):
+        return BentoModel(folder)
+    return PlainModel(folder)
 
 
 def zeros(inputs):
@@ -462,6 +538,7 @@ def describe(model):
         "outputs": model.outputs,
         "classes": model.classes,
         "settings": model.settings,
+        "service": json.dumps(model.schema) if isinstance(model, BentoModel) else "",
         "has_example": hasattr(model, "example") and model.example() is not None,
     }).encode()
 
@@ -504,15 +581,15 @@ def data_bytes():
     return 0
 
 
-def work(model, sockets, memory):
-    """The life of a worker process."""
+def work(model, sockets, memory, otherwise):
+    """The life of a worker process. `memory` is the server's word on its limit; 0: the model's, else `otherwise`."""
     os.setpgid(0, 0)
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     try:
         if isinstance(model, str):
             model = load(model)
-        memory = int(model.settings.get("memory_mb", 0)) << 20 or memory
+        memory = memory or int(model.settings.get("memory_mb", 0)) << 20 or otherwise
         if memory:
             limit = data_bytes() + memory
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -579,14 +656,14 @@ class Keeper:
         sockets = [socket.socket(fileno=fd) for fd in fds]
         order = json.loads(data)  # one a message
         if "start" in order:
-            self.start(order["start"], sockets)
+            self.start(order["start"], sockets, order["memory"])
         elif "kill" in order:
             self.kill(order["kill"])
         for sock in sockets:
             sock.close()
         return True
 
-    def start(self, number, sockets):
+    def start(self, number, sockets, memory):
         keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -602,8 +679,8 @@ class Keeper:
                         os.set_inheritable(sock.fileno(), True)
                     os.set_inheritable(SOURCE, True)
                     fds = ",".join(str(sock.fileno()) for sock in sockets)
-                    os.execv(sys.executable, [sys.executable, "-c", BOOT, "worker", self.folder, str(self.memory), fds])
-                work(self.model, sockets, self.memory)
+                    os.execv(sys.executable, [sys.executable, "-c", BOOT, "worker", self.folder, str(self.memory), fds, str(memory)])
+                work(self.model, sockets, memory, self.memory)
             except BaseException:  # noqa: BLE001 - nothing of a worker may run on as a second keeper
                 traceback.print_exc()
             finally:
@@ -645,6 +722,7 @@ BOOT = "import os;exec(compile(os.pread(4,1<<20,0),'lathe_worker.py','exec'))"
 
 def main():
     role, folder, memory = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    fds, own = (sys.argv[4].split(","), int(sys.argv[5])) if role == "worker" else ([], 0)
     sys.argv = ["model"]
     if sys.path and sys.path[0] == "":
         sys.path.pop(0)
@@ -652,11 +730,10 @@ def main():
         die_with_parent(int(os.environ.pop("LATHE_PARENT")))
         Keeper(folder, memory).run()
     else:
-        sockets = [socket.socket(fileno=int(fd)) for fd in WORKER_FDS]
+        sockets = [socket.socket(fileno=int(fd)) for fd in fds]
         for sock in sockets:
             sock.set_inheritable(False)
-        work(folder, sockets, memory)
+        work(folder, sockets, own, memory)
 
 
-WORKER_FDS = sys.argv[4].split(",") if len(sys.argv) > 4 else []
 main()

@@ -134,7 +134,8 @@ const _shown = (data: uPlot.AlignedData, i: number) => {
   for (const v of data[i] ?? []) if (v !== null && v !== undefined && ++n > 1) break;
   return n;
 };
-const legendHeight = (n: number, width: number) => 24 * Math.max(1, Math.ceil(((n + 1) * 150) / Math.max(150, width)));
+const LEGEND_LINE = 29;
+const legendHeight = (n: number, width: number) => LEGEND_LINE * Math.max(1, Math.ceil(((n + 1) * 150) / Math.max(150, width - 40)));
 
 /** A little air above and below; from zero where the amount is what counts. */
 function spread(min: number | null, max: number | null, fromZero: boolean): [number, number] {
@@ -160,6 +161,7 @@ function drawMarks(u: uPlot, marks: readonly ChartMark[], color: (token: string)
   const { ctx, bbox } = u;
   ctx.save();
   ctx.font = `${12 * devicePixelRatio}px 'Inter Variable'`;
+  const ends: number[] = []; // of the words so far, by line: those that would touch stand one line lower
   for (const mark of marks) {
     const x = u.valToPos(mark.x, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -170,9 +172,15 @@ function drawMarks(u: uPlot, marks: readonly ChartMark[], color: (token: string)
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    const right = x + 4 * devicePixelRatio + ctx.measureText(mark.label).width > bbox.left + bbox.width;
-    ctx.textAlign = right ? "right" : "left";
-    ctx.fillText(mark.label, x + (right ? -4 : 4) * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+    const gap = 4 * devicePixelRatio;
+    const width = ctx.measureText(mark.label).width;
+    const right = x + gap + width > bbox.left + bbox.width;
+    const from = right ? x - gap - width : x + gap;
+    let line = 0;
+    while ((ends[line] ?? Number.NEGATIVE_INFINITY) > from) line++;
+    ends[line] = from + width + gap;
+    ctx.textAlign = "left";
+    ctx.fillText(mark.label, from, bbox.top + (12 + 15 * line) * devicePixelRatio);
   }
   ctx.restore();
 }

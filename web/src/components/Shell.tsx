@@ -9,10 +9,11 @@ import { copyText } from "../lib/copy";
 import { setTimeZone, shortId, timeZone } from "../lib/format";
 import { followLinks } from "../lib/links";
 import { followProject, useLiveness } from "../lib/live";
-import { useMe } from "../lib/me";
+import { may, useMe } from "../lib/me";
 import { PLACES, type Place, lastProject, rememberProject } from "../lib/places";
 import { PAGE_NAMES } from "../lib/words";
 import { KeySheet } from "./KeySheet";
+import { MayOnlyAsk } from "./MayOnlyAsk";
 import { Palette, openPalette } from "./Palette";
 import classes from "./Shell.module.css";
 
@@ -44,6 +45,10 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the drawer closes when one has gone somewhere
   useEffect(() => setDrawer(false), [pathname]);
 
+  // Whoever may only ask models sees no page of the project: each would be refused.
+  const me = useMe(project).data;
+  const blind = inPath !== undefined && me !== undefined && !may(me, "read") && may(me, "infer");
+
   const { setColorScheme } = useMantineColorScheme();
   const dark = useComputedColorScheme("light") === "dark";
   const switchTheme = () => setColorScheme(dark ? "light" : "dark");
@@ -69,7 +74,7 @@ export function Shell() {
         </Tooltip>
         <UserMenu project={project} onLogin={() => navigate({ to: "/login" })} />
       </header>
-      <main id="main" className={classes.main} tabIndex={-1}><Outlet /></main>
+      <main id="main" className={classes.main} tabIndex={-1}>{blind ? <MayOnlyAsk project={project} /> : <Outlet />}</main>
       <Drawer opened={drawer} onClose={() => setDrawer(false)} size={240} title="Lathe" padding="xs"><div className={classes.drawer}><Navigation project={project} /></div></Drawer>
       <Palette project={project} />
       <KeySheet />

@@ -30,7 +30,7 @@ export function url(path: string, params?: Params): string {
   const text = query.toString();
   return text ? `${base}${base.includes("?") ? "&" : "?"}${text}` : base;
 }
-const OTHER_PROTOCOLS = /^\/(ajax-api|api\/2\.0|v2|endpoints\/[^/]+\/invocations|invocations|get-artifact|model-versions\/get-artifact|user)(\/|$|\?)/;
+const OTHER_PROTOCOLS = /^\/(ajax-api|api\/2\.0|v1|v2|endpoints\/[^/]+\/invocations|invocations|get-artifact|model-versions\/get-artifact|user)(\/|$|\?)/;
 
 /** A link that the browser itself opens (a download, an image) cannot send headers: the project goes into the query. */
 export const href = (path: string, params?: Params): string => url(path, { ...params, ...(project === "default" ? {} : { project }) });
@@ -91,9 +91,9 @@ export async function get<T>(path: string, params?: Params, signal?: AbortSignal
   return (await (await ask(path, { params, signal })).json()) as T;
 }
 
-/** POST (or another method) with a JSON body; the answer's JSON, or undefined when it has none. */
-export async function send<T = unknown>(path: string, json: unknown = {}, method = "POST", headers?: Record<string, string>): Promise<T> {
-  const response = await ask(path, { json, method, headers });
+/** POST (or another method) with a JSON body, DELETE without one; the answer's JSON, or undefined when it has none. */
+export async function send<T = unknown>(path: string, json?: unknown, method = "POST", headers?: Record<string, string>): Promise<T> {
+  const response = await ask(path, { json: json ?? (method === "DELETE" ? undefined : {}), method, headers });
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }

@@ -36,6 +36,8 @@ export function placeOf(project: string, kind: string, id: string, extra: Record
       const at = id.lastIndexOf("/");
       return at > 0 ? `${p}/models/${e(id.slice(0, at))}/${e(id.slice(at + 1))}` : `${p}/lineage?id=${e(id)}`;
     }
+    case "metric_rule": return `${p}/runs/alerts?rule=${e(id)}`;
+    case "webhook": return `/admin/webhooks?peek=${e(id)}`;
     case "trace": return `${p}/traces/${e(id)}`;
     case "prompt": return `${p}/prompts/${e(id)}`;
     case "data": return `${p}/data?q=${e(id)}`;

@@ -1,8 +1,8 @@
 // One endpoint: what it answers and how fast, what it was asked, and a form to ask it.
-import { Button } from "@mantine/core";
 import { IconArrowBackUp } from "@tabler/icons-react";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { ConfirmSheet } from "../components/ConfirmSheet";
 import { PageHead } from "../components/PageHead";
 import { Loaded } from "../components/Problem";
@@ -27,17 +27,21 @@ import { stateOf } from "./endpoints/words";
 
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 const TABS = ["live", "traffic", "requests", "images", "try", "settings"] as const;
-export const RANGE_MS = 6 * 3_600_000;
+const QUARTER_MS = 900_000;
+const relative = (spanUs: number) => (spanUs < 3600e6 ? `now-${Math.round(spanUs / 60e6)}m` : `now-${Math.round(spanUs / 3600e6)}h`);
 
 export function Endpoint() {
   const { project, name, tab: given } = route.useParams();
   const { from, to } = route.useSearch();
-  const range = useRange(from, to, RANGE_MS);
+  const [suited, setSuited] = useState("now-15m"); // the server chooses the range that suits the traffic, unless the address says one
+  const range = useRange(from || suited, to, QUARTER_MS);
   const tab = TABS.find((t) => t === given) ?? "live";
-  const query = useApi<EndpointPage>(`/pages/endpoints/${encodeURIComponent(name)}`, { from_us: range.fromUs, to_us: range.toUs }, { topics: ["endpoint", "revision", "alert"], keep: true });
+  const query = useApi<EndpointPage>(`/pages/endpoints/${encodeURIComponent(name)}`, { from_us: from ? range.fromUs : undefined, to_us: range.toUs }, { topics: ["endpoint", "revision", "alert"], keep: true });
   const [rollingBack, setRollingBack] = useState(false);
-  const mayRun = may(useMe(currentProject()).data, "run");
+  const mayRun = may(useMe(currentProject()).data, "run-code");
   const e = query.data;
+  const chosen = e ? relative(e.traffic.to_us - e.traffic.from_us) : suited;
+  if (!from && !query.isPlaceholderData && chosen !== suited) setSuited(chosen);
   const open = e?.alerts.filter((a) => a.ended_us === 0) ?? [];
   const image = e?.signature ? imageShape(e.signature.features.map((f) => f.name)) : undefined;
   useAction(e?.previous_revision && mayRun ? { id: "rollback", label: `Back to ${e.previous_model}`, group: "Here", run: () => setRollingBack(true) } : null);
@@ -55,7 +59,7 @@ export function Endpoint() {
           </>
         )}
       >
-        {e && e.previous_revision > 0 && <Button leftSection={<IconArrowBackUp size={14} />} disabled={!mayRun} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</Button>}
+        {e && e.previous_revision > 0 && <ActButton needs="run-code" leftSection={<IconArrowBackUp size={14} />} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</ActButton>}
       </PageHead>
       <Tabs
         label="Endpoint" active={tab} to={(id) => `/p/${encodeURIComponent(project)}/endpoints/${encodeURIComponent(name)}${id === "live" ? "" : `/${id}`}`}
@@ -66,7 +70,7 @@ export function Endpoint() {
         {(page) => (
           <>
             {page.problem && <p className="panel-body" role="alert" style={{ color: "var(--fail)", whiteSpace: "pre-wrap" }}>{page.state === "failed" ? "It cannot serve" : "A worker failed"}: {page.problem}</p>}
-            {tab === "live" && <Live page={page} image={image} />}
+            {tab === "live" && <Live page={page} image={image} from={from || suited} />}
             {tab === "traffic" && <Traffic page={page} />}
             {tab === "requests" && <Requests page={page} image={image} />}
             {tab === "images" && image && <Images page={page} image={image} />}

@@ -1,5 +1,5 @@
 // Endpoints: what answers, how much and how fast in the last quarter of an hour.
-import { Button } from "@mantine/core";
+import { Button, SegmentedControl } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { type Column, DataGrid } from "../components/DataGrid";
@@ -13,13 +13,14 @@ import { MISSING, formatCount, formatDuration, formatPercent, formatRate } from 
 import { placeOf } from "../lib/places";
 import { useArrayRows } from "../lib/rows";
 import { WORDS } from "../lib/words";
+import { Loaded } from "./endpoints/Loaded";
 import type { EndpointCard, EndpointList } from "./endpoints/types";
 import { filled, stateOf } from "./endpoints/words";
 
 const route = getRouteApi("/shell/p/$project/endpoints");
 
 export function Endpoints() {
-  const { q } = route.useSearch();
+  const { q, view } = route.useSearch();
   const navigate = route.useNavigate();
   const query = useApi<EndpointList>("/pages/endpoints", undefined, { topics: ["endpoint", "revision", "alert", "window"] });
   const list = query.data;
@@ -41,11 +42,14 @@ export function Endpoints() {
   return (
     <section className="page">
       <PageHead title="Endpoints" note={list && formatCount(list.endpoints.length)} />
-      <FilterBar><SearchInput label="Name, model" value={q} onChange={(v) => navigate({ search: (s) => ({ ...s, q: v }), replace: true })} /></FilterBar>
-      <DataGrid
+      <FilterBar>
+        <SearchInput label="Name, model" value={q} onChange={(v) => navigate({ search: (s) => ({ ...s, q: v }), replace: true })} />
+        <SegmentedControl aria-label="What is listed" value={view} onChange={(v) => navigate({ search: (s) => ({ ...s, view: v as typeof view }) })} data={[{ value: "endpoints", label: "Endpoints" }, { value: "models", label: "Models in memory" }]} />
+      </FilterBar>
+      {view === "models" ? <Loaded q={q} /> : <DataGrid
         label="Endpoints" columns={columns} rows={rows} id={(e) => e.name} href={(e) => placeOf(currentProject(), "endpoint", e.name)}
-        empty={q ? <Empty title={`No endpoint matches "${q}"`}><Button onClick={() => navigate({ search: {}, replace: true })}>Clear the filter</Button></Empty> : <Empty title="No endpoint yet" code={"endpoint: {name: digits, environment: production}    # in lathe.yaml, then: lathe apply"}>An endpoint answers predictions. A pipeline makes it when its first model passes the gate.</Empty>}
-      />
+        empty={q ? <Empty title={`No endpoint matches "${q}"`}><Button onClick={() => navigate({ search: (s) => ({ ...s, q: "" }), replace: true })}>Clear the filter</Button></Empty> : <Empty title="No endpoint yet" code={"endpoint: {name: digits, environment: production}    # in lathe.yaml, then: lathe apply"}>An endpoint answers predictions. A pipeline makes it when its first model passes the gate.</Empty>}
+      />}
     </section>
   );
 }

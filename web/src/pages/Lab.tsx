@@ -3,6 +3,7 @@ import { Button, NumberInput, TextInput } from "@mantine/core";
 import { IconExternalLink, IconPlayerPlay, IconPlayerStop } from "@tabler/icons-react";
 import { getRouteApi } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { PageHead } from "../components/PageHead";
 import { Facts } from "../components/Peek";
 import { Loaded } from "../components/Problem";
@@ -50,7 +51,7 @@ export function Lab() {
             <Button leftSection={<IconPlayerStop size={14} />} loading={busy} disabled={state === "stopping"} onClick={() => void stop()}>Stop</Button>
             <Button component="a" variant="filled" href={lab.data?.url} target="_blank" rel="noreferrer" leftSection={<IconExternalLink size={14} />} disabled={state !== "running"}>Open JupyterLab</Button>
           </>
-        ) : <Button variant="filled" leftSection={<IconPlayerPlay size={14} />} loading={busy} disabled={!allowed || !lab.data} title={allowed ? undefined : "Running code needs the role runner"} onClick={() => void start()}>Start</Button>}
+        ) : <ActButton needs="run-code" variant="filled" leftSection={<IconPlayerPlay size={14} />} loading={busy} disabled={!lab.data} onClick={() => void start()}>Start</ActButton>}
       </PageHead>
       <div className="page-body stack">
         <Loaded query={lab} what="The notebook server">

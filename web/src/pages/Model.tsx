@@ -2,6 +2,7 @@
 import { Button } from "@mantine/core";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { PageHead } from "../components/PageHead";
 import { Empty, Loaded } from "../components/Problem";
 import { asked, type Promotable, PromoteSheet, RollbackSheet } from "../components/PromoteSheet";
@@ -27,7 +28,8 @@ export function Model() {
 
 function Body({ data }: { data: ModelDetail }) {
   const { project, name } = route.useParams();
-  const writes = may(useMe(project).data, "write");
+  const me = useMe(project).data;
+  const [writes, runs] = [may(me, "write"), may(me, "run-code")];
   const [promote, setPromote] = useState<Promotable | null>(null);
   const [back, setBack] = useState("");
   const { model, versions, promotions, ready } = data;
@@ -35,15 +37,15 @@ function Body({ data }: { data: ModelDetail }) {
   const canGoBack = new Set(versions.flatMap((v) => v.deployed.filter((d) => !d.live).map((d) => d.endpoint)));
   const next = ready[0];
   useAction(next && writes ? { id: "promote", label: `Promote v${next.then?.version ?? ""} to ${next.environment}`, keys: "P", group: "Model", run: () => setPromote(asked(next)) } : null);
-  useAction(live[0] && canGoBack.has(live[0].endpoint) && writes ? { id: "rollback", label: `Roll back ${live[0].endpoint}`, group: "Model", run: () => setBack(live[0]?.endpoint ?? "") } : null);
+  useAction(live[0] && canGoBack.has(live[0].endpoint) && runs ? { id: "rollback", label: `Roll back ${live[0].endpoint}`, group: "Model", run: () => setBack(live[0]?.endpoint ?? "") } : null);
   return (
     <>
       <PageHead
         kind="Model" title={name} note={plural(data.count, "version")}
         facts={<><AliasTags aliases={Object.entries(model.aliases).map(([a, v]) => `${a} → v${v}`)} />{model.description && <span className="cut" title={model.description}>{model.description}</span>}{Object.entries(model.tags).map(([k, v]) => <span key={k} className="tag">{k}: {v}</span>)}</>}
       >
-        {live[0] && canGoBack.has(live[0].endpoint) && <Button disabled={!writes} onClick={() => setBack(live[0]?.endpoint ?? "")}>Roll back</Button>}
-        {next && <Button variant="filled" disabled={!writes} onClick={() => setPromote(asked(next))}>Promote v{next.then?.version} to {next.environment}</Button>}
+        {live[0] && canGoBack.has(live[0].endpoint) && <ActButton needs="run-code" onClick={() => setBack(live[0]?.endpoint ?? "")}>Roll back</ActButton>}
+        {next && <ActButton needs="write" variant="filled" onClick={() => setPromote(asked(next))}>Promote v{next.then?.version} to {next.environment}</ActButton>}
       </PageHead>
       <div className="page-body stack">
         {ready.map((p) => <Ready key={p.endpoint} preview={p} onPromote={() => setPromote(asked(p))} disabled={!writes} />)}
@@ -61,7 +63,7 @@ function Body({ data }: { data: ModelDetail }) {
                     <td>{d.v.evaluation && `${d.v.evaluation.metric} `}<Quality evaluation={d.v.evaluation} /></td>
                     <td className="num">{d.revision}</td>
                     <td className="muted" title={formatInstant(fromUs(d.since_us))}>{formatAgo(fromUs(d.since_us))}</td>
-                    <td className="num">{canGoBack.has(d.endpoint) && <Button size="compact-xs" disabled={!writes} onClick={() => setBack(d.endpoint)} aria-label={`Roll back ${d.endpoint}`}>Roll back</Button>}</td>
+                    <td className="num">{canGoBack.has(d.endpoint) && <ActButton needs="run-code" size="compact-xs" onClick={() => setBack(d.endpoint)} aria-label={`Roll back ${d.endpoint}`}>Roll back</ActButton>}</td>
                   </tr>
                 ))}
               </tbody>

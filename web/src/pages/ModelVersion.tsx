@@ -1,7 +1,7 @@
 // One version: what it is made of, how it was judged, where it serves, and how to use it.
-import { Button } from "@mantine/core";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { CopyBlock, CopyId } from "../components/CopyId";
 import { PageHead } from "../components/PageHead";
 import { Facts } from "../components/Peek";
@@ -36,9 +36,9 @@ function Body({ data: { version: v, evaluations, verdicts, promotions, ready: al
   return (
     <>
       <PageHead kind={name} title={`v${v.version}`} note={<AliasTags aliases={v.aliases} />} facts={<><Served deployed={v.deployed} version={false} /><span title={formatInstant(v.created_ms)}>created {formatAgo(v.created_ms)}</span>{v.description && v.description !== verdict?.reason && <span className="cut" title={v.description}>{v.description}</span>}</>}>
-        {live[0] && <Button disabled={!writes} onClick={() => setBack(live[0]?.endpoint ?? "")}>Roll back</Button>}
-        {held[0] && <Button disabled={!writes} onClick={() => setBack(held[0]?.endpoint ?? "")}>Roll back to this</Button>}
-        {ready && <Button variant="filled" disabled={!writes} onClick={() => setPromote(asked(ready))}>Promote v{v.version} to {ready.environment}</Button>}
+        {live[0] && <ActButton needs="run-code" onClick={() => setBack(live[0]?.endpoint ?? "")}>Roll back</ActButton>}
+        {held[0] && <ActButton needs="run-code" onClick={() => setBack(held[0]?.endpoint ?? "")}>Roll back to this</ActButton>}
+        {ready && <ActButton needs="write" variant="filled" onClick={() => setPromote(asked(ready))}>Promote v{v.version} to {ready.environment}</ActButton>}
       </PageHead>
       <div className={`page-body ${classes.top}`}>
         <div className="stack">

@@ -7,10 +7,11 @@ import { CopyBlock } from "../components/CopyId";
 import { PageHead } from "../components/PageHead";
 import { Loaded } from "../components/Problem";
 import { StatusMark } from "../components/StatusMark";
+import type { MetricAlert } from "../lib/alerts";
 import { useApi } from "../lib/api";
 import { formatAgo, formatCount, formatInstant, fromUs, plural } from "../lib/format";
 import { placeOf } from "../lib/places";
-import { type Item, allAttention } from "./overview/attention";
+import { type Item, allAttention, runAttention } from "./overview/attention";
 import { Happened, KINDS } from "./overview/happened";
 import { LoopPicture } from "./overview/LoopPicture";
 import { LoopTable } from "./overview/LoopTable";
@@ -54,7 +55,12 @@ function Counts({ project, counts }: { project: string; counts: Answer["counts"]
   return <>{all.filter(([n]) => n > 0).map(([n, word, path]) => <Link key={path} to={`${p}/${path}` as "/"} className="muted">{n >= 100_000 ? `${formatCount(n)} or more ${word}s` : plural(n, word)}</Link>)}</>;
 }
 
+const RAISED = 50;
+/** Alerts of runs. Whose rights are by experiment is refused here, and sees them on the page of each. */
+const useRaised = (): readonly MetricAlert[] => useApi<{ alerts: MetricAlert[] }>("/metric-alerts", { limit: RAISED }, { topics: ["metric_rule", "run"] }).data?.alerts ?? [];
+
 function Everything({ project, data, now }: { project: string; data: Answer; now: number }) {
+  const raised = useRaised();
   const lines = data.loops.flatMap((loop) => (loop.environments.length ? loop.environments : [undefined]).map((env) => ({ loop, env })));
   return (
     <>
@@ -69,7 +75,7 @@ function Everything({ project, data, now }: { project: string; data: Answer; now
       {data.truncated && <p className="muted">The first {data.loops.length} pipelines; the others are on the Pipelines page.</p>}
       <div className={classes.below}>
         <div className="stack">
-          <Attention items={allAttention(project, data, now)} now={now} />
+          <Attention items={[...allAttention(project, data, now), ...runAttention(project, raised, now)]} now={now} />
           <Doing project={project} data={data} />
         </div>
         <Past project={project} data={data} now={now} />
@@ -145,6 +151,7 @@ const STEPS = [
 /** Nothing is applied: the loop in grey, and the two lines that make it turn. */
 function FirstSteps({ project, data, now }: { project: string; data: Answer; now: number }) {
   const { counts } = data;
+  const waiting = runAttention(project, useRaised(), now);
   return (
     <>
       <section className={classes.loop} aria-label="The loop, not begun">
@@ -169,7 +176,7 @@ function FirstSteps({ project, data, now }: { project: string; data: Answer; now
           <CopyBlock text={`export MLFLOW_TRACKING_URI=${location.origin}\npython train.py`} label="Copy the commands" />
         </section>
       </div>
-      {data.events.length > 0 && <div className={classes.below}><span /><Past project={project} data={data} now={now} /></div>}
+      {data.events.length > 0 && <div className={classes.below}>{waiting.length > 0 ? <Attention items={waiting} now={now} /> : <span />}<Past project={project} data={data} now={now} /></div>}
     </>
   );
 }

@@ -3,6 +3,7 @@ import { Button } from "@mantine/core";
 import { IconPlayerPlay } from "@tabler/icons-react";
 import { getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { type Column, DataGrid } from "../components/DataGrid";
 import { Graph } from "../components/Graph";
 import { PageHead } from "../components/PageHead";
@@ -32,7 +33,7 @@ export function Pipeline() {
   const query = useApi<PipelinePage>(`/pages/pipelines/${encodeURIComponent(name)}`, { runs: SHOWN_RUNS }, { topics: ["pipeline", "pipeline_run", "stage"] });
   const [again, setAgain] = useState<Again>();
   const me = useMe(currentProject());
-  const mayRun = may(me.data, "run");
+  const mayRun = may(me.data, "run-code");
   const start = () => setAgain({ pipeline: name, title: `Run ${name} now` });
   useAction(mayRun ? { id: "run-now", label: `Run ${name} now`, keys: "r", group: "Here", run: start } : null);
   const p = query.data;
@@ -44,13 +45,13 @@ export function Pipeline() {
         facts={p && (
           <>
             <span>{plural(p.stages.length, "task")}</span>
-            <span>{plural(p.run_count, "run")}</span>
+            <span>{plural(p.run_count, "run-code")}</span>
             {p.cron ? <span title={p.cron_next_us ? formatInstant(p.cron_next_us / 1000) : undefined}>schedule <span className="mono">{p.cron}</span>{p.cron_next_us && `, next ${formatIn(p.cron_next_us / 1000)}`}</span> : <span>no schedule</span>}
             {p.experiment && <span>logs to experiment {p.experiment}</span>}
           </>
         )}
       >
-        <Button variant="filled" leftSection={<IconPlayerPlay size={14} />} disabled={!mayRun} title={mayRun ? undefined : "You need the role runner"} onClick={start}>Run now</Button>
+        <ActButton needs="run-code" variant="filled" leftSection={<IconPlayerPlay size={14} />} onClick={start}>Run now</ActButton>
       </PageHead>
       <Tabs
         label="Pipeline" active={tab} to={(id) => `/p/${encodeURIComponent(project)}/pipelines/${encodeURIComponent(name)}${id === "runs" ? "" : `/${id}`}`}

@@ -3,6 +3,7 @@ import { Button, Menu } from "@mantine/core";
 import { IconChevronDown, IconPlayerStop, IconRefresh } from "@tabler/icons-react";
 import { Link, getRouteApi, useRouter } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { ConfirmSheet } from "../components/ConfirmSheet";
 import { CopyBlock, CopyId } from "../components/CopyId";
 import { Graph, type GraphItem } from "../components/Graph";
@@ -16,7 +17,7 @@ import { useAction } from "../lib/actions";
 import { currentProject, href, queries, send, useApi } from "../lib/api";
 import { formatAgo, formatBytes, formatInstant, fromUs, plural } from "../lib/format";
 import { useLog } from "../lib/log";
-import { may, useMe } from "../lib/me";
+import { denied, may, useMe } from "../lib/me";
 import { placeOf } from "../lib/places";
 import { toast } from "../lib/toast";
 import { Gantt } from "./pipelines/Gantt";
@@ -70,7 +71,7 @@ function Page({ page }: { page: RunPage }) {
   const [again, setAgain] = useState<Again>();
   const [cancelling, setCancelling] = useState(false);
   const [height, setHeight] = useState(() => Number(localStorage.getItem("lathe.log-height")) || 300);
-  const mayRun = may(useMe(currentProject()).data, "run");
+  const mayRun = may(useMe(currentProject()).data, "run-code");
   const task = page.rows.some((r) => r.name === search.task) ? search.task : interesting(page);
   const choose = (id: string | null) => navigate({ search: (s) => ({ ...s, task: id ?? "", try: 0, line: 0, q: "" }), replace: true });
   const [expanded, setExpanded] = useState<ReadonlySet<string>>(new Set());
@@ -104,9 +105,9 @@ function Page({ page }: { page: RunPage }) {
           </>
         )}
       >
-        {live && <Button leftSection={<IconPlayerStop size={14} />} disabled={!mayRun || page.cancel_requested} onClick={() => setCancelling(true)}>Cancel</Button>}
+        {live && <ActButton needs="run-code" leftSection={<IconPlayerStop size={14} />} disabled={page.cancel_requested} onClick={() => setCancelling(true)}>Cancel</ActButton>}
         <Menu position="bottom-end">
-          <Menu.Target><Button variant={live ? "default" : "filled"} disabled={!mayRun} leftSection={<IconRefresh size={14} />} rightSection={<IconChevronDown size={13} />}>Run again</Button></Menu.Target>
+          <Menu.Target><Button variant={live ? "default" : "filled"} disabled={!mayRun} title={mayRun ? undefined : denied("run-code")} leftSection={<IconRefresh size={14} />} rightSection={<IconChevronDown size={13} />}>Run again</Button></Menu.Target>
           <Menu.Dropdown>
             <Menu.Item onClick={fromFailed}>From what failed</Menu.Item>
             <Menu.Item onClick={all}>Every task</Menu.Item>

@@ -3,6 +3,7 @@ import { Button } from "@mantine/core";
 import { IconPlayerPlay } from "@tabler/icons-react";
 import { getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { ActButton } from "../components/ActButton";
 import { type Column, DataGrid } from "../components/DataGrid";
 import { FilterBar, SearchInput } from "../components/FilterBar";
 import { PageHead } from "../components/PageHead";
@@ -12,7 +13,7 @@ import { StatusMark } from "../components/StatusMark";
 import { useAction } from "../lib/actions";
 import { currentProject, useApi } from "../lib/api";
 import { MISSING, formatAgo, formatCount, formatIn, formatInstant, fromUs, plural } from "../lib/format";
-import { may, useMe } from "../lib/me";
+import { denied, may, useMe } from "../lib/me";
 import { useArrayRows } from "../lib/rows";
 import { History } from "./pipelines/History";
 import { type Again, RunSheet } from "./pipelines/RunSheet";
@@ -31,7 +32,7 @@ export function Pipelines() {
   const [again, setAgain] = useState<Again>();
   const query = useApi<{ pipelines: PipelineCard[] }>("/pages/pipelines", { runs: 20 }, { topics: ["pipeline", "pipeline_run", "stage"] });
   const me = useMe(currentProject());
-  const mayRun = may(me.data, "run");
+  const mayRun = may(me.data, "run-code");
   const all = query.data?.pipelines;
   const shown = useMemo(() => all?.filter((p) => p.name.toLowerCase().includes(q.toLowerCase())), [all, q]);
   const rows = useArrayRows(shown, { error: query.error, retry: () => void query.refetch() });
@@ -49,7 +50,7 @@ export function Pipelines() {
     { key: "when", label: "Started", width: "90px", right: true, cell: (p) => formatAgo(fromUs(last(p)?.created_us)), title: (p) => formatInstant(fromUs(last(p)?.created_us)) },
     { key: "next", label: "Next", width: "minmax(120px, 0.8fr)", hint: "When its schedule starts it next", cell: (p) => (p.cron_next_us ? <>{formatIn(p.cron_next_us / 1000)} <span className="muted">{p.cron}</span></> : <span className="muted">no schedule</span>), title: (p) => (p.cron_next_us ? `${p.cron}: ${formatInstant(p.cron_next_us / 1000)}` : "Set retrain.on in lathe.yaml") },
     { key: "tasks", label: "Tasks", width: "60px", right: true, cell: (p) => formatCount(p.stages) },
-    { key: "act", label: <span className="hidden">Run</span>, width: "86px", cell: (p) => <button type="button" className="plain" tabIndex={-1} disabled={!mayRun} title={mayRun ? undefined : "You need the role runner"} onClick={() => start(p)}><IconPlayerPlay size={14} aria-hidden /> Run now</button> },
+    { key: "act", label: <span className="hidden">Run</span>, width: "86px", cell: (p) => <button type="button" className="plain" tabIndex={-1} disabled={!mayRun} title={mayRun ? undefined : denied("run-code")} onClick={() => start(p)}><IconPlayerPlay size={14} aria-hidden /> Run now</button> },
   ], [mayRun]);
 
   return (
@@ -60,16 +61,16 @@ export function Pipelines() {
         label="Pipelines" columns={columns} rows={rows} id={(p) => p.name} href={(p) => pipelineHref(p.name)} peek={peek || undefined}
         onPeek={(id) => navigate({ search: (s) => ({ ...s, peek: id ?? "" }), replace: true })}
         empty={q ? <Empty title={`No pipeline is called like "${q}"`}><Button onClick={() => navigate({ search: {}, replace: true })}>Clear the filter</Button></Empty> : <Empty title="No pipeline yet" code={FIRST}>A pipeline takes data through training, evaluation and the gate to an endpoint. lathe.yaml describes it.</Empty>}
-        panel={opened && <PipelinePeek pipeline={opened} mayRun={mayRun} onRun={() => start(opened)} onClose={() => navigate({ search: (s) => ({ ...s, peek: "" }), replace: true })} />}
+        panel={opened && <PipelinePeek pipeline={opened} onRun={() => start(opened)} onClose={() => navigate({ search: (s) => ({ ...s, peek: "" }), replace: true })} />}
       />
       {again && <RunSheet again={again} onClose={() => setAgain(undefined)} />}
     </section>
   );
 }
 
-function PipelinePeek({ pipeline: p, mayRun, onRun, onClose }: { pipeline: PipelineCard; mayRun: boolean; onRun: () => void; onClose: () => void }) {
+function PipelinePeek({ pipeline: p, onRun, onClose }: { pipeline: PipelineCard; onRun: () => void; onClose: () => void }) {
   return (
-    <Peek title={p.name} onClose={onClose} footer={<Button variant="filled" leftSection={<IconPlayerPlay size={14} />} disabled={!mayRun} onClick={onRun}>Run now</Button>}>
+    <Peek title={p.name} onClose={onClose} footer={<ActButton needs="run-code" variant="filled" leftSection={<IconPlayerPlay size={14} />} onClick={onRun}>Run now</ActButton>}>
       <Facts
         facts={[
           ["Tasks", formatCount(p.stages)],

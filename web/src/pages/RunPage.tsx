@@ -13,6 +13,8 @@ import { DataGrid } from "../components/DataGrid";
 import { Empty, Loaded } from "../components/Problem";
 import { StatusMark } from "../components/StatusMark";
 import { Tabs } from "../components/Tabs";
+import { type MetricAlert, crossedBy } from "../lib/alerts";
+import { useApi } from "../lib/api";
 import { formatAgo, formatCount, formatDuration, formatInstant, formatMetric, plural, shortId } from "../lib/format";
 import { type Curve, type LoggedModel, type MetricSummary, type Pair, type RunDetail, type RunInfo, bestOf, better, runDuration, runHref, runStatus, usePage, versionHref } from "../lib/tracking";
 import { durationMs, traceName, useTraces } from "../lib/traces";
@@ -66,6 +68,7 @@ function OverviewTab({ data }: { data: RunDetail }) {
     <div className="page-body" style={COLUMNS}>
       <div className="stack">
         {note && <section className="panel"><header><h2>Note</h2></header><p className="panel-body" style={{ whiteSpace: "pre-wrap" }}>{note}</p></section>}
+        <Raised run={run} />
         <Metrics title="Metrics" run={run} metrics={metrics.filter((m) => !isSystem(m))} />
         {metrics.some(isSystem) && <Metrics title="System metrics" run={run} metrics={metrics.filter(isSystem)} />}
         {models.length > 0 && <Models models={models} />}
@@ -79,6 +82,18 @@ function OverviewTab({ data }: { data: RunDetail }) {
         <Pairs title="Tags" pairs={tags.filter((t) => !t.key.startsWith("mlflow."))} empty="" />
       </div>
     </div>
+  );
+}
+
+/** What rules have found in this run; silent while there is nothing. */
+function Raised({ run }: { run: RunInfo }) {
+  const alerts = useApi<{ alerts: MetricAlert[] }>("/metric-alerts", { run: run.id, experiment: run.experiment }, { topics: ["metric_rule", "run"] }).data?.alerts ?? [];
+  if (alerts.length === 0) return null;
+  return (
+    <section className="panel" aria-label="Alerts">
+      <header><h2>Alerts</h2><span className="muted">{formatCount(alerts.length)}</span></header>
+      <table className="plain"><tbody>{alerts.map((a) => <tr key={a.rule}><td><StatusMark status="warning" label={a.name} /></td><td>{crossedBy(a)}</td><td className="num muted" title={formatInstant(a.at_ms)}>{formatAgo(a.at_ms)}</td></tr>)}</tbody></table>
+    </section>
   );
 }
 

@@ -1,7 +1,7 @@
 // Runs: find the best of many, look at it, compare a few. The server filters, orders and hands out windows; the address is
 // the view. Experiments at the left, the list or its groups in the middle, charts of what the list shows.
 import { ActionIcon, Button, SegmentedControl, Tooltip } from "@mantine/core";
-import { IconChartLine, IconLayoutSidebarLeftExpand, IconTable } from "@tabler/icons-react";
+import { IconBell, IconChartLine, IconLayoutSidebarLeftExpand, IconTable } from "@tabler/icons-react";
 import { getRouteApi, useLocation, useRouter } from "@tanstack/react-router";
 import { type MouseEvent, Suspense, lazy, useCallback, useMemo, useState } from "react";
 import { ColumnPicker } from "../components/ColumnPicker";
@@ -124,6 +124,7 @@ export function Runs() {
     <section className="page">
       <PageHead title="Runs" note={list.total === undefined ? undefined : <span title={list.exact ? undefined : "Counting stops at 10,000 matches"}>{formatCount(list.total)}{list.exact ? "" : " or more"}</span>}>
         <SavedViews page="runs" address={searchStr} experiments={exp} fallback={experiments.data?.experiments.at(-1)?.id} writes={writes} onOpen={(address) => router.history.push(`${location.pathname}${address === "?" ? "" : address}`)} />
+        <Button variant="subtle" leftSection={<IconBell size={14} />} onClick={() => void navigate({ to: "/p/$project/runs/alerts", params: { project }, search: exp.length === 1 ? { exp: exp[0] } : {} })}>Alerts</Button>
         <SegmentedControl aria-label="View" data={[{ value: "table", label: <span className="row" style={{ gap: 5 }}><IconTable size={14} aria-hidden />Table</span> }, { value: "charts", label: <span className="row" style={{ gap: 5 }}><IconChartLine size={14} aria-hidden />Charts</span> }]} value={view} onChange={(v) => set({ view: v as "table" })} />
       </PageHead>
       <div className={classes.split}>

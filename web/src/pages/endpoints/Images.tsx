@@ -5,7 +5,7 @@ import { PixelImage } from "../../components/PixelImage";
 import { Empty, Problem, Waiting } from "../../components/Problem";
 import { formatCount, formatMetric } from "../../lib/format";
 import type { ImageShape } from "../../lib/image";
-import { RequestFilters, RequestPeek } from "./Requests";
+import { RequestFilters, RequestPeek, filterOf } from "./Requests";
 import classes from "./endpoints.module.css";
 import type { EndpointPage } from "./types";
 import { type RequestRow, useRequests } from "./useRequests";
@@ -15,7 +15,7 @@ const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 export function Images({ page, image }: { page: EndpointPage; image: ImageShape }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const rows = useRequests(page.name, { only: search.only, q: search.q, version: search.version, fromUs: 0, toUs: 0, limited: false }, 120);
+  const rows = useRequests(page.name, filterOf(search), 120);
   const here = rows.total ?? rows.count - 1;
   const shown = Array.from({ length: rows.count }, (_, i) => rows.at(i)).filter((r): r is RequestRow => r !== undefined);
   const peeked = shown.find((r) => r.request.id === search.peek);

@@ -1,26 +1,26 @@
 // Rate, errors and latency over the chosen time, with what happened drawn into it.
-import { useMemo } from "react";
+import { Fragment, useMemo } from "react";
 import { getRouteApi } from "@tanstack/react-router";
 import { type ChartMark, LineChart } from "../../components/LineChart";
 import { Empty } from "../../components/Problem";
 import { PixelImage } from "../../components/PixelImage";
 import { StatusMark } from "../../components/StatusMark";
 import { RangePicker } from "../../components/RangePicker";
-import { MISSING, formatClockMs, formatCount, formatDuration, formatDurationUs, formatInstant, formatMetric, formatPercent, formatRate } from "../../lib/format";
+import { MISSING, formatClock, formatCount, formatDuration, formatDurationUs, formatInstant, formatMetric, formatPercent, formatRate, plural } from "../../lib/format";
 import type { ImageShape } from "../../lib/image";
 import { placeOf } from "../../lib/places";
 import { joined } from "../../lib/marks";
 import { WORDS } from "../../lib/words";
 import classes from "./endpoints.module.css";
-import type { EndpointPage } from "./types";
+import type { EndpointPage, Queue } from "./types";
 import { type RequestRow, useRequests } from "./useRequests";
 import { filled } from "./words";
 
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 const seconds = (v: number | null) => (v === null ? MISSING : formatDuration(v * 1000));
 
-export function Live({ page, image }: { page: EndpointPage; image?: ImageShape }) {
-  const { from, to } = route.useSearch();
+export function Live({ page, image, from }: { page: EndpointPage; image?: ImageShape; from: string }) {
+  const { to } = route.useSearch();
   const navigate = route.useNavigate();
   const { traffic } = page;
   const step = traffic.step_us / 1e6;
@@ -32,18 +32,18 @@ export function Live({ page, image }: { page: EndpointPage; image?: ImageShape }
     ...page.promotions.map((p) => ({ x: p.at_us / 1e6, label: `${p.kind === "rolled_back" ? "back to" : ""} v${p.version}`.trim(), color: "--ok" })),
     ...page.alerts.map((a) => ({ x: a.raised_us / 1e6, label: a.kind, color: "--lost" })),
   ], (traffic.to_us - traffic.from_us) / 1e6), [page.promotions, page.alerts, traffic]);
-  const zoom = (range: [number, number] | null) => navigate({ search: (s) => ({ ...s, ...(range ? { from: new Date(range[0] * 1000).toISOString(), to: new Date(range[1] * 1000).toISOString() } : { from: "now-6h", to: "now" }) }) });
+  const zoom = (range: [number, number] | null) => navigate({ search: (s) => ({ ...s, ...(range ? { from: new Date(range[0] * 1000).toISOString(), to: new Date(range[1] * 1000).toISOString() } : { from: "", to: "now" }) }) });
   const span = (traffic.to_us - traffic.from_us) / 1e6;
   return (
     <div className={classes.body}>
-      <div className={classes.bar}><RangePicker from={from} to={to} fallback="now-6h" onChange={(r) => navigate({ search: (s) => ({ ...s, ...r }) })} /><span className="muted small">steps of {formatDuration(step * 1000)}; drag over a chart to zoom</span></div>
+      <div className={classes.bar}><RangePicker from={from} to={to} fallback="" onChange={(r) => navigate({ search: (s) => ({ ...s, ...r }) })} /><span className="muted small">steps of {formatDuration(step * 1000)}; drag over a chart to zoom</span></div>
       <dl className={classes.stats}>
         <Stat name="Requests" value={formatCount(traffic.requests)} hint={`${formatCount(traffic.rows)} rows`} />
         <Stat name="Mean rate" value={formatRate(traffic.requests / span)} />
         <Stat name="p50" value={seconds(traffic.p50)} hint={WORDS.p50} />
         <Stat name="p95" value={seconds(traffic.p95)} hint={WORDS.p95} />
         <Stat name="p99" value={seconds(traffic.p99)} hint={`${WORDS.p99} Read from counted buckets, so a fifth off at most.`} />
-        <Stat name="Errors" value={traffic.requests ? formatPercent(traffic.failures / traffic.requests, 2) : MISSING} hint={`${formatCount(traffic.failures)} requests were answered with an error`} />
+        <Stat name="Errors" value={traffic.requests ? formatPercent(traffic.failures / traffic.requests, 2) : MISSING} hint={`${plural(traffic.failures, "request was", "requests were")} answered with an error, ${formatCount(traffic.faults)} by a fault of the model or the server; the others were the clients'`} />
         <Stat name="Rows a request" value={traffic.requests ? formatCount(Math.round(traffic.rows / Math.max(1, traffic.requests - traffic.failures))) : MISSING} />
       </dl>
       {traffic.requests === 0 ? <NoTraffic page={page} /> : (
@@ -56,7 +56,27 @@ export function Live({ page, image }: { page: EndpointPage; image?: ImageShape }
           </div></div>
         </div>
       )}
-      {traffic.requests > 0 && <div className={classes.charts}><Newest page={page} image={image} /><Split page={page} /></div>}
+      {traffic.requests > 0 && <div className={classes.charts}><Newest page={page} image={image} /><div className="stack"><Split page={page} />{page.queue && <QueuePanel queue={page.queue} />}</div></div>}
+    </div>
+  );
+}
+
+/** What waits, and how requests were put together, of a model in worker processes or one that batches. */
+function QueuePanel({ queue }: { queue: Queue }) {
+  const most = Math.max(1, ...queue.batches.map((b) => b.executions));
+  return (
+    <div className="panel"><header><h2>Queue and batches</h2><span className="muted small">since this revision serves</span></header>
+      <div className="panel-body stack">
+        <dl className="facts">
+          {queue.workers !== undefined && <><dt>Workers</dt><dd>{formatCount(queue.workers)} ready, {formatCount(queue.busy)} busy{queue.crashed ? <>, <b>{plural(queue.crashed, "failure")}</b></> : null}</dd><dt>Waiting now</dt><dd>{plural(queue.waiting ?? 0, "request")}</dd></>}
+          {queue.executions !== undefined && <><dt>Runs of the model</dt><dd>{formatCount(queue.executions)} for {plural(queue.requests ?? 0, "request")}</dd><dt>Mean wait</dt><dd>{queue.requests ? formatDuration(((queue.waited_s ?? 0) * 1000) / queue.requests) : MISSING}</dd></>}
+        </dl>
+        {queue.batches.length > 0 && (
+          <div className={classes.batches} role="img" aria-label={`Rows in a run of the model: ${queue.batches.map((b) => `up to ${b.rows}: ${b.executions}`).join(", ")}`}>
+            {queue.batches.map((b) => <Fragment key={b.rows}><span>{b.rows === 1 ? "1 row" : `up to ${b.rows} rows`}</span><i style={{ width: `${(b.executions / most) * 100}%` }} /><span className="num">{formatCount(b.executions)}</span></Fragment>)}
+          </div>
+        )}
+      </div>
     </div>
   );
 }
@@ -92,18 +112,18 @@ const NEWEST = 8;
 /** The last few requests, as a way into all of them. */
 function Newest({ page, image }: { page: EndpointPage; image?: ImageShape }) {
   const { project } = route.useParams();
-  const rows = useRequests(page.name, { only: "", q: "", version: "", fromUs: 0, toUs: page.traffic.to_us, limited: true }, NEWEST); // again with each step of time
+  const rows = useRequests(page.name, { toUs: page.traffic.to_us }, NEWEST); // again with each step of time
   const shown = Array.from({ length: NEWEST }, (_, i) => rows.at(i)).filter((r): r is RequestRow => r !== undefined);
   const versions = new Map(page.revisions.map((r) => [r.number, `${r.model}/${r.version}`]));
   const here = `${placeOf(project, "endpoint", page.name)}/requests`;
   return (
     <div className="panel"><header><h2>Newest requests</h2><span className="spacer" /><a href={`${here}?only=wrong`}>Wrong ones</a><a href={here}>All</a></header>
-      <table className="plain"><thead><tr>{image && <th>Input</th>}<th>Time</th><th>Prediction</th><th>True label</th><th className="num">Score</th><th className="num">Latency</th><th>Version</th></tr></thead>
+      <table className={`plain ${classes.tight}`}><thead><tr>{image && <th>Input</th>}<th>Time</th><th>Prediction</th><th>True label</th><th className="num">Score</th><th className="num">Latency</th><th>Version</th></tr></thead>
         <tbody>
           {shown.map(({ request: r }) => (
             <tr key={r.id}>
               {image && <td>{r.rows[0] && <PixelImage shape={image} values={r.rows[0].values} size={22} label="Input" />}</td>}
-              <td><a href={`${here}?peek=${r.id}`} title={formatInstant(r.at_us / 1000)}>{formatClockMs(r.at_us / 1000)}</a></td><td><b>{r.rows[0]?.prediction ?? MISSING}</b></td>
+              <td><a href={`${here}?peek=${r.id}`} title={formatInstant(r.at_us / 1000)}>{formatClock(r.at_us / 1000)}</a></td><td><b>{r.rows[0]?.prediction ?? MISSING}</b></td>
               <td>{r.rows[0]?.label ? <StatusMark status={r.rows[0].wrong ? "failed" : "finished"} label={r.rows[0].label} /> : MISSING}</td>
               <td className="num">{formatMetric(r.rows[0]?.score)}</td><td className="num">{formatDurationUs(r.duration_us)}</td><td>{versions.get(r.revision)}</td>
             </tr>

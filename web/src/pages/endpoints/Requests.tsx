@@ -3,34 +3,45 @@ import { Button, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { IconRefresh } from "@tabler/icons-react";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { CopyId } from "../../components/CopyId";
 import { type Column, DataGrid } from "../../components/DataGrid";
-import { SearchInput } from "../../components/FilterBar";
+import { Chip, SearchInput } from "../../components/FilterBar";
 import { Facts, Peek } from "../../components/Peek";
 import { PixelImage } from "../../components/PixelImage";
 import { Empty } from "../../components/Problem";
 import { StatusMark } from "../../components/StatusMark";
 import { currentProject, queries, send } from "../../lib/api";
-import { MISSING, formatAgo, formatClockMs, formatCount, formatDurationUs, formatInstant, formatMetric, plural } from "../../lib/format";
+import { MISSING, formatAgo, formatClockMs, formatCount, formatDurationUs, formatInstant, formatMetric, formatMinute, plural } from "../../lib/format";
 import type { ImageShape } from "../../lib/image";
 import { placeOf } from "../../lib/places";
 import { toast, toastError } from "../../lib/toast";
 import classes from "./endpoints.module.css";
 import type { EndpointPage, ReplayAnswer } from "./types";
-import { type RequestRow, useRequests } from "./useRequests";
+import { type Filter, type RequestRow, useRequests } from "./useRequests";
 
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 export const ONLY = [{ value: "", label: "All" }, { value: "labelled", label: "With a label" }, { value: "wrong", label: "Wrong" }, { value: "unsure", label: "Unsure" }];
 
+interface Search { only: string; q: string; version: string; role: string; from: string; to: string }
+/** What the address says; a range chosen in a chart counts here too, one that moves with the clock does not. */
+export function filterOf({ only, q, version, role, from, to }: Search): Filter {
+  const [a, b] = [Date.parse(from), Date.parse(to)];
+  return { only, q, version, role, ...(Number.isNaN(a) || Number.isNaN(b) ? {} : { fromUs: a * 1000, toUs: b * 1000 }) };
+}
+
 export function RequestFilters({ page, first, onNewer }: { page: EndpointPage; first?: { scanned: number; oldest_us: number }; onNewer: () => void }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
+  const filter = filterOf(search);
   const set = (part: Partial<typeof search>) => navigate({ search: (s) => ({ ...s, peek: "", ...part }), replace: true });
   return (
     <div className={classes.filters}>
       <SearchInput label="Prediction, >5ms, pr_…" value={search.q} onChange={(q) => set({ q })} width={220} mono />
       <SegmentedControl aria-label="Which requests" value={search.only} onChange={(only) => set({ only })} data={ONLY} />
       <Select aria-label="Revision" w={170} value={search.version} onChange={(version) => set({ version: version ?? "" })} data={[{ value: "", label: "Every revision" }, ...page.revisions.map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} allowDeselect={false} />
+      <Select aria-label="Whose answers" w={150} value={search.role} onChange={(role) => set({ role: (role ?? "") as typeof search.role })} data={[{ value: "", label: "Answers given" }, { value: "shadow", label: "Shadow's copies" }]} allowDeselect={false} />
+      {filter.fromUs !== undefined && filter.toUs !== undefined && <Chip label="time" onRemove={() => set({ from: "", to: "now" })}>{formatMinute(filter.fromUs / 1000)} to {formatMinute(filter.toUs / 1000)}</Chip>}
       <Button variant="subtle" leftSection={<IconRefresh size={14} />} onClick={onNewer}>Newer ones</Button>
       {first && first.scanned >= 40_000 && <span className="muted small">looked at {formatCount(first.scanned)} requests, back to {formatInstant(first.oldest_us / 1000)}</span>}
     </div>
@@ -40,12 +51,12 @@ export function RequestFilters({ page, first, onNewer }: { page: EndpointPage; f
 export function Requests({ page, image }: { page: EndpointPage; image?: ImageShape }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const rows = useRequests(page.name, { only: search.only, q: search.q, version: search.version, fromUs: 0, toUs: 0, limited: false });
+  const rows = useRequests(page.name, filterOf(search));
   const versions = useMemo(() => new Map(page.revisions.map((r) => [r.number, `${r.model}/${r.version}`])), [page.revisions]);
   const columns = useMemo<Column<RequestRow>[]>(() => [
     ...(image ? [{ key: "image", label: "Input", width: "52px", cell: (r: RequestRow) => r.request.rows[0] && <PixelImage shape={image} values={r.request.rows[0].values} size={24} label={`Input of ${r.request.id}`} /> }] : []),
     { key: "time", label: "Time", width: "104px", cell: (r) => formatClockMs(r.request.at_us / 1000), title: (r) => formatInstant(r.request.at_us / 1000) },
-    { key: "ago", label: "Age", width: "84px", right: true, cell: (r) => formatAgo(r.request.at_us / 1000) },
+    { key: "ago", label: "Age", width: "84px", cell: (r) => formatAgo(r.request.at_us / 1000) },
     { key: "prediction", label: "Prediction", width: "minmax(90px, 1fr)", cell: (r) => <><b>{r.request.rows[0]?.prediction ?? MISSING}</b>{r.request.row_count > 1 && <span className="muted"> and {r.request.row_count - 1} more</span>}</>, raw: (r) => r.request.rows.map((row) => row.prediction).join(",") },
     { key: "label", label: "True label", width: "minmax(110px, 1fr)", hint: "From feedback; it may come late", cell: (r) => <Label row={r} /> },
     { key: "score", label: "Score", width: "74px", right: true, hint: "The highest class probability", cell: (r) => formatMetric(r.request.rows[0]?.score) },
@@ -64,7 +75,7 @@ export function Requests({ page, image }: { page: EndpointPage; image?: ImageSha
       <RequestFilters page={page} first={rows.first} onNewer={rows.retry} />
       <DataGrid
         label="Requests" columns={columns} rows={rows} id={(r) => r.request.id} peek={search.peek || undefined} onPeek={peek} mark={(r) => (r.request.rows.some((row) => row.wrong) ? "attention" : undefined)}
-        empty={search.only || search.q || search.version ? <Empty title="No captured request matches"><Button onClick={() => navigate({ search: (s) => ({ ...s, only: "", q: "", version: "", peek: "" }), replace: true })}>Clear the filters</Button></Empty> : <Empty title="No request yet">Each answered request is kept here, with the label that feedback brings later. The Try tab makes the first.</Empty>}
+        empty={search.only || search.q || search.version || search.role || filterOf(search).fromUs !== undefined ? <Empty title="No captured request matches"><Button onClick={() => navigate({ search: (s) => ({ ...s, only: "", q: "", version: "", role: "", from: "", to: "now", peek: "" }), replace: true })}>Clear the filters</Button></Empty> : <Empty title="No request yet">Each answered request is kept here, with the label that feedback brings later. The Try tab makes the first.</Empty>}
         panel={peeked && <RequestPeek key={peeked.request.id} row={peeked} page={page} image={image} onClose={() => peek(null)} />}
       />
     </>
@@ -146,11 +157,11 @@ export function RequestPeek({ row, page, image, onClose }: { row: RequestRow; pa
       />
       <div className="row">
         <Select aria-label="Replay with" w={190} value={through} onChange={(v) => setThrough(v ?? "")} allowDeselect={false} data={[{ value: "", label: "The revision that answered" }, ...page.revisions.map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} />
-        <Button loading={replaying} onClick={() => void again()}>Replay</Button>
+        <ActButton needs="run-code" loading={replaying} onClick={() => void again()}>Replay</ActButton>
       </div>
       {replayed && <Replayed r={replayed} />}
       <form className="row" onSubmit={(e) => { e.preventDefault(); if (label) void tell(); }}>
-        <TextInput aria-label="The true label" placeholder="True label" value={label} onChange={(e) => setLabel(e.currentTarget.value)} w={120} /><Button type="submit" disabled={!label}>Tell the label</Button>
+        <TextInput aria-label="The true label" placeholder="True label" value={label} onChange={(e) => setLabel(e.currentTarget.value)} w={120} /><ActButton needs="infer" type="submit" disabled={!label}>Tell the label</ActButton>
       </form>
       {request.row_count > 1 && <p className="muted small">{plural(request.row_count, "row")}; {request.rows.length < request.row_count ? `the first ${request.rows.length} are here` : "all are here"}: predicted {request.rows.map((r) => r.prediction).join(", ")}</p>}
       {first && (

@@ -1,13 +1,13 @@
 // How the traffic is divided: weights, the shadow and how it compares, the rollout under way. A change shows its effect
 // in numbers before it happens.
-import { Button, NumberInput, Select, Slider, TextInput } from "@mantine/core";
+import { NumberInput, Select, Slider, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { ConfirmSheet } from "../../components/ConfirmSheet";
 import { Empty, Loaded } from "../../components/Problem";
 import { type Status, StatusMark } from "../../components/StatusMark";
 import { currentProject, queries, send, useApi } from "../../lib/api";
-import { formatAgo, formatCount, formatDuration, formatDurationUs, formatIn, formatInstant, formatMetric, formatPercent, fromUs, plural } from "../../lib/format";
-import { may, useMe } from "../../lib/me";
+import { formatAgo, formatCount, formatDuration, formatDurationUs, formatIn, formatInstant, formatMetric, formatPercent, fromUs, plural, shortId } from "../../lib/format";
 import { placeOf } from "../../lib/places";
 import { toast } from "../../lib/toast";
 import classes from "./endpoints.module.css";
@@ -27,7 +27,6 @@ export function Traffic({ page }: { page: EndpointPage }) {
 }
 
 function Divided({ page, t }: { page: EndpointPage; t: TrafficFacts }) {
-  const mayRun = may(useMe(currentProject()).data, "run");
   const [acting, setActing] = useState(false);
   const live = t.revisions.find((r) => r.live) as TrafficRevision;
   const others = t.revisions.filter((r) => !r.live);
@@ -97,7 +96,8 @@ function Divided({ page, t }: { page: EndpointPage; t: TrafficFacts }) {
                 {shadow && <NumberInput label="Of the requests" description="The others are not copied" w={150} value={sampled} onChange={(v) => setSampled(Math.min(100, Math.max(1, Number(v) || 1)))} min={1} max={100} suffix=" %" />}
                 <TextInput label="Sticky by header" description="The same value, the same revision" w={220} value={sticky} onChange={(e) => setSticky(e.currentTarget.value)} placeholder="x-user" />
               </div>
-              <div className={classes.bar}><Button variant="filled" disabled={!mayRun || same || !!problem} onClick={() => setActing(true)}>See the effect…</Button>{problem && <span className="muted small">{problem}</span>}</div>
+              {chosen && <VerdictLine page={page} revision={chosen.revision} />}
+              <div className={classes.bar}><ActButton needs="run-code" variant="filled" disabled={same || !!problem} onClick={() => setActing(true)}>See the effect…</ActButton>{problem && <span className="muted small">{problem}</span>}</div>
             </>
           )}
         </div>
@@ -138,7 +138,7 @@ function VerdictLine({ page, revision }: { page: EndpointPage; revision: number 
   const id = page.promotions.find((p) => p.revision === revision && p.verdict)?.verdict ?? "";
   const verdict = useApi<{ passed: boolean; reason: string }>(`/verdicts/${id}`, {}, { enabled: id !== "" }).data;
   if (!id) return <p className="muted">No verdict of the gate stands behind revision {revision}: it was not made by a pipeline.</p>;
-  return <p>{verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} The gate on revision {revision}: <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason ?? id}</a></p>;
+  return <p>The gate on revision {revision}: {verdict && <StatusMark status={verdict.passed ? "passed" : "refused"} />} <a href={placeOf(currentProject(), "verdict", id)}>{verdict?.reason.replace(/^(passed|failed|refused): /, "") ?? shortId(id)}</a></p>;
 }
 
 const OUTCOME: Record<string, Status> = { done: "finished", reverted: "failed", stopped: "canceled", running: "running" };

@@ -36,7 +36,7 @@ function python(value: unknown): string {
   return JSON.stringify(value).replace(/\bnull\b/g, "None").replace(/\btrue\b/g, "True").replace(/\bfalse\b/g, "False");
 }
 
-export interface Answer { label: string; scores: { name: string; value: number }[]; id: string; version: string; tookMs: number; raw: unknown }
+export interface Answer { label: string; scores: { name: string; value: number }[]; id: string; version: string; tookMs: number; outlier: number | null; instance: unknown; raw: unknown }
 
 /** Labels and class scores inside an answer of either protocol. */
 export function readAnswer(call: Call, body: unknown, classes: readonly string[]): Pick<Answer, "label" | "scores"> {

@@ -3,6 +3,7 @@ export interface Point {
   at_us: number;
   requests: number;
   failures: number;
+  faults: number; // failures that were not the client's
   rows: number;
   seconds: number;
   p50: number | null; // seconds
@@ -43,7 +44,22 @@ export interface EndpointPage extends EndpointFacts {
   promotions: PromotionMark[];
   alerts: AlertMark[];
   monitored: boolean;
+  queue: Queue | null; // null: each request runs at once, on the thread that read it
   traffic: Sums & { from_us: number; to_us: number; step_us: number; points: Point[] };
+}
+
+/** Of a model that waits or batches, since its revision is live. */
+export interface Queue {
+  workers?: number; busy?: number; waiting?: number; started?: number; crashed?: number; // of a Python model
+  batches: { rows: number; executions: number }[]; // up to so many rows, by powers of two
+  executions?: number; requests?: number; waited_s?: number; // where requests are batched
+}
+
+// What GET /pages/loaded answers.
+export interface LoadedModel {
+  endpoint: string; environment: string; revision: number; model: string; version: number; role: "live" | "canary" | "shadow";
+  state: "ready" | "cold" | "failed"; problem: string; platform: string; file_bytes: number; requests: number; failures: number; used_us: number | null;
+  workers: { ready: number; busy: number; waiting: number; crashed: number } | null;
 }
 
 // What GET /endpoints/{name}/traffic answers.

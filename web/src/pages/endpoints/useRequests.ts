@@ -4,7 +4,7 @@ import { useWindowRows } from "../../lib/rows";
 import type { Captured, Layout, RequestsAnswer } from "./types";
 
 export type Only = "" | "wrong" | "labelled" | "unsure";
-export interface Filter { only: string; q: string; version: string; fromUs: number; toUs: number; limited: boolean }
+export interface Filter { only?: string; q?: string; version?: string; role?: string; fromUs?: number; toUs?: number }
 export interface RequestRow { request: Captured; layout: Layout }
 
 const UNSURE = 0.6; // a top score below this is "unsure"
@@ -26,10 +26,10 @@ const read = (a: RequestsAnswer) => ({ rows: a.requests.map((request) => ({ requ
 export function useRequests(endpoint: string, f: Filter, limit = 100) {
   const params = useMemo(
     () => ({
-      ...readQuery(f.q), revision: f.version || undefined, wrong: f.only === "wrong" || undefined, labelled: f.only === "labelled" || undefined,
-      below_score: f.only === "unsure" ? UNSURE : undefined, from_us: f.limited ? f.fromUs : undefined, to_us: f.limited ? f.toUs : undefined,
+      ...readQuery(f.q ?? ""), role: f.role, revision: f.version || undefined, wrong: f.only === "wrong" || undefined, labelled: f.only === "labelled" || undefined,
+      below_score: f.only === "unsure" ? UNSURE : undefined, from_us: f.fromUs, to_us: f.toUs,
     }),
-    [f.q, f.version, f.only, f.fromUs, f.toUs, f.limited],
+    [f.q, f.version, f.only, f.role, f.fromUs, f.toUs],
   );
   return useWindowRows<RequestRow, RequestsAnswer>(`/pages/endpoints/${encodeURIComponent(endpoint)}/requests`, params, { topics: ["feedback", "window", "endpoint"], limit, read });
 }

@@ -1,4 +1,5 @@
 // What waits for a person, and what each card says next. Pure: the page's facts in, words and addresses out.
+import { type MetricAlert, crossedBy } from "../../lib/alerts";
 import { formatIn, formatMetric, fromUs, plural } from "../../lib/format";
 import { placeOf } from "../../lib/places";
 import type { Environment, Loop, OpenAlert, Overview } from "./types";
@@ -45,7 +46,7 @@ export function attentionOf(project: string, loop: Loop, now: number): Item[] {
     if (env.endpoint && traffic && traffic.failures > 0) {
       out.push({
         id: `failures:${env.endpoint.name}`, status: "warning", weight: 2, at_us: 0, title: `${env.endpoint.name}: ${plural(traffic.failures, "request")} of ${plural(traffic.requests, "request")} failed`,
-        detail: "in the last 15 minutes", act: "See them", href: `${placeOf(project, "endpoint", env.endpoint.name)}/requests?only=failed`,
+        detail: "in the last 15 minutes", act: "See when", href: `${placeOf(project, "endpoint", env.endpoint.name)}?from=now-15m`,
       });
     }
     for (const alert of env.monitor?.alerts ?? []) {
@@ -57,6 +58,22 @@ export function attentionOf(project: string, loop: Loop, now: number): Item[] {
   }
   return out;
 }
+
+/** What crossed a rule lately: of a rule that many runs crossed, one line. */
+export function runAttention(project: string, alerts: readonly MetricAlert[], now: number): Item[] {
+  const byRule = new Map<string, MetricAlert[]>();
+  for (const a of alerts) if (now - a.at_ms < RECENT_MS) byRule.set(a.rule, [...(byRule.get(a.rule) ?? []), a]);
+  return [...byRule.values()].flatMap((of) => {
+    const newest = of[0];
+    if (!newest) return [];
+    const one = of.length === 1;
+    return [{
+      id: `rule:${newest.rule}`, status: "warning", weight: 2, at_us: newest.at_ms * 1000, title: one ? `Run ${newest.run_name || newest.run.slice(0, 8)}: ${newest.name}` : `${plural(of.length, "run")}: ${newest.name}`,
+      detail: crossedBy(newest), act: one ? "Open the run" : "See them", href: one ? placeOf(project, "run", newest.run) : placeOf(project, "metric_rule", newest.rule),
+    }];
+  });
+}
+const RECENT_MS = 24 * 3_600_000;
 
 export const allAttention = (project: string, overview: Overview, now: number): Item[] =>
   overview.loops.flatMap((l) => attentionOf(project, l, now)).toSorted((a, b) => b.weight - a.weight || b.at_us - a.at_us);

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { StatusMark } from "../../components/StatusMark";
 import { formatAgo, formatClock, formatCount, formatDate, formatInstant, formatMetric, shortId } from "../../lib/format";
 import { placeOf } from "../../lib/places";
+import { CROWDS, together } from "./events";
 import type { PastEvent } from "./types";
 import classes from "./overview.module.css";
 
@@ -10,7 +11,7 @@ interface Told { status: string; text: string; href: string; detail?: string }
 
 export const KINDS: Record<string, string> = {
   "": "", runs: "run,pipeline_run,stage,retraining,experiment", data: "data_version", models: "registered_model,model_version,alias,evaluation,verdict",
-  endpoints: "endpoint,revision,baseline", alerts: "alert,monitor,feedback",
+  endpoints: "endpoint,revision,baseline", alerts: "alert,monitor,feedback,metric_rule",
 };
 
 /** One sentence for one event; unknown kinds say their own name, so nothing is hidden. */
@@ -42,6 +43,8 @@ export function tell(project: string, e: PastEvent): Told {
     case "endpoint.rolled_back": return { status: "warning", text: `${subject.id} went back to ${text("model")} version ${text("version")}`, href: own };
     case "endpoint.created": return { status: "idle", text: `Endpoint ${subject.id} made`, href: own };
     case "alert.raised": return { status: "drifted", text: `${text("kind") === "drift" ? "Drift" : text("kind") === "quality" ? "Bad quality" : text("kind") === "accuracy" ? "Accuracy" : "An"} alert${text("endpoint") ? ` at ${text("endpoint")}` : ""}`, href: own };
+    case "run.alerted": return { status: "warning", text: `Run alert: ${text("name")}`, href: at("run", subject.id), detail: shortId(subject.id) };
+    case "metric_rule.created": case "metric_rule.deleted": return { status: "finished", text: `Alert rule ${text("name")} ${e.kind.endsWith("created") ? "made" : "removed"}`, href: at("metric_rule", subject.id) };
     case "alert.ended": return { status: "healthy", text: `Alert ended${text("endpoint") ? ` at ${text("endpoint")}` : ""}`, href: own, detail: text("reason") };
     case "retraining.started": return { status: "running", text: `Retraining started for ${text("endpoint")}`, href: own, detail: `${formatCount(number("labels"))} labels` };
     case "feedback.received": return { status: "finished", text: `${formatCount(number("labels"))} labels received`, href: own, detail: Object.keys((body.endpoints ?? {}) as object).join(", ") };
@@ -50,6 +53,7 @@ export function tell(project: string, e: PastEvent): Told {
     case "model_version.created": return { status: "finished", text: `Version ${subject.id} registered`, href: own };
     case "registered_model.created": return { status: "finished", text: `Model ${subject.id} registered`, href: own };
     case "run.created": return { status: "running", text: `Run ${shortId(subject.id)} began`, href: own };
+    case "trace.logged": return { status: "finished", text: "A trace was logged", href: own, detail: shortId(subject.id) };
     case "logged_model.created": return { status: "finished", text: `A model was logged`, href: own, detail: shortId(subject.id) };
     default: {
       const [what = "", act = ""] = e.kind.split(".");
@@ -59,23 +63,13 @@ export function tell(project: string, e: PastEvent): Told {
 }
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Labels come in batches: those that follow each other are one line. */
-function together(events: readonly PastEvent[]): PastEvent[] {
-  const out: PastEvent[] = [];
-  for (const e of events) {
-    const last = out.at(-1);
-    if (e.kind === "feedback.received" && last?.kind === e.kind) out[out.length - 1] = { ...last, body: { ...last.body, labels: Number(last.body.labels ?? 0) + Number(e.body.labels ?? 0) } };
-    else out.push(e);
-  }
-  return out;
-}
-
 export function Happened({ project, events, now }: { project: string; events: readonly PastEvent[]; now: number }) {
   let day = "";
   return (
     <ol className={classes.events}>
-      {together(events).map((e) => {
-        const told = tell(project, e);
+      {together(events).map(({ event: e, count }) => {
+        const crowd = count > 1 ? CROWDS[e.kind] : undefined;
+        const told: Told = crowd ? { status: tell(project, e).status, text: `${formatCount(count)} ${crowd.many}`, href: `/p/${encodeURIComponent(project)}/${crowd.page}` } : tell(project, e);
         const ms = e.at_us / 1000;
         const date = formatDate(ms);
         const first = date !== day;

@@ -1,9 +1,10 @@
 // How a trace was judged: by people, by code, by other models; and a place to judge it oneself.
 import { Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { ActButton } from "../../components/ActButton";
 import { currentProject, send } from "../../lib/api";
 import { formatAgo, formatInstant } from "../../lib/format";
-import { may, useMe } from "../../lib/me";
+import { useMe } from "../../lib/me";
 import { toast, toastError } from "../../lib/toast";
 import { type Assessment, type Span, type TraceInfo, assessedValue, maybeJson } from "../../lib/traces";
 import { shortValue } from "./Verdicts";
@@ -13,11 +14,10 @@ const SOURCES: Record<string, string> = { HUMAN: "by", LLM_JUDGE: "by the judge"
 
 export function Assessments({ info, span, onChanged }: { info: TraceInfo; span?: Span; onChanged: () => void }) {
   const [adding, setAdding] = useState(false);
-  const writes = may(useMe(currentProject()).data, "write");
   const all = (info.assessments ?? []).filter((a) => a.valid !== false);
   return (
     <section className={classes.part} aria-label="Assessments">
-      <h3>Assessments<span className="spacer" />{!adding && <Button size="compact-xs" disabled={!writes} onClick={() => setAdding(true)}>Judge it</Button>}</h3>
+      <h3>Assessments<span className="spacer" />{!adding && <ActButton needs="write" size="compact-xs" onClick={() => setAdding(true)}>Judge it</ActButton>}</h3>
       {adding && <Judge trace={info.trace_id} onDone={(changed) => { setAdding(false); if (changed) onChanged(); }} />}
       {all.length === 0 && !adding ? <p className="muted">Nobody has judged this trace. Write what you think of it, or let a judge do it with mlflow.genai.evaluate.</p> : (
         <ul className={classes.judged}>{all.map((a) => <Line key={a.assessment_id} a={a} here={a.span_id !== undefined && a.span_id === span?.id} />)}</ul>
