@@ -63,7 +63,7 @@ void write_endpoints(base::JsonWriter& json, const Facts& facts, const serve::Ru
     json.field("revision", endpoint.live_revision);
     if (live) json.field("model", live->model_name).field("version", live->model_version);
     const auto route = runtime.route(facts.project, endpoint.name);
-    json.field("serves", route && route->predictor);
+    json.field("serves", route && route->ready());
     if (const std::string trouble = route ? route->trouble() : std::string(); !trouble.empty())
       json.field("problem", trouble);
     json.end_object();
