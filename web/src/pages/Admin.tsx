@@ -1,7 +1,7 @@
 // Who comes: an administrator. The question: who may do what, which tokens are alive, who did this. Next: add, narrow, revoke.
 import { getRouteApi } from "@tanstack/react-router";
 import { PageHead } from "../components/PageHead";
-import { Problem } from "../components/Problem";
+import { Problem, Waiting } from "../components/Problem";
 import { type Tab, Tabs } from "../components/Tabs";
 import { ApiError } from "../lib/api";
 import { lastProject } from "../lib/places";
@@ -26,7 +26,7 @@ export function Admin() {
     <section className="page">
       <PageHead title="Admin" note={me.data?.mode === "local" ? "local mode: whoever owns this server's process may do all" : undefined} />
       <Tabs tabs={tabs} active={section} to={(id) => `/admin/${id}`} label="Administration" />
-      {hidden ? <Problem error={new ApiError(403, "forbidden", denied(section === "users" ? "server" : "admin"), "")} />
+      {!me.data ? <Waiting /> /* what is asked for depends on who asks */ : hidden ? <Problem error={new ApiError(403, "forbidden", denied(section === "users" ? "server" : "admin"), "")} />
         : section === "users" ? <Users /> : section === "tokens" ? <Tokens all={rules} me={me.data} /> : section === "webhooks" ? <Webhooks /> : section === "audit" ? <Audit /> : <About />}
     </section>
   );
