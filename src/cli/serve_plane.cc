@@ -90,7 +90,8 @@ void add_plane_flags(CLI::App& serve, PlaneFlags& flags) {
   add("--spool-mib", flags.spool, "MiB of captured requests that are kept while they cannot be sent [1024]");
   add("--token-grace-s", flags.grace, "seconds that callers' tokens hold while the control plane is away [3600]");
   add("--require-login", flags.require_login,
-      "1: also this machine's own user needs a token; 0: as the control plane says [0 beside the control plane, else 1]");
+      "1: also this machine's own user needs a token; 0: as the control plane says [0 beside the control plane, else "
+      "1]");
 }
 
 void understand(const PlaneFlags& flags, const Common& common, server::PlaneOptions& out) {

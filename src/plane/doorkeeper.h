@@ -50,7 +50,7 @@ class Doorkeeper final : public net::Access {
   // By the thread that listens to the control plane.
   void in_touch();                                         // it is there, and all that it said was acted on
   base::Result<void> ask_again();                          // about everybody, and takes back what is no longer right
-  bool is_away() const;                                 // asking is no use: nothing was heard for a while
+  bool is_away() const;                                    // asking is no use: nothing was heard for a while
   bool is_due() const;                                     // to ask again
   base::Result<void> suspect(std::string_view principal);  // its rights have changed: none are its until asked
   void refused();                                          // the plane's own token is not taken

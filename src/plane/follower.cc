@@ -12,7 +12,7 @@ using std::chrono::microseconds;
 
 constexpr int64_t kFirstWaitUs = 200'000;  // before another try, doubled each time
 constexpr int64_t kLongestWaitUs = 5'000'000;
-constexpr size_t kMaxProblem = 400;  // bytes of it in a report
+constexpr size_t kMaxProblem = 400;       // bytes of it in a report
 constexpr int64_t kRetryUs = 10'000'000;  // of endpoints that could not be applied
 
 int64_t longer(int64_t wait_us) { return std::min(wait_us * 2, kLongestWaitUs); }

@@ -85,7 +85,8 @@ class PlanesTest : public store::testing::EngineTest {
 };
 
 TEST_P(PlanesTest, ARowBelongsToWhoMadeItAndItsNumberIsItsOwn) {
-  const std::string one = base::make_id("pn", base::system_random(), 1), two = base::make_id("pn", base::system_random(), 2);
+  const std::string one = base::make_id("pn", base::system_random(), 1),
+                    two = base::make_id("pn", base::system_random(), 2);
   const auto first = report(one, "service:edge");
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_EQ(report(one, "service:edge")->writer, first->writer);

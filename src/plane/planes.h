@@ -14,10 +14,10 @@
 
 namespace plane {
 
-inline constexpr int64_t kReportUs = 10'000'000;  // a plane reports at least so often
-inline constexpr int64_t kSilentUs = 30'000'000;  // one that did not report for so long counts as away
-inline constexpr size_t kMaxPlanes = 1000;        // of all projects
-inline constexpr size_t kMaxReport = size_t{4} << 20;   // bytes of JSON
+inline constexpr int64_t kReportUs = 10'000'000;       // a plane reports at least so often
+inline constexpr int64_t kSilentUs = 30'000'000;       // one that did not report for so long counts as away
+inline constexpr size_t kMaxPlanes = 1000;             // of all projects
+inline constexpr size_t kMaxReport = size_t{4} << 20;  // bytes of JSON
 
 // What of an endpoint the plane answers with.
 struct AppliedEndpoint {
@@ -33,7 +33,7 @@ struct Report {
   std::string address;
   int64_t started_us = 0;
   std::optional<uint16_t> writer;  // that it has been given before; a row that was forgotten is made anew with it
-  core::EventPosition position;  // all events up to it have been acted on
+  core::EventPosition position;    // all events up to it have been acted on
   std::vector<AppliedEndpoint> endpoints;
   int64_t captures_sent = 0;  // requests, since it started
   int64_t captures_lost = 0;  // that its spool could not keep, or the control plane refused

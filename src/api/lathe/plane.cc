@@ -161,7 +161,8 @@ base::Task<void> captures(PlaneDoor door, net::Request& request, net::Response& 
     if (plane && plane->principal != request.ctx.actor.name)
       return base::fail(base::Code::kForbidden, "the plane " + id + " is '" + plane->principal + "'");
     // Forgotten: its next report makes it known again, and then these are taken.
-    if (!plane && plane.error().code == base::Code::kNotFound) return base::fail(base::Code::kConflict, plane.error().message);
+    if (!plane && plane.error().code == base::Code::kNotFound)
+      return base::fail(base::Code::kConflict, plane.error().message);
     return plane;
   };
   const auto plane = co_await door.blobs.store.read_point(request.ctx, ask);
