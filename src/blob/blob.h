@@ -1,4 +1,5 @@
-// Content-addressed files. A blob's identity is the SHA-256 of its bytes; MD5 is computed in the same pass. Their home
+// Content-addressed files. A blob's identity is the SHA-256 of its bytes; MD5 is computed in the same pass where a data
+// set or a stage's output may be asked for it (it takes two and a half times as long as SHA-256). Their home
 // is a folder (<dir>/blobs/sha256/<2 hex>/<62 hex>, mode 0444, written by temp + fsync + rename + fsync of the folder),
 // or a bucket of S3 with a cache in that folder (s3_store.h). A local file may vanish from a cache at any time: hold a
 // LocalFile or an open descriptor.
@@ -34,6 +35,8 @@ struct BlobInfo {
   std::string md5_hex() const { return md5 ? md5->hex() : ""; }
 };
 
+enum class Hashes : uint8_t { kSha256, kSha256AndMd5 };
+
 class BlobWriter {
  public:
   virtual ~BlobWriter() = default;  // unfinished: nothing remains
@@ -53,7 +56,8 @@ class BlobStore {
  public:
   static base::Result<std::unique_ptr<BlobStore>> open(const base::Path& dir);  // the home is this folder
   virtual ~BlobStore() = default;
-  virtual base::Result<std::unique_ptr<BlobWriter>> begin() = 0;
+  virtual base::Result<std::unique_ptr<BlobWriter>> begin(Hashes hashes) = 0;
+  base::Result<std::unique_ptr<BlobWriter>> begin() { return begin(Hashes::kSha256AndMd5); }
   // Finishes many of begin()'s writers with few flushes of the disk; answers in the same order.
   virtual base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> writers) = 0;
   virtual base::Result<base::Fd> open_blob(const base::Digest& sha256) = 0;  // kNotFound

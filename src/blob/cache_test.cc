@@ -175,7 +175,7 @@ TEST_F(TouchLogTest, ItForgetsTheOlderHalfTheSafeWay) {
 class OtherPlace final : public BlobStore {  // a folder that says it is elsewhere
  public:
   explicit OtherPlace(const base::Path& dir) : inner_(*BlobStore::open(dir)) {}
-  base::Result<std::unique_ptr<BlobWriter>> begin() override { return inner_->begin(); }
+  base::Result<std::unique_ptr<BlobWriter>> begin(Hashes hashes) override { return inner_->begin(hashes); }
   base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> w) override {
     return inner_->finish_all(w);
   }

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "blob/blob.h"
+#include "blob/blob_hasher.h"
 #include "blob/temp_file.h"
 
 namespace blob {
@@ -39,30 +40,25 @@ class LocalStore;
 
 class LocalWriter final : public BlobWriter {
  public:
-  LocalWriter(LocalStore& store, base::Fd fd, base::Path path)
-      : store_(store), fd_(std::move(fd)), path_(std::move(path)) {}
+  LocalWriter(LocalStore& store, Hashes hashes, base::Fd fd, base::Path path)
+      : store_(store), fd_(std::move(fd)), path_(std::move(path)), hasher_(hashes) {}
   ~LocalWriter() override { drop(); }
 
   base::Result<void> write(std::string_view bytes) override {
     ASSERT_ALWAYS(fd_);
-    sha256_.update(bytes);
-    md5_.update(bytes);
-    size_ += static_cast<int64_t>(bytes.size());
+    hasher_.update(bytes);
     TRY(base::write_all(fd_.get(), bytes));
     // The disk begins while the rest still comes: then little is left to wait for at the end. A hint, so no error.
-    if (size_ - begun_ >= kBeginBytes) {
-      ::sync_file_range(fd_.get(), begun_, size_ - begun_, SYNC_FILE_RANGE_WRITE);
-      begun_ = size_;
+    if (hasher_.size() - begun_ >= kBeginBytes) {
+      ::sync_file_range(fd_.get(), begun_, hasher_.size() - begun_, SYNC_FILE_RANGE_WRITE);
+      begun_ = hasher_.size();
     }
     return {};
   }
   base::Result<BlobInfo> finish(const std::optional<base::Digest>& must_be) override;
 
   // The steps of finish(), for many at once.
-  const BlobInfo& seal() {
-    if (!sealed_) sealed_ = BlobInfo{sha256_.finish(), md5_.finish(), size_};
-    return *sealed_;
-  }
+  const BlobInfo& seal() { return hasher_.seal(); }
   base::Result<void> sync() {
     if (::fsync(fd_.get()) != 0) return base::errno_error(path_.string(), errno);
     return {};
@@ -79,11 +75,8 @@ class LocalWriter final : public BlobWriter {
   LocalStore& store_;
   base::Fd fd_;
   base::Path path_;  // empty once it has moved to its place
-  base::Hasher sha256_{base::HashAlgo::kSha256};
-  base::Hasher md5_{base::HashAlgo::kMd5};
-  int64_t size_ = 0;
+  BlobHasher hasher_;
   int64_t begun_ = 0;  // up to here the disk was told to begin
-  std::optional<BlobInfo> sealed_;
 };
 
 class LocalStore final : public BlobStore {
@@ -98,9 +91,9 @@ class LocalStore final : public BlobStore {
     return recover_aside();
   }
 
-  base::Result<std::unique_ptr<BlobWriter>> begin() override {
+  base::Result<std::unique_ptr<BlobWriter>> begin(Hashes hashes) override {
     TRY_SET(TempFile file, make_temp_file(tmp_));
-    return std::make_unique<LocalWriter>(*this, std::move(file.fd), std::move(file.path));
+    return std::make_unique<LocalWriter>(*this, hashes, std::move(file.fd), std::move(file.path));
   }
 
   base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> writers) override {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "blob/blob_hasher.h"
 #include "blob/cache.h"
 #include "blob/touch_log.h"
 #include "s3/client.h"
@@ -38,23 +39,19 @@ class S3Store;
 
 class S3Writer final : public BlobWriter {
  public:
-  S3Writer(S3Store& store, TempFile file) : store_(store), file_(std::move(file)) {}
+  S3Writer(S3Store& store, Hashes hashes, TempFile file)
+      : store_(store), file_(std::move(file)), hasher_(hashes) {}
   ~S3Writer() override {
     if (!file_.path.empty()) ::unlink(file_.path.c_str());
   }
   base::Result<void> write(std::string_view bytes) override {
     ASSERT_ALWAYS(file_.fd);
-    sha256_.update(bytes);
-    md5_.update(bytes);
-    size_ += static_cast<int64_t>(bytes.size());
+    hasher_.update(bytes);
     return base::write_all(file_.fd.get(), bytes);
   }
   base::Result<BlobInfo> finish(const std::optional<base::Digest>& must_be) override;
 
-  const BlobInfo& seal() {
-    if (!sealed_) sealed_ = BlobInfo{sha256_.finish(), md5_.finish(), size_};
-    return *sealed_;
-  }
+  const BlobInfo& seal() { return hasher_.seal(); }
   const base::Path& path() const { return file_.path; }
   TempFile take() {
     TempFile out = std::move(file_);
@@ -65,10 +62,7 @@ class S3Writer final : public BlobWriter {
  private:
   S3Store& store_;
   TempFile file_;  // path empty once it has gone to the cache
-  base::Hasher sha256_{base::HashAlgo::kSha256};
-  base::Hasher md5_{base::HashAlgo::kMd5};
-  int64_t size_ = 0;
-  std::optional<BlobInfo> sealed_;
+  BlobHasher hasher_;
 };
 
 // A range of an object in pieces. Of a whole one the last piece is given out only if all of them are its digest's.
@@ -131,9 +125,9 @@ class S3Store final : public BlobStore {
     return {};
   }
 
-  base::Result<std::unique_ptr<BlobWriter>> begin() override {
+  base::Result<std::unique_ptr<BlobWriter>> begin(Hashes hashes) override {
     TRY_SET(TempFile file, cache_->begin());
-    return std::make_unique<S3Writer>(*this, std::move(file));
+    return std::make_unique<S3Writer>(*this, hashes, std::move(file));
   }
 
   base::Result<std::vector<BlobInfo>> finish_all(std::span<const std::unique_ptr<BlobWriter>> writers) override {

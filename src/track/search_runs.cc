@@ -23,7 +23,7 @@ using base::Result;
 
 namespace {
 
-constexpr int64_t kProbe = 5001;           // a count stops here: more rows than that are found sooner by walking
+constexpr int64_t kProbe = 1001;           // a count stops here: more rows than that are found sooner otherwise
 constexpr size_t kProbedExperiments = 50;  // with more, counting costs more than it saves
 constexpr int64_t kWindow = 1000;          // rows of an index that are tried before the columns
 constexpr int64_t kColumnsFrom = 5000;     // runs that are worth reading into memory
@@ -91,8 +91,9 @@ class RunQuery {
   std::vector<const Comparison*> metric_bounds() const;
   Result<bool> walk_window();
   ColumnQuery column_query();
-  Result<std::vector<RunSnapshotPtr>> load_columns(const ColumnQuery& query);  // none: not to be had
-  Result<bool> search_by_columns();
+  // None: not to be had. `may_load`: also where that takes reading a large experiment.
+  Result<std::vector<RunSnapshotPtr>> columns_for(const ColumnQuery& query, bool may_load);
+  Result<bool> search_by_columns(bool may_load);
   bool can_walk_experiments() const {
     return exps_.size() <= kProbedExperiments && (offset() == 0 || exps_.size() == 1);
   }
@@ -663,23 +664,23 @@ ColumnQuery RunQuery::column_query() {
           .key = [this](std::string_view name) { return key(name); }};
 }
 
-Result<std::vector<RunSnapshotPtr>> RunQuery::load_columns(const ColumnQuery& query) {
+Result<std::vector<RunSnapshotPtr>> RunQuery::columns_for(const ColumnQuery& query, bool may_load) {
   std::vector<RunSnapshotPtr> out;
   store::Kept* kept = store::kept_beside(tx_);
   const auto keys = needed_columns(query);
   if (kept == nullptr || !keys || exps_.size() > kProbedExperiments) return out;
   RunColumns& columns = kept->of<RunColumns>();
-  std::optional<bool> may_load;
+  bool large = false;  // known once something is missing
   for (const int64_t exp : exps_) {
-    TRY_SET(RunSnapshotPtr snapshot, columns.get(tx_, exp, *keys, may_load.value_or(false)));
-    if (!snapshot && !may_load) {
+    TRY_SET(RunSnapshotPtr snapshot, columns.get(tx_, exp, *keys, large));
+    if (!snapshot && may_load && !large) {
       SqlText text;
       text.add("SELECT COUNT(*) FROM (SELECT 1 FROM track_runs r WHERE ");
       in_scope(text, "r");
       text.add(" LIMIT ").bind(Value::of(kColumnsFrom)).add(") AS runs");
       auto rows = open(tx_, text);
-      may_load = rows.next() && rows.i64(0) == kColumnsFrom;
-      if (*may_load) {
+      large = rows.next() && rows.i64(0) == kColumnsFrom;
+      if (large) {
         TRY_SET(snapshot, columns.get(tx_, exp, *keys, true));
       }
     }
@@ -689,9 +690,9 @@ Result<std::vector<RunSnapshotPtr>> RunQuery::load_columns(const ColumnQuery& qu
   return out;
 }
 
-Result<bool> RunQuery::search_by_columns() {
+Result<bool> RunQuery::search_by_columns(bool may_load) {
   const ColumnQuery query = column_query();
-  TRY_SET(const auto snapshots, load_columns(query));
+  TRY_SET(const auto snapshots, columns_for(query, may_load));
   if (snapshots.empty()) return false;
   TRY_SET(ColumnPage page, search_columns(snapshots, query));
   const std::string sql = "SELECT " + std::string(kRunColumns) + " FROM track_runs r WHERE r.project = ? AND r.id = ?";
@@ -709,10 +710,13 @@ Result<Page<RunInfo>> RunQuery::run() {
   Page<RunInfo> page;
   if (exps_.empty() || !choose_driver()) return page;
   bool found = false;
-  if (!driver_ && !walks_at_once()) {
-    TRY_SET(found, walk_window());
-    if (!found) {
-      TRY_SET(found, search_by_columns());
+  if (!(driver_ && driver_size_ <= kFew) && !walks_at_once()) {
+    TRY_SET(found, search_by_columns(false));
+    if (!found && !driver_) {
+      TRY_SET(found, walk_window());
+    }
+    if (!found && !driver_) {
+      TRY_SET(found, search_by_columns(true));
     }
   }
   if (!found) {
@@ -736,7 +740,7 @@ Result<int64_t> RunQuery::count(int64_t most) {
   const bool all_match = filter_.kind == Filter::Kind::kAll && filter_.children.empty();
   if (!search_.above_row && !all_match && (!driver_ || driver_size_ == kProbe)) {
     const ColumnQuery query = column_query();
-    TRY_SET(const auto snapshots, load_columns(query));
+    TRY_SET(const auto snapshots, columns_for(query, true));
     if (!snapshots.empty()) return std::min(count_columns(snapshots, query), most);
   }
   SqlText text;

@@ -55,7 +55,7 @@ struct Completion {
 };
 
 Result<blob::BlobInfo> join(blob::BlobStore& blobs, const std::vector<blob::Artifact>& parts) {
-  TRY_SET(const auto writer, blobs.begin());
+  TRY_SET(const auto writer, blobs.begin(blob::Hashes::kSha256));
   std::string buffer(kCopyBytes, 0);
   for (const blob::Artifact& part : parts) {
     TRY_SET(const base::Fd fd, blobs.open_blob(part.digest));
