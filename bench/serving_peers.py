@@ -69,9 +69,9 @@ class Peer(Process):
 
 
 def mlserver(model: pathlib.Path, home: pathlib.Path) -> Peer:
-    python = venv("mlserver", "mlserver==1.7.1", ONNX)
+    python = venv("mlserver", "mlserver==1.7.1", "uvloop==0.21.0", ONNX)  # its workers fail with a later uvloop
     http, grpc, metrics = free_ports(3)
-    (home / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}))
+    (home / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics, "metrics_dir": str(home)}))
     (home / "model-settings.json").write_text(json.dumps(
         {"name": "iris", "implementation": "mlserver_onnx.Onnx", "parameters": {"uri": str(model)}}))
     return Peer([python / "bin/mlserver", "start", home], f"http://127.0.0.1:{http}/v2/models/iris/infer", OIP,
@@ -97,20 +97,22 @@ output [ { name: "label" data_type: TYPE_INT64 dims: [ -1 ] }, { name: "probabil
 
 def triton(model: pathlib.Path, home: pathlib.Path) -> Peer:
     """The server that nvidia-pytriton carries, started as such: its Python backend is all it has."""
-    packages = next((venv("triton", "nvidia-pytriton==0.7.0", ONNX) / "lib").glob("python3*/site-packages"))
+    python = venv("triton", "nvidia-pytriton==0.7.0", ONNX)
+    packages = next((python / "lib").glob("python3*/site-packages"))
     server = packages / "pytriton/tritonserver"
-    version = home / "iris/1"
+    stub = server / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / "triton_python_backend_stub"
+    shutil.copytree(server / "backends", home / "backends")
+    shutil.copy(stub, home / "backends/python")
+    version = home / "models/iris/1"
     version.mkdir(parents=True)
-    (home / "iris/config.pbtxt").write_text(TRITON_CONFIG)
+    (home / "models/iris/config.pbtxt").write_text(TRITON_CONFIG)
     shutil.copy(PROGRAMS / "triton_model.py", version / "model.py")
     shutil.copy(model, version / "model.onnx")
-    stub = server / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / "triton_python_backend_stub"
-    shutil.copy(stub, home / "iris")
     http, grpc, metrics = free_ports(3)
-    return Peer([server / "bin/tritonserver", f"--model-repository={home}", f"--backend-directory={server / 'backends'}",
+    return Peer([server / "bin/tritonserver", f"--model-repository={home / 'models'}", f"--backend-directory={home / 'backends'}",
                  f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"],
                 f"http://127.0.0.1:{http}/v2/models/iris/infer", OIP,
-                {"PYTHONPATH": str(packages), "LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs")})
+                {"PATH": f"{python / 'bin'}:{os.environ['PATH']}", "LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs")})
 
 
 def fastapi(model: pathlib.Path, home: pathlib.Path) -> Peer:
