@@ -21,9 +21,9 @@ bool hear(Connection& c, std::string_view bytes, std::string& out) {
     c.head.append(bytes);
     const size_t end = c.head.find("\r\n\r\n");
     if (end == std::string::npos) return c.head.size() < 16384;
-    const size_t field = c.head.find("ontent-Length: ");
+    const size_t field = c.head.find("\nContent-Length: ");
     if (field > end) return false;
-    c.left = std::strtoul(c.head.c_str() + field + 15, nullptr, 10);
+    c.left = std::strtoul(c.head.c_str() + field + 17, nullptr, 10);
     bytes.remove_prefix(bytes.size() - (c.head.size() - end - 4));
     c.head.clear();
     c.answer = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(c.left) + "\r\n\r\n";

@@ -18,6 +18,7 @@ from infer import ceiling, deploy, deployed, made_models
 from serving_peers import OIP, PEERS, free_ports, peer, wait_answer
 
 SECONDS = float(os.environ.get("LATHE_BENCH_SECONDS", "3"))
+PEER_SECONDS = max(SECONDS, 10)  # on a busy machine they answer a few requests a second
 BUSY = 2.0  # load average of the machine before anything was started
 MODELS = 200
 RELOADS = 1000
@@ -29,8 +30,8 @@ def sound(got: dict) -> dict:
     return got
 
 
-def row(url: str, process: Process, connections: int, body: str = OIP) -> dict:
-    return sound(wrk(url, process, connections, SECONDS, "post.lua", [body]))
+def row(url: str, process: Process, connections: int, body: str = OIP, seconds: float = SECONDS) -> dict:
+    return sound(wrk(url, process, connections, seconds, "post.lua", [body]))
 
 
 def in_turn(*measures, rounds: int = 3) -> list[dict]:
@@ -50,6 +51,8 @@ class Verdicts:
     def share(self, ours: dict, theirs: dict, bar: float) -> str:
         """Of a ceiling, or of a peer's speed many times over."""
         rate, cpu = ours["rps"] / theirs["rps"], theirs["cpu_us"] / ours["cpu_us"]
+        if not bar:
+            return f"rate {rate:.3g}×; CPU {cpu:.3g}×"
         first, other = (f"CPU {self.held(cpu, bar, False, '×')}", f"rate {rate:.3g}×") if self.busy else (
             f"rate {self.held(rate, bar, False, '×')}", f"CPU {cpu:.3g}×")
         return f"{first}; {other}"
@@ -74,9 +77,9 @@ def against_peers(report, held, verdicts) -> None:
         report("memory after it (PSS)", f"{memory:,.1f} MB", "", "")
     for name, (launch, bar) in PEERS.items():
         with peer(launch, made_models() / "iris/model.onnx") as p:
-            row(p.url, p, 64, p.body)
+            wrk(p.url, p, 64, SECONDS, "post.lua", [p.body])
             for n, times in ((64, bar), (1, 0)):
-                theirs = row(p.url, p, n, p.body)
+                theirs = row(p.url, p, n, p.body, PEER_SECONDS)
                 report(f"one row, {n} connection{'s' * (n > 1)}", told(ours[n]), f"{name}: {told(theirs)}", verdicts.share(ours[n], theirs, times))
             report("start; memory (PSS)", f"{start:,.0f} ms; {memory:,.1f} MB", f"{name}: {p.first_answer_ms:,.0f} ms; {p.pss_mb():,.0f} MB",
                    f"1/{p.first_answer_ms / start:.0f}; 1/{p.pss_mb() / memory:.1f}")

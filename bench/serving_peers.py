@@ -71,7 +71,7 @@ class Peer(Process):
 def mlserver(model: pathlib.Path, home: pathlib.Path) -> Peer:
     python = venv("mlserver", "mlserver==1.7.1", "uvloop==0.21.0", ONNX)  # its workers fail with a later uvloop
     http, grpc, metrics = free_ports(3)
-    (home / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}))
+    (home / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics, "metrics_dir": str(home)}))
     (home / "model-settings.json").write_text(json.dumps(
         {"name": "iris", "implementation": "mlserver_onnx.Onnx", "parameters": {"uri": str(model)}}))
     return Peer([python / "bin/mlserver", "start", home], f"http://127.0.0.1:{http}/v2/models/iris/infer", OIP,

@@ -89,23 +89,23 @@ void Response::append_line(std::string& lines, std::string_view name, std::strin
 }
 
 base::Task<base::Result<std::string>> Request::read_body() {
-  constexpr size_t kPiece = 64 << 10;
+  constexpr uint64_t kPiece = 64 << 10;
+  constexpr uint64_t kReserve = 8 << 20;
   std::string body;
-  size_t room = content_length ? static_cast<size_t>(std::min<uint64_t>(*content_length + 1, 1 << 20)) : kPiece;
+  // Content-Length is a promise: room is made for it, so that no byte moves later, but memory follows the bytes.
+  const uint64_t promised = content_length.value_or(0);
+  body.reserve(static_cast<size_t>(std::min(promised, kReserve)) + kBodyPadding);
   size_t size = 0;
   for (;;) {
-    if (body.size() - size < room) body.resize(size + room);  // content_length is a promise: memory follows the bytes
+    const uint64_t room = content_length ? std::min(kPiece, promised - std::min<uint64_t>(size, promised) + 1) : kPiece;
+    if (body.size() - size < room) body.resize(size + static_cast<size_t>(room));
     auto n = co_await read_some({body.data() + size, body.size() - size});
     if (!n) co_return std::unexpected(std::move(n).error());
     if (*n == 0) break;
     size += *n;
-    room = std::min(std::max(size, kPiece), size_t{1} << 20);
-    if (content_length)
-      room = static_cast<size_t>(
-          std::min<uint64_t>(room, *content_length + 1 - std::min<uint64_t>(size, *content_length)));
   }
-  body.reserve(size + kBodyPadding);
   body.resize(size);
+  body.reserve(size + kBodyPadding);
   co_return body;
 }
 

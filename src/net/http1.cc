@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kInputBytes = 16 << 10;
 constexpr size_t kFlushBytes = 64 << 10;  // pipelined answers are written once this many bytes wait
+constexpr size_t kWholeBytes = 64 << 10;   // a longer answer is written from where it is
 constexpr size_t kKeepBytes = 128 << 10;  // an output buffer that grew beyond this is given back
 constexpr size_t kCopyBytes = 16 << 10;   // shorter pieces of a stream are copied behind their chunk header
 
@@ -310,6 +311,11 @@ base::Task<bool> Http1Connection::flush() {
     wait_for(Wait::kWrite);
     end_write(co_await stream_->write(out_));
   }
+  if (!large_.empty() && !gone_) {
+    wait_for(Wait::kWrite);
+    end_write(co_await stream_->write(large_));
+  }
+  large_ = std::string();
   co_return !gone_;
 }
 
@@ -386,7 +392,7 @@ base::Task<void> Http1Connection::run() {
       if (!read_to_end) co_await linger();
       co_return;
     }
-    if (out_.size() > kFlushBytes && !co_await flush()) co_return;
+    if ((out_.size() > kFlushBytes || !large_.empty()) && !co_await flush()) co_return;
     request_->path.clear();
     if (!request_->params.empty()) decltype(request_->params)().swap(request_->params);
     protocol_.reset();
@@ -599,8 +605,15 @@ void Http1Connection::write_head(std::optional<uint64_t> length, bool chunked) {
 void Http1Connection::write_whole() {
   write_head(response_->body().size(), false);
   const int status = response_->status();
-  if (request_->method != Method::kHead && status != 204 && status != 304) out_.append(response_->body());
-  response_->body() = std::string();
+  const bool no_body = request_->method == Method::kHead || status == 204 || status == 304;
+  std::string body = std::move(response_->body());
+  response_->body().clear();
+  if (no_body) return;
+  if (body.size() > kWholeBytes) {
+    large_ = std::move(body);
+  } else {
+    out_.append(body);
+  }
 }
 
 base::Result<void> Http1Connection::begin_upgrade() {

@@ -69,6 +69,7 @@ class Http1Connection final : public ServerConnection {
   std::unique_ptr<char[]> buffer_;
   std::string_view input_;  // of buffer_: read, not yet parsed
   std::string out_;         // not yet written
+  std::string large_;       // a body that follows out_: too long to be copied
   size_t next_slice_ = 0;
   size_t slice_used_ = 0;
   uint64_t body_bytes_ = 0;

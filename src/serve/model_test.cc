@@ -125,6 +125,22 @@ TEST(Model, ScoresAloneNameTheHighest) {
   EXPECT_EQ(read.labels, (std::vector<std::string>{"1", "0"}));
 }
 
+TEST(Model, AnImageIsNobodysScores) {
+  auto predictor = load("echo_fp32");
+  const std::string in = predictor->inputs()[0].name;
+  for (const size_t width : {size_t{1000}, size_t{100'000}}) {
+    std::vector<double> values(width, 0.25);
+    values[700] = 0.5;
+    const Tensor input = floats(in, {1, static_cast<int64_t>(width)}, values);
+    const auto outputs = predictor->infer({&input, 1});
+    ASSERT_TRUE(outputs);
+    EXPECT_EQ((*outputs)[0].bytes, input.bytes);
+    const Prediction read = predictor->read(*outputs);
+    EXPECT_EQ(read.scores.size(), width == 1000 ? width : 0);
+    if (width == 1000) EXPECT_EQ(read.labels, std::vector<std::string>{"700"});
+  }
+}
+
 TEST(Model, OneInputPerColumnWithText) {
   const auto want = expected("mixed");
   stats::Table table;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <optional>
@@ -12,7 +13,28 @@
 namespace serve {
 namespace {
 
-constexpr size_t kPredictRows = 1024;  // rows in one run of predict(): bounds the memory of outputs
+constexpr size_t kMostClasses = 1 << 16;  // a wider answer is an image, a signal: nobody's scores
+constexpr size_t kPredictRows = 1024;     // rows in one run of predict(): bounds the memory of outputs
+
+// number_at() of the first `count` values, after what `out` holds.
+void append_numbers(const Tensor& tensor, size_t count, std::vector<double>& out) {
+  const size_t begin = out.size();
+  out.resize(begin + count);
+  const auto convert = [&]<class T>(T value) {
+    const char* at = tensor.bytes.data();
+    for (size_t i = 0; i < count; ++i, at += sizeof value) {
+      std::memcpy(&value, at, sizeof value);
+      out[begin + i] = static_cast<double>(value);
+    }
+  };
+  switch (tensor.type) {
+    case DataType::kFp32: return convert(float{});
+    case DataType::kFp64: return convert(double{});
+    case DataType::kInt64: return convert(int64_t{});
+    default:
+      for (size_t i = 0; i < count; ++i) out[begin + i] = number_at(tensor, i);
+  }
+}
 
 // Columns of an input per row: 1 for a vector, the product of the other dimensions else; nullopt if that is open.
 std::optional<size_t> columns_of(const TensorInfo& info) {
@@ -252,7 +274,7 @@ base::Result<std::vector<Tensor>> ModelPredictor::run_transformed(std::span<cons
     if (given.type == DataType::kFp64 && reinterpret_cast<uintptr_t>(given.bytes.data()) % alignof(double) == 0) {
       data = reinterpret_cast<const double*>(given.bytes.data());
     } else {
-      for (size_t i = 0; i < cells; ++i) numbers.push_back(number_at(given, i));
+      append_numbers(given, cells, numbers);
       data = numbers.data();
     }
     const size_t width = transform_.output_columns().size();
@@ -404,9 +426,7 @@ void ModelPredictor::rows_of(std::span<const Tensor> given, RawRows& rows) const
     if (first->type == DataType::kBytes) {
       rows.texts = first->strings;
     } else {
-      const size_t cells = rows.count * features_.size();
-      rows.numbers.resize(cells);
-      for (size_t i = 0; i < cells; ++i) rows.numbers[i] = number_at(*first, i);
+      append_numbers(*first, rows.count * features_.size(), rows.numbers);
     }
     return;
   }
@@ -443,12 +463,9 @@ Prediction ModelPredictor::read(std::span<const Tensor> outputs) const {
   const size_t rows = label ? rows_in(*label) : score ? rows_in(*score) : 0;
   if (rows == 0) return prediction;
   const size_t width = score ? elements(*score) / rows : 0;
-  if (score && width * rows != elements(*score)) score = nullptr;
+  if (score && (width * rows != elements(*score) || width > kMostClasses)) score = nullptr;
 
-  if (score && (label || width > 1)) {
-    prediction.scores.reserve(rows * width);
-    for (size_t i = 0; i < rows * width; ++i) prediction.scores.push_back(number_at(*score, i));
-  }
+  if (score && (label || width > 1)) append_numbers(*score, rows * width, prediction.scores);
   prediction.labels.reserve(rows);
   if (label && elements(*label) == rows) {
     for (size_t row = 0; row < rows; ++row) prediction.labels.push_back(text_at(*label, row));

@@ -37,8 +37,10 @@ void append_shape(std::string& out, const std::vector<int64_t>& shape) {
   out += ']';
 }
 
-// Appends one output; its raw bytes, if it is to be binary, go to `binary`.
-void append_output(std::string& out, std::string& binary, const Output& output) {
+bool is_raw(const Output& output) { return output.binary && output.shared.region.empty(); }
+
+// Appends one output; if it is to be binary, its raw bytes follow the JSON.
+void append_output(std::string& out, const Output& output) {
   const Tensor& tensor = output.tensor;
   out += "{\"name\":";
   base::append_json_string(out, tensor.name);
@@ -51,10 +53,8 @@ void append_output(std::string& out, std::string& binary, const Output& output) 
     base::append_json_string(out, part.region);
     if (part.offset != 0) out += ",\"shared_memory_offset\":" + std::to_string(part.offset);
     out += ",\"shared_memory_byte_size\":" + std::to_string(part.bytes) + "}}";
-  } else if (output.binary) {
-    const size_t before = binary.size();
-    append_raw(binary, tensor);
-    out += ",\"parameters\":{\"binary_data_size\":" + std::to_string(binary.size() - before) + "}}";
+  } else if (is_raw(output)) {
+    out += ",\"parameters\":{\"binary_data_size\":" + std::to_string(raw_size(tensor)) + "}}";
   } else {
     out += ",\"data\":";
     append_flat(out, tensor);
@@ -65,7 +65,7 @@ void append_output(std::string& out, std::string& binary, const Output& output) 
 base::Result<void> send_answer(const Door& door, const LiveEndpoint& found, const OipRequest& wanted, Answer& answer,
                                const net::Request& request, net::Response& response) {
   const LiveEndpoint& endpoint = answer.answered(found);
-  std::string out, binary;
+  std::string out;
   out.reserve(256);
   out += "{\"model_name\":";
   base::append_json_string(out, endpoint.name);
@@ -76,13 +76,17 @@ base::Result<void> send_answer(const Door& door, const LiveEndpoint& found, cons
   }
   out += ",\"outputs\":[";
   bool first = true, any_binary = false;
+  size_t raw = 0;
   TRY_SET(std::vector<Output> outputs, take_outputs(endpoint, wanted, answer));
   TRY(store_shared(door, request, outputs));
   for (const Output& output : outputs) {
     if (!first) out += ',';
     first = false;
-    any_binary |= output.binary && output.shared.region.empty();
-    append_output(out, binary, output);
+    if (is_raw(output)) {
+      any_binary = true;
+      raw += raw_size(output.tensor);
+    }
+    append_output(out, output);
   }
   out += "]}";
   if (!any_binary) {
@@ -90,7 +94,10 @@ base::Result<void> send_answer(const Door& door, const LiveEndpoint& found, cons
     return {};
   }
   response.header("Inference-Header-Content-Length", std::to_string(out.size()));
-  out += binary;
+  out.reserve(out.size() + raw);
+  for (const Output& output : outputs) {
+    if (is_raw(output)) append_raw(out, output.tensor);
+  }
   send_packed(request, response, "application/octet-stream", std::move(out));
   return {};
 }

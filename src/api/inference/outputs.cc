@@ -97,6 +97,12 @@ void append_raw(std::string& out, const Tensor& tensor) {
   }
 }
 
+size_t raw_size(const Tensor& tensor) {
+  size_t size = tensor.bytes.size();
+  for (const std::string& text : tensor.strings) size += sizeof(uint32_t) + text.size();
+  return size;
+}
+
 namespace {
 
 base::Result<void> check_dense(const Tensor& tensor, std::string_view bytes) {

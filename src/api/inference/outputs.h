@@ -26,6 +26,7 @@ base::Result<std::vector<Output>> take_outputs(const serve::LiveEndpoint& endpoi
 
 // Dense little-endian elements; of BYTES each a 4-byte length and its bytes.
 void append_raw(std::string& out, const serve::Tensor& tensor);
+size_t raw_size(const serve::Tensor& tensor);
 // The other way round; errors name the input and what its shape needs. `tensor` has name, type and shape.
 base::Result<void> set_raw(serve::Tensor& tensor, std::string_view bytes);
 base::Result<void> adopt_raw(serve::Tensor& tensor, std::string& bytes);  // takes the string, if it can
