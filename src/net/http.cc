@@ -91,7 +91,7 @@ void Response::append_line(std::string& lines, std::string_view name, std::strin
 base::Task<base::Result<std::string>> Request::read_body() {
   constexpr size_t kPiece = 64 << 10;
   std::string body;
-  size_t room = content_length ? static_cast<size_t>(std::min<uint64_t>(*content_length + 1, 1 << 20)) : kPiece;
+  size_t room = content_length ? static_cast<size_t>(std::min<uint64_t>(*content_length + 1, kPiece)) : kPiece;
   size_t size = 0;
   for (;;) {
     if (body.size() - size < room) body.resize(size + room);  // content_length is a promise: memory follows the bytes

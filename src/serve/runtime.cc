@@ -29,6 +29,7 @@ struct RevisionKey {
 
 struct Loaded {
   std::shared_ptr<const Predictor> predictor;
+  std::shared_ptr<Limiter> limiter;
   std::string folder_key;
   int64_t unused_since_us = 0;  // monotonic; 0 while live
 };
@@ -161,7 +162,9 @@ base::Result<void> RuntimeImpl::load(int64_t project, const Revision& revision, 
                                    {"model", revision.model_name},
                                    {"version", revision.model_version}});
   std::lock_guard lock(swap_);
-  loaded_.insert_or_assign(key, Loaded{std::move(predictor), folder.key, base::system_clock().mono_us()});
+  auto limiter = make_limiter(*predictor);
+  loaded_.insert_or_assign(
+      key, Loaded{std::move(predictor), std::move(limiter), folder.key, base::system_clock().mono_us()});
   return {};
 }
 
@@ -218,8 +221,7 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
     return live;
   }
   loaded->second.unused_since_us = 0;
-  live->predictor = loaded->second.predictor;
-  live->waits = live->predictor->waits();
+  set_predictor(*live, loaded->second.predictor, loaded->second.limiter, metrics_, labels);
   if (live->waits) {
     const auto gauge = [&](const char* name, const char* help) { return &metrics_.gauge(name, help, labels); };
     live->waiting = {
