@@ -213,6 +213,13 @@ def search() -> None:
     measure(report, held)
 
 
+def overload() -> None:
+    """Three times the load that can be answered; two minutes, so only when asked for."""
+    from overload import measure
+
+    measure(report, held)
+
+
 def instructions() -> None:
     """Instructions a request against those recorded in README.md; under valgrind, so only when asked for."""
     from instructions import PATHS, recorded
@@ -225,7 +232,7 @@ def instructions() -> None:
 
 BENCHES = {"start": start, "health": health, "create_run": create_run, "infer": infer, "grpc": grpc, "python": python, "flow": flow, "trees": trees, "proxy": proxy}
 ON_DEMAND = {"instructions": instructions, "tracking": tracking, "tracking_postgres": tracking_postgres, "serving": serving, "history": history,
-             "search": search}
+             "search": search, "overload": overload}
 
 
 def main() -> int:

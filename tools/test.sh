@@ -33,6 +33,7 @@ run_tests() {
   [ -n "$pattern" ] || package_test
   [ -n "$pattern" ] || fuzz_test "${full:+60}"
   [ -n "$pattern" ] || crash_test "${full:+150}"
+  [ -n "$pattern" ] || soak_test
   [ -z "$full" ] || simulate
   [ -z "$full" ] || differential
   .venv/bin/python tools/count_tests.py build/reports
@@ -133,6 +134,11 @@ fuzz_test() {  # fuzz_test [SECONDS]
 crash_test() {  # crash_test [KILLS]
   say "kill -9 under load"
   .venv/bin/python tests/crash/crash.py --kills "${1:-30}" --junit build/reports/crash.xml || true
+}
+
+soak_test() {
+  say "models that change under load, 90 s"
+  .venv/bin/python tests/soak/soak.py --seconds 90 --junit build/reports/soak.xml || true
 }
 
 differential() {

@@ -17,6 +17,8 @@ constexpr uint32_t kAll = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 int64_t mono_us() { return base::system_clock().mono_us(); }
 
+thread_local int64_t round_us = 0;
+
 }  // namespace
 
 EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -32,7 +34,10 @@ void EventLoop::run() {
     run_due_timers();
   }
   set_current(nullptr);
+  round_us = 0;
 }
+
+int64_t EventLoop::round_began_us() { return round_us; }
 
 void EventLoop::stop() {
   stopped_.store(true, std::memory_order_release);
@@ -60,6 +65,7 @@ void EventLoop::unwatch(int fd, Watcher& watcher) {
 void EventLoop::wait() {
   ready_ = epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), wait_ms());
   ASSERT_ALWAYS(ready_ >= 0 || errno == EINTR);
+  round_us = mono_us();
   for (int i = 0; i < ready_; ++i) {
     const epoll_event event = events_[static_cast<size_t>(i)];
     if (event.data.ptr != nullptr) static_cast<Watcher*>(event.data.ptr)->on_ready(event.events);

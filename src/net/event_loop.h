@@ -47,6 +47,9 @@ class EventLoop final : public base::Loop {
   void post(std::move_only_function<void()> work) override;
   TimerId after(int64_t delay_us, std::move_only_function<void()> work) override;
   void cancel(TimerId timer) override;
+  // When this thread's loop last looked for what there is to do, monotonic: what has come since waits until it looks
+  // again. 0: this thread runs none.
+  static int64_t round_began_us();
 
  private:
   void wait();  // for events, posted work or the next timer; tells the watchers
@@ -56,7 +59,7 @@ class EventLoop final : public base::Loop {
 
   base::Fd epoll_;
   base::Fd wake_;  // an eventfd, written when work comes from another thread
-  std::array<epoll_event, 256> events_;
+  std::array<epoll_event, 4096> events_;  // as many as there may be connections: a round has all that is ready
   int ready_ = 0;  // of events_; those that have been told are zeroed
   std::atomic<bool> stopped_{false};
 

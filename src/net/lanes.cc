@@ -1,7 +1,9 @@
 #include "net/lanes.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -13,7 +15,8 @@ namespace net {
 
 struct Lanes::Impl {
   struct Lane {
-    std::deque<Work*> queue;
+    std::deque<Work*> queue;  // by priority, then arrival
+    size_t threads = 0;
     size_t running = 0;
     bool in_turn = false;  // is in turns_
   };
@@ -40,7 +43,7 @@ struct Lanes::Impl {
 
   // The caller holds the mutex.
   Idle* take_turn_if_able(uint64_t key, Lane& lane) {
-    if (lane.in_turn || lane.queue.empty() || lane.running >= limits.lane_threads) return nullptr;
+    if (lane.in_turn || lane.queue.empty() || lane.running >= lane.threads) return nullptr;
     lane.in_turn = true;
     turns.push_back(key);
     return call_thread();
@@ -102,16 +105,20 @@ Lanes::~Lanes() {
   for (auto& thread : impl_->threads) thread.join();
 }
 
-bool Lanes::submit(uint64_t lane, Work* work) {
+bool Lanes::submit(Work* work) {
   ASSERT_ALWAYS(work->loop != nullptr);
+  const Place& place = work->place;
   std::unique_lock lock(impl_->mutex);
-  Impl::Lane& queue = impl_->lanes[lane];
-  if (queue.queue.size() >= impl_->limits.lane_queue) {
-    if (queue.running == 0 && queue.queue.empty()) impl_->lanes.erase(lane);
+  Impl::Lane& lane = impl_->lanes[place.lane];
+  lane.threads = std::min(place.threads ? place.threads : impl_->limits.lane_threads, impl_->limits.lane_threads);
+  if (lane.queue.size() >= impl_->limits.lane_queue) {
+    if (lane.running == 0 && lane.queue.empty()) impl_->lanes.erase(place.lane);
     return false;
   }
-  queue.queue.push_back(work);
-  Impl::Idle* next = impl_->take_turn_if_able(lane, queue);
+  auto at = lane.queue.end();
+  while (at != lane.queue.begin() && (*std::prev(at))->place.priority > place.priority) --at;
+  lane.queue.insert(at, work);
+  Impl::Idle* next = impl_->take_turn_if_able(place.lane, lane);
   lock.unlock();
   Impl::wake(next);
   return true;

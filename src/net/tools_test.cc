@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
+#include <semaphore>
 #include <thread>
+#include <vector>
 
 #include "net/broadcast.h"
 #include "net/client.h"
@@ -164,6 +167,38 @@ TEST(LanesTest, ALaneHasNoMoreThanItsShare) {
   EXPECT_GE(refused, 4) << "of ten at once two run and four wait";
   EXPECT_LE(refused, 6);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST(LanesTest, TheUrgentGoFirstAndAPlaceMayAskForFewerThreads) {
+  Lanes lanes({.threads = 4, .lane_threads = 4, .lane_queue = 100});
+  std::mutex mutex;
+  std::vector<int> order;
+  std::atomic<int> at_once = 0, most = 0;
+  std::counting_semaphore<> go{0};
+  base::run_blocking([&]() -> base::Task<void> {
+    base::TaskScope scope;
+    const auto add = [&](uint32_t priority, int number) -> base::Task<void> {
+      auto work = [&, number]() -> base::Result<void> {
+        most = std::max(most.load(), ++at_once);
+        if (number == 0) go.acquire();
+        std::lock_guard lock(mutex);
+        order.push_back(number);
+        --at_once;
+        return {};
+      };
+      EXPECT_TRUE(co_await lanes.run({.lane = 1, .threads = 1, .priority = priority}, std::move(work)));
+    };
+    scope.spawn(add(1, 0));
+    scope.spawn(add(2, 3));
+    scope.spawn(add(3, 5));
+    scope.spawn(add(2, 4));
+    scope.spawn(add(1, 1));
+    scope.spawn(add(1, 2));
+    go.release();
+    co_await scope.join();
+  }());
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(most, 1);
 }
 
 TEST(LanesTest, EveryPieceRunsOnce) {

@@ -294,6 +294,9 @@ base::Result<void> check_config(const ModelConfig& config, std::string_view fold
   TRY(check_tensors(config.output(), "output"));
   TRY(check_versions(config));
   TRY(check_warmups(config));
+  if (const auto& batching = config.dynamic_batching(); batching.default_priority_level() > batching.priority_levels())
+    return base::invalid("default_priority_level is " + std::to_string(batching.default_priority_level()) +
+                         "; priority_levels are " + std::to_string(batching.priority_levels()));
   const std::string& file = config.default_model_filename();
   if (!file.empty() && (!base::is_safe_relative_path(file) || file.find('/') != std::string::npos))
     return base::invalid("default_model_filename '" + file.substr(0, 80) + "' is not the plain name of a file");

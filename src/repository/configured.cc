@@ -75,6 +75,17 @@ base::Result<std::vector<std::string>> read_labels(const base::Path& file) {
   return out;
 }
 
+constexpr uint64_t kMaxLevels = 1000;  // of priority
+constexpr uint32_t kMaxQueue = 4096;   // requests
+
+serve::QueuePolicy policy_of(const ::inference::ModelQueuePolicy& told) {
+  constexpr uint64_t kLongestUs = 3'600'000'000;
+  return {.queue = std::min(told.max_queue_size(), kMaxQueue),
+          .timeout_us = static_cast<int64_t>(std::min<uint64_t>(told.default_timeout_microseconds(), kLongestUs)),
+          .delay = told.timeout_action() == ::inference::ModelQueuePolicy::DELAY,
+          .own_timeout = told.allow_timeout_override()};
+}
+
 // Of a model that waits: others run at once, on the thread that read the request.
 serve::BatchOptions batching_of(const ModelConfig& config) {
   const auto& told = config.dynamic_batching();
@@ -85,10 +96,14 @@ serve::BatchOptions batching_of(const ModelConfig& config) {
   }
   constexpr uint64_t kLongestUs = 1'000'000;
   out.max_delay_us = static_cast<int64_t>(std::min<uint64_t>(told.max_queue_delay_microseconds(), kLongestUs));
-  if (const uint32_t queue = told.default_queue_policy().max_queue_size(); queue > 0)
-    out.queue = std::min<size_t>(queue, 4096);
+  if (told.has_default_queue_policy()) out.policy = policy_of(told.default_queue_policy());
+  for (const auto& [level, policy] : told.priority_queue_policy())
+    out.policies[static_cast<uint32_t>(std::min<uint64_t>(level, kMaxLevels))] = policy_of(policy);
+  // Where the configuration bounds its queues itself, the sum of them needs a bound no more than their number does.
+  if (out.policy.queue != 0 || !out.policies.empty()) out.queue = kMaxQueue;
+  out.priority_levels = static_cast<uint32_t>(std::min<uint64_t>(told.priority_levels(), kMaxLevels));
   if (told.default_priority_level() > 0)
-    out.default_priority = static_cast<uint32_t>(std::min<uint64_t>(told.default_priority_level(), 1000));
+    out.default_priority = static_cast<uint32_t>(std::min<uint64_t>(told.default_priority_level(), kMaxLevels));
   return out;
 }
 
@@ -137,6 +152,7 @@ class ConfiguredModel final : public serve::Model {
     return model_->contributions(inputs);
   }
   size_t parallel() const override { return model_->parallel(); }
+  size_t max_batch() const override { return max_batch_ > 0 ? static_cast<size_t>(max_batch_) : model_->max_batch(); }
   std::string trouble() const override { return model_->trouble(); }
   std::string_view service_schema() const override { return model_->service_schema(); }
   std::optional<serve::WorkerStatistics> workers() const override { return model_->workers(); }

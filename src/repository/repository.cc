@@ -72,6 +72,8 @@ std::string environment_of(const ModelConfig& config) {
   return found == config.parameters().end() ? "" : found->second.string_value();
 }
 
+base::Registry::Labels labels_of(const LiveEndpoint& live) { return {{"model", live.name}, {"version", live.version}}; }
+
 class RepositoryImpl final : public Repository {
  public:
   RepositoryImpl(const Options& options, base::Registry& metrics)
@@ -212,7 +214,7 @@ std::shared_ptr<LiveEndpoint> RepositoryImpl::endpoint_of(const std::string& nam
   live->revision.endpoint = live->revision.model_name = name;
   live->revision.number = live->revision.model_version = number;
   live->version = std::to_string(number);
-  add_instruments(*live, metrics_, {{"model", name}, {"version", live->version}});
+  add_instruments(*live, metrics_, labels_of(*live));
   if (options_.memory_budget > 0)
     live->used_us = std::make_shared<std::atomic<int64_t>>(base::system_clock().wall_us());
   return live;
@@ -293,14 +295,15 @@ base::Result<LivePtr> RepositoryImpl::load_version(const Plan& plan, int64_t num
   ModelConfig config = plan.config;
   complete(config, plan.config.name(), *predictor);
   auto live = endpoint_of(plan.config.name(), number);
-  live->waits = predictor->waits();
   const serve::BatchOptions batching = predictor->model().batching();
-  live->predictor = std::move(predictor);
-  if (live->waits && batching.max_rows > 1) live->predictor = serve::make_batching(live->predictor, batching);
+  auto limiter = serve::make_limiter(*predictor);
+  std::shared_ptr<const serve::Predictor> shared = std::move(predictor);
+  if (shared->waits() && batching.max_rows > 1) shared = serve::make_batching(std::move(shared), batching);
   // What an answer in a sequence is depends on more than its request.
   if (cache_ && plan.config.response_cache().enable() && !plan.config.has_sequence_batching())
-    live->predictor = serve::make_cached(live->predictor, cache_);
-  if (live->waits) add_waiting_instruments(*live, metrics_, {{"model", live->name}, {"version", live->version}});
+    shared = serve::make_cached(std::move(shared), cache_);
+  serve::set_predictor(*live, std::move(shared), std::move(limiter), metrics_, labels_of(*live));
+  if (live->waits) add_waiting_instruments(*live, metrics_, labels_of(*live));
   live->config = std::make_shared<const ModelConfig>(std::move(config));
   return live;
 }

@@ -45,12 +45,25 @@ struct Item {
   size_t rows = 0;
   uint32_t priority = 0;
   int64_t since_us = 0;
+  int64_t begin_by_us = 0;  // 0: whenever
+  bool delay = false;       // past it: behind the others
+  bool delayed = false;
   bool lead = false;  // its turn
   std::optional<Answer> answer;
   std::string shown;
   std::condition_variable wake;
 };
 using ItemPtr = std::shared_ptr<Item>;
+
+// Who waits no longer to be run, and why; its thread wakes and leaves by itself.
+std::optional<base::Error> gone(const Item& item, int64_t now) {
+  const auto past = [&](int64_t at_us) { return at_us != 0 && at_us < now; };
+  if (past(item.call.deadline_mono_us))
+    return base::Error{base::Code::kDeadline, "the request's time was over while it waited"};
+  if (past(item.begin_by_us) && !item.delay) return base::Error{base::Code::kUnavailable, kTimeoutExpired};
+  if (item.call.cancelled.stop_requested()) return base::Error{base::Code::kCancelled, "the client went away"};
+  return std::nullopt;
+}
 
 Outputs join(std::span<const ItemPtr> items) {
   Outputs out = items[0]->inputs;
@@ -107,6 +120,15 @@ class BatchingPredictor final : public Predictor {
 
  private:
   Answer wait(std::unique_lock<std::mutex>& lock, const ItemPtr& item) const;
+  // Triton's words: none, or one beyond the levels, is the default.
+  uint32_t level_of(uint32_t priority) const {
+    const bool none = priority == 0 || (options_.priority_levels != 0 && priority > options_.priority_levels);
+    return none ? options_.default_priority : priority;
+  }
+  const QueuePolicy& policy_of(uint32_t priority) const {
+    const auto own = options_.policies.find(priority);
+    return own == options_.policies.end() ? options_.policy : own->second;
+  }
   void enqueue(const ItemPtr& item) const;
   void pass_turn() const;
   void lead(std::unique_lock<std::mutex>& lock, const ItemPtr& item) const;
@@ -142,7 +164,7 @@ Answer BatchingPredictor::infer(std::span<const Tensor> inputs, const Call& call
   const size_t rows = rows_of_inputs(inputs);
   std::unique_lock lock(mutex_);
   ++requests_;
-  if (running_ < slots_ && queue_.empty()) {
+  if (running_ < slots_) {  // who still queues is late and about to leave
     ++running_;
     lock.unlock();
     Answer answer = run_model(inputs, call, rows);
@@ -150,6 +172,11 @@ Answer BatchingPredictor::infer(std::span<const Tensor> inputs, const Call& call
     pass_turn();
     return answer;
   }
+  const uint32_t priority = level_of(call.priority);
+  const QueuePolicy& policy = policy_of(priority);
+  if (policy.queue != 0 && policy.queue <= static_cast<size_t>(std::ranges::count(
+                                               queue_, priority, [](const ItemPtr& item) { return item->priority; })))
+    return base::fail(base::Code::kUnavailable, "Exceeds maximum queue size of " + std::to_string(policy.queue));
   if (queue_.size() >= options_.queue) {
     return base::fail(base::Code::kUnavailable,
                       "the model is busy and " + std::to_string(options_.queue) + " requests wait for it; try again");
@@ -159,8 +186,12 @@ Answer BatchingPredictor::infer(std::span<const Tensor> inputs, const Call& call
   item->call = call;
   item->call.shown = nullptr;
   item->rows = rows;
-  item->priority = call.priority ? call.priority : options_.default_priority;
+  item->priority = priority;
   item->since_us = now_us();
+  item->delay = policy.delay;
+  if (policy.timeout_us > 0) item->begin_by_us = item->since_us + policy.timeout_us;
+  if (const int64_t own_us = call.begin_by_mono_us; own_us != 0 && policy.own_timeout)
+    item->begin_by_us = item->begin_by_us ? std::min(item->begin_by_us, own_us) : own_us;
   enqueue(item);
   Answer answer = wait(lock, item);
   if (call.shown) *call.shown = std::move(item->shown);
@@ -168,8 +199,9 @@ Answer BatchingPredictor::infer(std::span<const Tensor> inputs, const Call& call
 }
 
 void BatchingPredictor::enqueue(const ItemPtr& item) const {
-  const auto place =
-      std::ranges::find_if(queue_, [&](const ItemPtr& other) { return other->priority > item->priority; });
+  const auto place = std::ranges::find_if(queue_, [&](const ItemPtr& other) {
+    return std::pair(other->priority, other->delayed) > std::pair(item->priority, item->delayed);
+  });
   queue_.insert(place, item);
   arrived_.notify_all();
 }
@@ -180,26 +212,34 @@ Answer BatchingPredictor::wait(std::unique_lock<std::mutex>& lock, const ItemPtr
       lead(lock, item);
       continue;
     }
-    const int64_t deadline_us = item->call.deadline_mono_us;
-    const int64_t left_us = deadline_us ? deadline_us - now_us() : kLookUs;
-    if (left_us <= 0 || item->call.cancelled.stop_requested()) {
+    const int64_t now = now_us();
+    if (auto why = gone(*item, now)) {
       std::erase(queue_, item);  // or it is in a batch that runs: its rows are dropped
-      if (left_us <= 0) return base::fail(base::Code::kDeadline, "the request's time was over while it waited");
-      return base::fail(base::Code::kCancelled, "the client went away");
+      return std::unexpected(std::move(*why));
     }
-    item->wake.wait_for(lock, std::chrono::microseconds(std::min(left_us, kLookUs)));
+    if (item->begin_by_us != 0 && item->begin_by_us < now) {  // it is delayed
+      item->begin_by_us = 0;
+      item->delayed = true;
+      if (std::erase(queue_, item) != 0) enqueue(item);
+    }
+    int64_t until_us = now + kLookUs;
+    for (const int64_t at_us : {item->call.deadline_mono_us, item->begin_by_us})
+      if (at_us != 0) until_us = std::min(until_us, at_us + 1);
+    item->wake.wait_for(lock, std::chrono::microseconds(until_us - now));
   }
   return std::move(*item->answer);
 }
 
 // The first that waits leads next; without one the turn is free.
 void BatchingPredictor::pass_turn() const {
-  if (queue_.empty()) {
+  const int64_t now = now_us();
+  const auto first = std::ranges::find_if(queue_, [&](const ItemPtr& item) { return !gone(*item, now); });
+  if (first == queue_.end()) {
     --running_;
     return;
   }
-  const ItemPtr next = queue_.front();
-  queue_.pop_front();
+  const ItemPtr next = *first;
+  queue_.erase(first);
   next->lead = true;
   next->wake.notify_one();
 }
@@ -236,13 +276,13 @@ std::vector<ItemPtr> BatchingPredictor::take_batch(const ItemPtr& first) const {
   std::vector<ItemPtr> batch = {first};
   if (first->rows == 0 || !by_row_) return batch;
   const size_t limit = target(waiting_rows(first));
+  const int64_t now = now_us();
   size_t rows = first->rows;
   for (auto it = queue_.begin(); it != queue_.end() && rows < limit;) {
     const ItemPtr& item = *it;
     const bool fits = item->rows > 0 && rows + item->rows <= limit && same_kind(item->inputs, first->inputs) &&
                       item->call.params == first->call.params;
-    const bool late = item->call.deadline_mono_us && item->call.deadline_mono_us < now_us();
-    if (!fits || late || item->call.cancelled.stop_requested()) {  // those wake and leave by themselves
+    if (!fits || gone(*item, now)) {
       ++it;
       continue;
     }
@@ -255,10 +295,17 @@ std::vector<ItemPtr> BatchingPredictor::take_batch(const ItemPtr& first) const {
 
 void BatchingPredictor::lead(std::unique_lock<std::mutex>& lock, const ItemPtr& item) const {
   item->lead = false;
+  if (auto why = gone(*item, now_us())) {
+    item->answer = std::unexpected(std::move(*why));
+    return pass_turn();
+  }
   if (options_.max_delay_us > 0 && item->rows > 0 && by_row_) grow(lock, item);
   const std::vector<ItemPtr> batch = take_batch(item);
   const int64_t now = now_us();
-  for (const ItemPtr& member : batch) queue_us_ += static_cast<uint64_t>(std::max<int64_t>(now - member->since_us, 0));
+  for (const ItemPtr& member : batch) {
+    queue_us_ += static_cast<uint64_t>(std::max<int64_t>(now - member->since_us, 0));
+    member->begin_by_us = 0;  // it begins
+  }
   lock.unlock();
   run_batch(batch);
   lock.lock();
@@ -275,9 +322,9 @@ void BatchingPredictor::run_batch(std::span<const ItemPtr> items) const {
   };
   if (items.size() == 1) {
     Call call = items[0]->call;
-    const int64_t deadline_us = call.deadline_mono_us;
-    if (deadline_us && deadline_us < now_us())
+    if (call.deadline_mono_us && call.deadline_mono_us < now_us())  // of a batch that was refused and halved
       return give(items[0], base::fail(base::Code::kDeadline, "the request's time was over while it waited"), "");
+    call.begin_by_mono_us = 0;
     std::string shown;
     call.shown = &shown;
     Answer answer = run_model(items[0]->inputs, call, items[0]->rows);

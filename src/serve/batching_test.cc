@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <random>
 #include <semaphore>
@@ -23,6 +24,7 @@ class Triple final : public Model {
  public:
   size_t turns = 1;
   std::function<void(size_t rows)> before = [](size_t) {};
+  std::function<void(double x)> seen = [](double) {};
   bool by_row = true;
 
   Triple() {
@@ -41,6 +43,7 @@ class Triple final : public Model {
     Tensor out{.name = "y", .type = DataType::kFp64, .shape = inputs[0].shape};
     for (size_t i = 0; i < rows; ++i) {
       const double x = number_at(inputs[0], i);
+      seen(x);
       if (x < 0) return base::invalid("negative");
       append_number(out, 3 * x + 1);
     }
@@ -140,6 +143,67 @@ TEST(Batching, AnswersAreNeverMixed) {
     EXPECT_EQ(wrong, 0) << "seed " << seed;
     EXPECT_EQ(asked, 150);
     EXPECT_EQ(predictor->batch_statistics()->requests, 150U);
+  }
+}
+
+// Random priorities, timeouts, deadlines and policies: who is answered gets its own rows, who is told that its time in
+// the queue was over was not run, and nobody waits for ever.
+TEST(Batching, TimeoutsAndPrioritiesMixNothingAndRunNothingTwice) {
+  for (unsigned seed = 1; seed <= 30; ++seed) {
+    std::mt19937 random(seed);
+    const auto upto = [](std::mt19937& from, unsigned most) { return from() % (most + 1); };
+    Triple model;
+    model.turns = 1 + upto(random, 1);
+    model.before = [&](size_t n) { std::this_thread::sleep_for(std::chrono::microseconds((n * 13 + seed) % 400)); };
+    std::mutex mutex;
+    std::map<double, int> ran;
+    model.seen = [&](double x) {
+      std::lock_guard lock(mutex);
+      ++ran[x];
+    };
+    const auto policy = [&] {
+      return QueuePolicy{.queue = upto(random, 2) ? 0U : 2U,
+                         .timeout_us = static_cast<int64_t>(upto(random, 1) * (50 + upto(random, 400))),
+                         .delay = upto(random, 1) == 1,
+                         .own_timeout = upto(random, 3) != 0};
+    };
+    BatchOptions options{.max_rows = 2 + upto(random, 10), .queue = 1000, .default_priority = 2, .priority_levels = 3};
+    options.policy = policy();
+    if (upto(random, 1)) options.policies[1] = policy();
+    const auto predictor = batched(model, options);
+    std::atomic<int> wrong = 0, answered = 0;
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 8; ++t) {
+      threads.emplace_back([&, t] {
+        std::mt19937 own(seed * 100 + t);
+        for (unsigned i = 0; i < 20; ++i) {
+          std::vector<double> values;
+          for (unsigned r = 0, count = 1 + upto(own, 2); r < count; ++r) values.push_back(t * 1e6 + i * 1e3 + r);
+          Call call{.priority = static_cast<uint32_t>(upto(own, 4))};
+          const int64_t now = base::system_clock().mono_us();
+          if (upto(own, 2) == 0) call.begin_by_mono_us = now + upto(own, 500);
+          if (upto(own, 3) == 0) call.deadline_mono_us = now + upto(own, 800);
+          const auto answer = ask(*predictor, values, call);
+          const auto times = [&] {
+            std::lock_guard lock(mutex);
+            return ran.contains(values[0]) ? ran[values[0]] : 0;
+          }();
+          if (!answer) {
+            const base::Code code = answer.error().code;
+            if (code != base::Code::kUnavailable && code != base::Code::kDeadline) ++wrong;
+            if (code == base::Code::kUnavailable && times != 0) ++wrong;
+            continue;
+          }
+          ++answered;
+          if (times != 1) ++wrong;
+          for (size_t r = 0; r < values.size(); ++r) wrong += number_at((*answer)[0], r) != 3 * values[r] + 1;
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0) << "seed " << seed;
+    EXPECT_GT(answered, 0) << "seed " << seed;
+    EXPECT_TRUE(ask(*predictor, {7})) << "the model is idle, and its turn is free";
   }
 }
 
@@ -248,6 +312,67 @@ TEST(Batching, TheUrgentGoFirst) {
   held.go.release(4);
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(held.ran, (std::vector<size_t>{1, 1, 2, 3}));
+}
+
+TEST(Batching, ATimeoutIsTheQueuesAndNotTheModels) {
+  Held held;
+  const auto predictor = batched(held.model, {.max_rows = 8});
+  const auto by = [](int64_t us) { return Call{.begin_by_mono_us = base::system_clock().mono_us() + us}; };
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { EXPECT_TRUE(ask(*predictor, {1}, by(20'000))); });  // it began, however long it takes
+  held.wait_for_runs(1);
+  const auto late = ask(*predictor, {2}, by(50'000));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, base::Code::kUnavailable);
+  EXPECT_EQ(late.error().message, kTimeoutExpired);
+  held.go.release(1);
+  threads[0].join();
+  EXPECT_EQ(held.ran, (std::vector<size_t>{1}));
+}
+
+TEST(Batching, WhoIsDelayedComesBehindThoseInTime) {
+  Held held;
+  BatchOptions options{.max_rows = 2};
+  options.policy.delay = true;
+  const auto predictor = batched(held.model, options);
+  std::vector<std::thread> threads;
+  const auto add = [&](std::vector<double> values, uint64_t expected, int64_t timeout_us) {
+    const Call call{.begin_by_mono_us = timeout_us ? base::system_clock().mono_us() + timeout_us : 0};
+    threads.emplace_back([&, values, call] { EXPECT_TRUE(ask(*predictor, values, call)); });
+    while (predictor->batch_statistics()->requests < expected)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
+  add({1}, 1, 0);
+  held.wait_for_runs(1);
+  add({1, 1, 1}, 2, 1);
+  add({1, 1}, 3, 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the first of them has seen that it is late
+  held.go.release(3);
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(held.ran, (std::vector<size_t>{1, 2, 3}));
+}
+
+TEST(Batching, EachPriorityHasItsOwnQueue) {
+  Held held;
+  BatchOptions options{.max_rows = 2, .queue = 100, .default_priority = 2, .priority_levels = 2};
+  options.policy.queue = 1;
+  const auto predictor = batched(held.model, options);
+  std::vector<std::thread> threads;
+  const auto add = [&](uint32_t priority, uint64_t expected) {
+    threads.emplace_back([&, priority] { EXPECT_TRUE(ask(*predictor, {1}, {.priority = priority})); });
+    while (predictor->batch_statistics()->requests < expected)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
+  add(2, 1);
+  held.wait_for_runs(1);
+  add(1, 2);
+  add(2, 3);
+  for (const uint32_t priority : {1U, 2U, 3U})  // beyond the levels is the default
+    EXPECT_EQ(ask(*predictor, {1}, {.priority = priority}).error().code, base::Code::kUnavailable);
+  held.go.release(3);
+  for (auto& thread : threads) thread.join();
 }
 
 }  // namespace

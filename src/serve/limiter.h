@@ -21,7 +21,8 @@
 
 namespace serve {
 
-inline constexpr int64_t kInlineUs = 500;  // of one run on a loop: a hand-over costs a tenth of it
+inline constexpr int64_t kInlineUs = 500;     // of one run on a loop: a hand-over costs a tenth of it
+inline constexpr uint32_t kMostInHouse = 288;  // of one endpoint off the loops: a lane's threads and its queue
 
 class Limiter {
  public:

@@ -19,8 +19,7 @@ struct Outcome {
 
 // First come, first served by `slots`; arrivals at `load` times the capacity for `seconds`. What is told is of the
 // second half: the first is the controller's to settle.
-Outcome simulate(Limiter& limiter, uint32_t slots, int64_t run_us, double load, int64_t seconds,
-                 int64_t begin_us = 0) {
+Outcome simulate(Limiter& limiter, uint32_t slots, int64_t run_us, double load, int64_t seconds, int64_t begin_us = 0) {
   const double gap_us = static_cast<double>(run_us) / slots / load;
   const int64_t end_us = begin_us + seconds * 1'000'000, from_us = (begin_us + end_us) / 2;
   std::vector<int64_t> free_us(slots, 0);

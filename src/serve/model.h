@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -39,6 +40,7 @@ struct Sequence {
 // What a model that waits (for a worker process, for a batch) has to know about the request.
 struct Call {
   int64_t deadline_mono_us = 0;  // 0: none
+  int64_t begin_by_mono_us = 0;  // not to be run when its turn comes later (Triton's `timeout`); 0: whenever
   std::stop_token cancelled;     // the client went away
   uint32_t priority = 0;         // 0: the model's default; 1 is the highest (Triton's words)
   Sequence sequence;
@@ -53,6 +55,14 @@ struct Call {
   const GraphRoute* follow = nullptr;                          // a way to take once more
 };
 
+// What becomes of requests of one priority that queue (Triton's ModelQueuePolicy).
+struct QueuePolicy {
+  size_t queue = 0;           // requests; past it: kUnavailable. 0: as many as wait at all
+  int64_t timeout_us = 0;     // of the waiting; 0: none
+  bool delay = false;         // past it: behind those of its priority that are in time. Else: kUnavailable
+  bool own_timeout = true;    // a request's own counts, where it is shorter
+  bool operator==(const QueuePolicy&) const = default;
+};
 // How requests that came while a model was busy are run together (batching.h).
 struct BatchOptions {
   size_t max_rows = 0;            // of a batch; 0 or 1: no batching
@@ -60,6 +70,9 @@ struct BatchOptions {
   int64_t max_delay_us = 0;       // how long a batch that formed in the queue may wait to grow
   size_t queue = 256;             // requests; past it: kUnavailable
   uint32_t default_priority = 1;  // of requests that name none; 1 is the highest
+  uint32_t priority_levels = 0;   // a higher number is the default; 0: each number is a level
+  QueuePolicy policy;
+  std::map<uint32_t, QueuePolicy> policies;  // of priorities that have their own
   bool operator==(const BatchOptions&) const = default;
 };
 struct CacheStatistics {
@@ -117,6 +130,7 @@ class Model {
     return run(inputs);
   }
   virtual size_t parallel() const { return 1; }       // of a model that waits: calls that it runs at once
+  virtual size_t max_batch() const { return 0; }      // rows of a request, at most; 0: as many as there are
   virtual std::string trouble() const { return {}; }  // of a model that waits: what went wrong last, or ""
   virtual std::optional<WorkerStatistics> workers() const { return std::nullopt; }  // null: it has none
   virtual BatchOptions batching() const { return {}; }                              // what the model itself asks for
@@ -134,6 +148,9 @@ struct LoadOptions {
   ServingSettings serving;  // of the endpoint, over the model's own
   base::Path interpreter;   // of a Python model; "": the server's
 };
+
+// What Triton says of a request whose time has passed in a queue.
+inline constexpr const char* kTimeoutExpired = "Request timeout expired";
 
 struct Prediction {
   std::vector<std::string> labels;   // one per row; numbers as shortest text ("7")

@@ -150,6 +150,7 @@ class WorkersImpl final : public Workers {
 
  private:
   struct Waiter {
+    uint32_t priority = 0;
     std::condition_variable wake;
     std::shared_ptr<Seat> seat;
     int64_t since_us = 0;
@@ -203,7 +204,7 @@ class WorkersImpl final : public Workers {
   std::map<uint64_t, std::vector<std::shared_ptr<Seat>>> more_seats_;
   std::vector<std::shared_ptr<Seat>> idle_;
   std::vector<std::shared_ptr<Seat>> abandoned_;
-  std::deque<Waiter*> waiting_;
+  std::deque<Waiter*> waiting_;  // by priority, then arrival
   size_t busy_ = 0;
   uint64_t started_ = 0, crashed_ = 0, waited_ = 0, wait_us_ = 0;
   size_t failures_ = 0;  // crashes since the last answer
@@ -258,16 +259,19 @@ base::Result<std::shared_ptr<Seat>> WorkersImpl::take_seat(const Call& call) {
     return base::fail(base::Code::kUnavailable,
                       "the model is busy and " + std::to_string(options_.queue) + " requests wait for it; try again");
   }
-  Waiter waiter{.since_us = now_us()};
-  waiting_.push_back(&waiter);
+  Waiter waiter{.priority = std::max<uint32_t>(call.priority, 1), .since_us = now_us()};
+  waiting_.insert(std::ranges::upper_bound(waiting_, waiter.priority, {}, &Waiter::priority), &waiter);
   wake();  // another worker may be started
   const int64_t until_us = call.deadline_mono_us ? call.deadline_mono_us : waiter.since_us + limits_.timeout_us;
   while (!waiter.seat) {
-    const int64_t left_us = until_us - now_us();
+    const int64_t now = now_us();
+    const bool expired = call.begin_by_mono_us != 0 && call.begin_by_mono_us < now;
+    const int64_t left_us = (call.begin_by_mono_us ? std::min(until_us, call.begin_by_mono_us + 1) : until_us) - now;
     const bool gone = call.cancelled.stop_requested(), open = open_until_us_ > now_us();
     if (left_us <= 0 || gone || open || stopping_) {
       std::erase(waiting_, &waiter);
       if (open) return std::unexpected(refusal());
+      if (expired) return base::fail(base::Code::kUnavailable, kTimeoutExpired);
       if (left_us <= 0) return base::fail(base::Code::kDeadline, "no Python worker was free in the request's time");
       return base::fail(base::Code::kCancelled, "the client went away");
     }

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <thread>
 #include <tuple>
 
 namespace serve {
@@ -148,6 +149,7 @@ EndpointStatistics statistics_of(const LiveEndpoint& endpoint) {
   out.rows = endpoint.rows->value();
   out.ns = static_cast<uint64_t>(std::max(endpoint.seconds->sum(), 0.0) * 1e9);
   out.executions = out.queued = out.succeeded;
+  out.waiting = endpoint.limiter ? endpoint.limiter->waiting() : 0;
   if (const auto batched = endpoint.predictor ? endpoint.predictor->batch_statistics() : std::nullopt) {
     out.executions = batched->executions;
     out.queued = batched->requests;
@@ -159,12 +161,58 @@ EndpointStatistics statistics_of(const LiveEndpoint& endpoint) {
   return out;
 }
 
+std::shared_ptr<Limiter> make_limiter(const Predictor& predictor) {
+  const size_t cores = std::max(std::thread::hardware_concurrency(), 1U);
+  const size_t slots = predictor.waits() ? std::max<size_t>(predictor.model().parallel(), 1) : cores;
+  const size_t rows = std::max<size_t>(predictor.waits() ? predictor.model().batching().max_rows : 1, 1);
+  return std::make_shared<Limiter>(static_cast<uint32_t>(std::min<size_t>(slots * rows, kMostInHouse)), kMostInHouse);
+}
+
+size_t body_limit(const Predictor& predictor) {
+  constexpr size_t kBesideTensors = 64 * base::limits::kKiB;
+  constexpr size_t kElementBytes = 128;  // as text, with its column's name
+  size_t elements = 0;
+  for (const TensorInfo& info : predictor.inputs()) {
+    size_t count = 1;
+    for (size_t i = 0; i < info.shape.size(); ++i) {
+      int64_t dim = info.shape[i];
+      if (dim < 0 && i == 0) dim = static_cast<int64_t>(predictor.model().max_batch());
+      if (dim <= 0 || info.type == DataType::kBytes) return base::limits::kInferBody;
+      count *= static_cast<size_t>(dim);
+      if (count > base::limits::kInferBody) return base::limits::kInferBody;
+    }
+    elements += count;
+  }
+  return std::min(kBesideTensors + elements * kElementBytes, base::limits::kInferBody);
+}
+
+void set_predictor(LiveEndpoint& endpoint, std::shared_ptr<const Predictor> predictor, std::shared_ptr<Limiter> limiter,
+                   base::Registry& metrics, const base::Registry::Labels& labels) {
+  endpoint.waits = predictor->waits();
+  endpoint.body_bytes = body_limit(*predictor);
+  const auto gauge = [&](const char* name, const char* help, uint32_t (Limiter::*read)() const) {
+    metrics.gauge_fn(
+        name, help,
+        [weak = std::weak_ptr<Limiter>(limiter), read]() -> double {
+          const auto now = weak.lock();
+          return now ? ((*now).*read)() : 0;
+        },
+        labels);
+  };
+  gauge("lathe_inference_limit", "Requests that may be in the house at once, off the loops.", &Limiter::limit);
+  gauge("lathe_inference_in_flight", "Requests in the house now, off the loops.", &Limiter::in_flight);
+  endpoint.predictor = std::move(predictor);
+  endpoint.limiter = std::move(limiter);
+}
+
 void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels) {
   endpoint.requests = &metrics.counter("lathe_inference_requests_total", "Inference requests answered.", labels);
   endpoint.failures =
       &metrics.counter("lathe_inference_failures_total", "Inference requests answered with an error.", labels);
   endpoint.faults = &metrics.counter("lathe_inference_faults_total",
                                      "Inference requests whose error was the model's, not the client's.", labels);
+  endpoint.refused = &metrics.counter("lathe_inference_refused_total",
+                                      "Inference requests refused because there were too many.", labels);
   endpoint.rows = &metrics.counter("lathe_inference_rows_total", "Rows predicted.", labels);
   endpoint.seconds =
       &metrics.histogram("lathe_inference_seconds", "Computation of an answered request.", kLatencyBounds, labels);
@@ -232,7 +280,7 @@ void append_triton_metrics(std::string& out, const std::vector<LivePtr>& endpoin
       {"nv_cache_hit_duration_per_model", "Time of looking, of hits", [](Numbers n) { return n.cache.hit_us; }},
       {"nv_cache_miss_duration_per_model", "Time of looking and keeping, of misses",
        [](Numbers n) { return n.cache.miss_us; }},
-      {"nv_inference_pending_request_count", "Requests in queues", none},
+      {"nv_inference_pending_request_count", "Requests in queues", [](Numbers n) { return n.waiting; }},
   };
   std::vector<EndpointStatistics> numbers;
   for (const LivePtr& endpoint : endpoints) numbers.push_back(statistics_of(*endpoint));

@@ -13,11 +13,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "serve/bound_condition.h"
 #include "serve/capture.h"
 #include "serve/endpoint.h"
+#include "serve/limiter.h"
 #include "serve/mirror.h"
 #include "serve/model.h"
 #include "serve/rcu.h"
@@ -67,7 +69,10 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
   base::Counter* failures = nullptr;  // answered with an error
   base::Counter* faults = nullptr;    // those of them that were not the client's
   base::Counter* rows = nullptr;
+  base::Counter* refused = nullptr;  // not among the requests: there were too many, or it was too late
   base::Histogram* seconds = nullptr;
+  std::shared_ptr<Limiter> limiter;     // of its predictor; null without one
+  size_t body_bytes = base::limits::kInferBody;  // of a request over REST
   std::shared_ptr<const ::inference::ModelConfig> config;  // null: made from the model, where it is asked for
   std::shared_ptr<std::atomic<int64_t>> used_us;           // last request; null: nobody wants to know
   std::shared_ptr<const LiveSplit> split;                  // null: all requests are this revision's
@@ -139,11 +144,19 @@ struct EndpointStatistics {
   uint64_t executions = 0;  // of the model: fewer than requests where it is batched
   uint64_t queued = 0;      // all that succeeded, where nothing is batched: they waited for nothing
   uint64_t queue_ns = 0;    // that those waited together
+  uint64_t waiting = 0;     // now
   std::vector<std::pair<size_t, uint64_t>> batches;  // rows in an execution → executions
   CacheStatistics cache;
 };
 EndpointStatistics statistics_of(const LiveEndpoint& endpoint);
 
+// The limiter of a predictor, for as long as it is loaded.
+std::shared_ptr<Limiter> make_limiter(const Predictor& predictor);
+// The largest body of a request over REST: what its inputs take as text where their shapes are fixed, else kInferBody.
+size_t body_limit(const Predictor& predictor);
+// Puts the predictor behind the endpoint, with all that follows from it.
+void set_predictor(LiveEndpoint& endpoint, std::shared_ptr<const Predictor> predictor, std::shared_ptr<Limiter> limiter,
+                   base::Registry& metrics, const base::Registry::Labels& labels);
 // The instruments of an endpoint, registered once for its labels.
 void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels);
 // Those of a model that waits, and their values.

@@ -39,6 +39,7 @@ struct Loaded {
   std::shared_ptr<const Predictor> model;      // as it was loaded
   std::shared_ptr<const Predictor> predictor;  // what answers: `model`, or batches before it
   ServingSettings serving;                     // that both were made for
+  std::shared_ptr<Limiter> limiter;
   std::string folder_key;
   uint64_t bytes = 0;
   bool python = false;
@@ -310,6 +311,7 @@ base::Result<Loaded> RuntimeImpl::load_files(int64_t project, const Wanted& want
   TRY(warm_up(*predictor, folder.files));
   out.model = std::move(predictor);
   out.predictor = batched(out.model, wanted.serving);
+  out.limiter = make_limiter(*out.model);
   return out;
 }
 
@@ -327,6 +329,7 @@ bool RuntimeImpl::take_shared(int64_t project, const Wanted& wanted, const std::
       continue;
     out.model = loaded.model;
     out.predictor = loaded.predictor;
+    out.limiter = make_limiter(*out.model);  // of its own: its requests are its own
     return true;
   }
   return false;
@@ -494,7 +497,7 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   if (problem != problems.end())  // what it was serves on
     base::log::error("an endpoint's new settings are not in force",
                      {{"endpoint", live->name}, {"revision", revision.number}, {"error", problem->second.message}});
-  live->waits = live->predictor->waits();
+  set_predictor(*live, live->predictor, live->graph ? nullptr : loaded_.at(key).limiter, metrics_, labels);
   if (live->waits && !live->graph) add_waiting_instruments(*live, metrics_, labels);
   CaptureSource source{
       .project = live->project, .endpoint = live->name, .revision = live->revision.number, .routed = live->graph};

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <thread>
 
 #include "api/inference/compression.h"
 #include "api/inference/inference.h"
@@ -14,6 +15,7 @@
 #include "base/loop.h"
 #include "base/trace.h"
 #include "base/utf8.h"
+#include "net/event_loop.h"
 
 namespace api::inference {
 namespace {
@@ -21,8 +23,13 @@ namespace {
 using serve::DataType;
 using serve::Tensor;
 
-thread_local std::optional<uint64_t> detour;  // from find_target() to the wrapper of the handler that called it
-constexpr uint64_t kShadowSalt = 0x5ad0;      // which requests are mirrored says nothing about who answers them
+// From find_target() to the wrapper of the handler that called it. The flag is looked at for each request, what it
+// stands for only if it is set.
+thread_local bool detoured = false;
+thread_local Detour detour;
+constexpr uint64_t kMaxLevel = 1000;  // of priority
+static_assert(net::Lanes::Limits().lane_threads + net::Lanes::Limits().lane_queue == serve::kMostInHouse);
+constexpr uint64_t kShadowSalt = 0x5ad0;  // which requests are mirrored says nothing about who answers them
 
 template <class T>
 T element(const Tensor& tensor, size_t index) {
@@ -214,14 +221,52 @@ base::Result<const serve::LivePtr*> pick_revision(const serve::RouteSnapshot& ro
   return &serve::choose(*found, key);
 }
 
-serve::Call call_of(const net::Request& request, std::string params, std::string& shown, std::string& route) {
+// A request knows when it came by the wall.
+int64_t arrived_mono_us(const net::Request& request) {
+  const base::Clock& clock = base::system_clock();
+  return clock.mono_us() - std::max<int64_t>(clock.wall_us() - request.ctx.now_us, 0);
+}
+
+serve::Call call_of(const net::Request& request, std::string params, const Wish& wish, std::string& shown,
+                    std::string& route) {
+  constexpr uint64_t kLongestUs = 86'400'000'000;
+  const auto timeout_us = static_cast<int64_t>(std::min(wish.timeout_us, kLongestUs));
   return {.deadline_mono_us = request.ctx.deadline_mono_us,
+          .begin_by_mono_us = timeout_us ? arrived_mono_us(request) + timeout_us : 0,
           .cancelled = request.ctx.cancelled,
+          .priority = static_cast<uint32_t>(std::min(wish.priority, kMaxLevel)),
+          .sequence = wish.sequence,
           .params = std::move(params),
           .shown = &shown,
           .key = request.ctx.request_id,
           .header = headers_of(request),
           .route = &route};
+}
+
+// Whether a request that runs on this loop comes up too late in its round, and refusing it takes less than answering.
+bool too_late(const serve::LiveEndpoint& endpoint) {
+  const int64_t round_us = net::EventLoop::round_began_us();
+  if (round_us == 0 || base::system_clock().mono_us() - round_us <= kRoundUs) [[likely]]
+    return false;
+  const auto answered = static_cast<double>(std::max<uint64_t>(endpoint.requests->value(), 1));
+  return endpoint.seconds->sum() / answered * 1e6 >= kRefusalPaysUs;
+}
+
+// Its requests are run where they may wait, or be long.
+void leave_loop(const serve::LiveEndpoint& endpoint) {
+  detour.limiter = endpoint.limiter;
+  detour.refused = endpoint.refused;
+  detour.place.priority = 1;
+  detour.priority_levels = 0;
+  if (!endpoint.predictor) return;
+  const serve::Model& model = endpoint.predictor->model();
+  if (!model.waits()) {
+    detour.place.threads = std::max(std::thread::hardware_concurrency(), 1U);
+  } else {
+    const serve::BatchOptions batching = model.batching();
+    detour.place.priority = batching.default_priority;
+    detour.priority_levels = batching.priority_levels;
+  }
 }
 
 bool asks_outlier_score(const Door& door, const net::Request& request) {
@@ -253,34 +298,58 @@ base::Result<Target> find_target(const Door& door, const net::Request& request, 
   target.endpoint = found->get();
   if (target.endpoint->used_us) target.endpoint->used_us->store(request.ctx.now_us, std::memory_order_relaxed);
   const bool cold = target.endpoint->cold && purpose != Purpose::kLook;
-  const bool waits = purpose == Purpose::kLong ||
-                     (purpose == Purpose::kRun && (target.endpoint->waits || asks_outlier_score(door, request)));
+  const bool slow = target.endpoint->limiter && target.endpoint->limiter->slow();
+  const bool waits =
+      purpose == Purpose::kLong ||
+      (purpose == Purpose::kRun && (target.endpoint->waits || slow || asks_outlier_score(door, request)));
   if (cold || waits) [[unlikely]] {
-    TRY(step_aside(target.endpoint->name, target.endpoint->project));
+    if (auto aside = step_aside(target.endpoint->name, target.endpoint->project); !aside) {
+      if (purpose == Purpose::kRun) leave_loop(*target.endpoint);
+      return std::unexpected(std::move(aside).error());
+    }
     target.held = *found;  // a pin holds up the freeing of every replaced snapshot: not for as long as a model waits
     target.pin.reset();
     if (cold) {
       TRY_SET(target.held, door.runtime.warm(*target.held, request.ctx.deadline_mono_us));
       target.endpoint = target.held.get();
     }
+  } else if (purpose == Purpose::kRun && too_late(*target.endpoint)) [[unlikely]] {
+    target.endpoint->refused->add();
+    return base::fail(base::Code::kUnavailable, "too many requests are being answered; try again");
   }
   return target;
 }
 
 base::Result<void> step_aside(std::string_view name, int64_t project) {
   if (!base::Loop::current()) return {};
-  detour = std::hash<std::string_view>()(name) ^ static_cast<uint64_t>(project);
+  detour = {.place = {.lane = std::hash<std::string_view>()(name) ^ static_cast<uint64_t>(project)}};
+  detoured = true;
   return base::fail(base::Code::kUnavailable, "this model is run on another thread");
 }
 
-std::optional<uint64_t> take_detour() {
-  if (!detour) [[likely]]
-    return std::nullopt;
-  return std::exchange(detour, std::nullopt);
+bool has_detour() { return detoured; }
+
+void set_detour_priority(uint64_t priority) {
+  if (priority == 0 || (detour.priority_levels != 0 && priority > detour.priority_levels)) return;
+  detour.place.priority = static_cast<uint32_t>(std::min(priority, kMaxLevel));
 }
 
-base::Task<base::Result<void>> run_in_lane(const Door& door, uint64_t lane, const net::Request& request,
-                                           net::Response& response, std::function<base::Result<void>()> work) {
+std::optional<Detour> take_detour() {
+  if (!detoured) [[likely]]
+    return std::nullopt;
+  detoured = false;
+  return std::exchange(detour, {});
+}
+
+base::Task<base::Result<void>> run_in_lane(const Door& door, Detour way, const net::Request& request,
+                                           std::function<base::Result<void>()> work) {
+  serve::Limiter* limiter = way.limiter.get();
+  if (limiter && !limiter->enter()) {
+    way.refused->add();
+    co_return base::fail(base::Code::kUnavailable, "too many requests wait for this model already (" +
+                                                       std::to_string(limiter->limit()) +
+                                                       " are answered in time); try again");
+  }
   auto once_more = [&request, &work]() -> base::Result<void> {
     const int64_t deadline_us = request.ctx.deadline_mono_us;
     if (deadline_us != 0 && base::system_clock().mono_us() > deadline_us)
@@ -289,9 +358,11 @@ base::Task<base::Result<void>> run_in_lane(const Door& door, uint64_t lane, cons
       return base::fail(base::Code::kCancelled, "the client went away before the request's turn came");
     return work();
   };
-  auto done = co_await door.lanes->run(lane, std::move(once_more));
-  if (!done && (done.error().code == base::Code::kUnavailable || done.error().code == base::Code::kTooMany))
-    response.header("Retry-After", "1");
+  auto done = co_await door.lanes->run(way.place, std::move(once_more));
+  if (limiter) {
+    const bool ran = done || done.error().code == base::Code::kInvalid || done.error().code == base::Code::kInternal;
+    ran ? limiter->leave(base::system_clock().mono_us()) : limiter->leave_unanswered();
+  }
   co_return done;
 }
 
@@ -344,17 +415,83 @@ void count_failure(const serve::LiveEndpoint& endpoint) {
   endpoint.failures->add();
 }
 
+namespace {
+
+// How long whoever asks still waits for the answer, as the proxy in front of us knows it (Envoy, Istio, KServe's
+// ingress). Only ever less than the route's own time.
+base::Result<void> take_expected_timeout(net::Request& request) {
+  const std::string_view text = request.header("x-envoy-expected-rq-timeout-ms");
+  if (text.empty()) return {};
+  uint32_t ms = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
+  if (error != std::errc() || end != text.data() + text.size())
+    return base::invalid("X-Envoy-Expected-Rq-Timeout-Ms '" + std::string(text.substr(0, 40)) +
+                         "' is not a number of milliseconds");
+  if (ms == 0) return {};  // Envoy's word for: no timeout
+  int64_t& deadline_us = request.ctx.deadline_mono_us;
+  const int64_t until_us = arrived_mono_us(request) + int64_t{ms} * 1000;
+  if (deadline_us == 0 || until_us < deadline_us) deadline_us = until_us;
+  if (base::system_clock().mono_us() <= deadline_us) return {};
+  return base::fail(base::Code::kDeadline, "the request's time was over before it was read");
+}
+
+// Of the model that the request's path names, before its body is read. Of others the route's own limit is enough.
+size_t body_limit(const Door& door, const net::Request& request) {
+  std::string_view name = request.param("model");
+  if (name.empty()) name = request.param("name");
+  if (name.empty() || request.path.starts_with("/v2/repository/")) return base::limits::kInferBody;
+  const auto pin = door.runtime.pin();
+  const serve::LivePtr* found = pin->find(request.ctx.project, name);
+  if (!found) return base::limits::kInferBody;
+  size_t most = (*found)->body_bytes;
+  if ((*found)->split)
+    for (const auto& part : (*found)->split->parts)
+      if (part.target) most = std::max(most, part.target->body_bytes);
+  return most;
+}
+
+base::Task<base::Result<std::string>> read_bounded(net::Request& request, size_t most) {
+  const auto too_large = [&](const std::string& found) {
+    return base::fail(base::Code::kTooLarge,
+                      "the body has " + found + " bytes; this model takes at most " + std::to_string(most));
+  };
+  if (request.content_length) {
+    if (*request.content_length > most) co_return too_large(std::to_string(*request.content_length));
+    co_return co_await request.read_body();
+  }
+  constexpr size_t kPiece = 64 * base::limits::kKiB;
+  std::string body;
+  for (;;) {
+    const size_t size = body.size();
+    body.resize(size + kPiece);
+    CO_TRY_SET(const size_t n, co_await request.read_some({body.data() + size, kPiece}));
+    body.resize(size + n);
+    if (n == 0) break;
+    if (body.size() > most) co_return too_large("more than " + std::to_string(most));
+  }
+  body.reserve(body.size() + net::Request::kBodyPadding);
+  co_return body;
+}
+
+void write_refusal(const Door& door, net::Protocol protocol, const net::Request& request, net::Response& response,
+                   const base::Error& error) {
+  if (error.code == base::Code::kUnavailable || error.code == base::Code::kTooMany) response.header("Retry-After", "1");
+  door.errors.write(protocol, response, error, request.ctx.request_id);
+}
+
+}  // namespace
+
 base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_us) {
   if (timeout_us == 0) return {};
   const int64_t passed_us = base::system_clock().wall_us() - request.ctx.now_us;
   if (passed_us <= 0 || static_cast<uint64_t>(passed_us) <= timeout_us) return {};
-  return base::fail(base::Code::kUnavailable, "Request timeout expired: " + std::to_string(passed_us) +
+  return base::fail(base::Code::kUnavailable, std::string(serve::kTimeoutExpired) + ": " + std::to_string(passed_us) +
                                                   " us have passed, and its timeout is " + std::to_string(timeout_us));
 }
 
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& found, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
-                         std::string params, serve::Sequence sequence) {
+                         std::string params, const Wish& wish) {
   serve::LivePtr by_rule;
   if (found.rules) [[unlikely]] {
     TRY_SET(by_rule, by_columns(found, inputs, request));
@@ -376,19 +513,21 @@ base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& found, std
   const int64_t start_us = base::system_clock().mono_us();
   std::string shown, route;
   serve::Call call;
-  if (endpoint.waits || endpoint.graph) call = call_of(request, std::move(params), shown, route);
-  call.sequence = std::move(sequence);
+  if (endpoint.waits || endpoint.graph) call = call_of(request, std::move(params), wish, shown, route);
   auto outputs = endpoint.predictor->infer(inputs, call);
+  const int64_t duration_us = base::system_clock().mono_us() - start_us;
+  if (endpoint.limiter && !endpoint.waits) endpoint.limiter->ran(duration_us);
   if (!outputs) {
     if (span) span->fail(outputs.error().message);
     count_failure(endpoint);
-    if (outputs.error().code != base::Code::kInvalid || fits(*endpoint.predictor, inputs)) endpoint.faults->add();
+    const base::Error& error = outputs.error();
+    const bool own_time = error.code == base::Code::kCancelled || error.message == serve::kTimeoutExpired;
+    if (!own_time && (error.code != base::Code::kInvalid || fits(*endpoint.predictor, inputs))) endpoint.faults->add();
     return std::unexpected(std::move(outputs).error());
   }
   Answer answer{.outputs = std::move(*outputs), .prediction = {}, .shown = std::move(shown), .route = std::move(route)};
   answer.prediction = endpoint.predictor->read(answer.outputs);
   answer.by = std::move(by_rule);
-  const int64_t duration_us = base::system_clock().mono_us() - start_us;
   capture(door, endpoint, inputs, answer, std::max<int64_t>(duration_us, 1), request, client_id, response);
   endpoint.requests->add();
   endpoint.seconds->observe(static_cast<double>(duration_us) * 1e-6);
@@ -402,19 +541,21 @@ net::Handler with_body(DoorPtr door, net::Protocol protocol, BodyHandler handler
     base::Result<std::string> read;
     auto body = request.body_at_hand();
     if (!body) {
-      read = co_await request.read_body();
+      read = co_await read_bounded(request, body_limit(*door, request));
       if (read) body = *read;
     }
     base::Result<void> done;
     base::Result<std::string> unpacked;
     if (!read) {
       done = std::unexpected(std::move(read).error());
+    } else if (done = take_expected_timeout(request); !done) {
+      // it is told below
     } else if (const auto encoding = request.header("content-encoding"); encoding.empty()) {
       done = handler(*door, request, response, *body);
     } else if (const auto coding = parse_coding(encoding); !coding) {
       done = base::invalid("Content-Encoding '" + std::string(encoding.substr(0, 40)) +
                            "' is not offered; allowed: gzip, deflate, identity");
-    } else if (unpacked = unpack(*coding, *body, unpacked_bytes); !unpacked) {
+    } else if (unpacked = unpack(*coding, *body, std::min(unpacked_bytes, body_limit(*door, request))); !unpacked) {
       done = std::unexpected(std::move(unpacked).error());
     } else {
       unpacked->reserve(unpacked->size() + net::Request::kBodyPadding);
@@ -422,10 +563,9 @@ net::Handler with_body(DoorPtr door, net::Protocol protocol, BodyHandler handler
       done = handler(*door, request, response, *body);
     }
     if (const auto lane = take_detour()) [[unlikely]] {
-      done = co_await run_in_lane(*door, *lane, request, response,
-                                  [&] { return handler(*door, request, response, *body); });
+      done = co_await run_in_lane(*door, *lane, request, [&] { return handler(*door, request, response, *body); });
     }
-    if (!done) door->errors.write(protocol, response, done.error(), request.ctx.request_id);
+    if (!done) write_refusal(*door, protocol, request, response, done.error());
   };
 }
 
@@ -445,9 +585,9 @@ net::Handler without_body(DoorPtr door, net::Protocol protocol, PlainHandler han
                                                         net::Response& response) -> base::Task<void> {
     auto done = handler(*door, request, response);
     if (const auto lane = take_detour()) [[unlikely]] {
-      done = co_await run_in_lane(*door, *lane, request, response, [&] { return handler(*door, request, response); });
+      done = co_await run_in_lane(*door, *lane, request, [&] { return handler(*door, request, response); });
     }
-    if (!done) door->errors.write(protocol, response, done.error(), request.ctx.request_id);
+    if (!done) write_refusal(*door, protocol, request, response, done.error());
     co_return;
   };
 }

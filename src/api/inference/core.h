@@ -4,6 +4,12 @@
 // thread; the wrappers of handlers (with_body, without_body, unary) then run the same handler once more on one that may
 // wait. So a handler is a plain synchronous function, and does nothing that shows before find_target().
 //
+// Overload: a request for another thread enters its endpoint's serve::Limiter first, or is refused. Those that run on
+// the loop are refused (by find_target) when they come up later than kRoundUs in their loop's round: all that is ready
+// at a time is one round, so whoever waits, a health check among them, waits for two rounds at most. As
+// CoDel does, this looks at the time that a request waited, not at how many wait (Nichols and Jacobson, Controlling
+// Queue Delay, ACM Queue 2012). Models that answer as fast as a refusal is written are not refused.
+//
 // Thread: any loop or waiting thread; functions that take a pinned endpoint must not suspend.
 #pragma once
 
@@ -15,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/inference/oip_request.h"
 #include "base/limits.h"
 #include "net/lanes.h"
 #include "net/router.h"
@@ -24,6 +31,8 @@
 
 namespace api::inference {
 
+inline constexpr int64_t kRoundUs = 100'000;    // of a loop's round, for inference; what comes up later in it: 503
+inline constexpr int64_t kRefusalPaysUs = 100;  // a quicker model answers as fast as a refusal is written
 inline constexpr size_t kRowsBody =
     16 * base::limits::kMiB;  // JSON rows and CSV: their parsed form is several times larger
 
@@ -53,17 +62,32 @@ struct Target {
 };
 base::Result<Target> find_target(const Door& door, const net::Request& request, std::string_view name,
                                  std::string_view version, Purpose purpose = Purpose::kRun);
+bool has_detour();
+void set_detour_priority(uint64_t priority);
+// After find_target() has asked for another thread: the place in its queue that the request wishes for. `priority` is
+// asked only then.
+template <class F>
+void order_detour(F priority) {
+  if (has_detour()) set_detour_priority(priority());
+}
 
 // For handlers that wait themselves: fails on a loop and asks for a thread that may, as find_target() does.
 // A lane is an endpoint's, or a repository's model's (project 0).
 base::Result<void> step_aside(std::string_view name, int64_t project = 0);
 
-// Did find_target() on this thread refuse because the handler must run where it may wait? The lane to run it in; asked
-// once by the wrapper that called the handler.
-std::optional<uint64_t> take_detour();
-// Runs `work` on a waiting thread, unless the request's time is over or its client gone by then.
-base::Task<base::Result<void>> run_in_lane(const Door& door, uint64_t lane, const net::Request& request,
-                                           net::Response& response, std::function<base::Result<void>()> work);
+// Did find_target() on this thread refuse because the handler must run where it may wait? Where; asked once by the
+// wrapper that called the handler.
+struct Detour {
+  net::Lanes::Place place;
+  std::shared_ptr<serve::Limiter> limiter;  // null: of a cold model, or of no model
+  base::Counter* refused = nullptr;         // beside it; lives as long as the server
+  uint32_t priority_levels = 0;             // 0: any
+};
+std::optional<Detour> take_detour();
+// Runs `work` on a waiting thread, unless too many are before it, or the request's time is over or its client gone by
+// then.
+base::Task<base::Result<void>> run_in_lane(const Door& door, Detour detour, const net::Request& request,
+                                           std::function<base::Result<void>()> work);
 
 struct Answer {
   std::vector<serve::Tensor> outputs;
@@ -84,11 +108,11 @@ base::Result<void> check_timeout(const net::Request& request, uint64_t timeout_u
 inline constexpr std::string_view kOutlierHeader = "X-Lathe-Outlier-Score";
 
 // Runs the tensors, captures rows and answers, counts, and sets X-Lathe-Prediction-Id and X-Lathe-Model-Version.
-// `params` is a JSON object for the model's predict(), `sequence` the conversation that the request belongs to.
+// `params` is a JSON object for the model's predict(), `wish` what the request says of its turn.
 // `client_id` is the request's own id; "" falls back to X-Amzn-SageMaker-Inference-Id and X-Request-Id.
 base::Result<Answer> run(const Door& door, const serve::LiveEndpoint& endpoint, std::span<const serve::Tensor> inputs,
                          const net::Request& request, std::string_view client_id, net::Response& response,
-                         std::string params = {}, serve::Sequence sequence = {});
+                         std::string params = {}, const Wish& wish = {});
 
 // Whether every endpoint can answer.
 bool all_ready(const Door& door);

@@ -244,7 +244,7 @@ net::Handler unary(DoorPtr door, Parse call) {
     } else {
       done = call(*door, request, response, *message, head->answer_coding, out);
       if (const auto lane = take_detour()) [[unlikely]] {
-        done = co_await run_in_lane(*door, *lane, request, response,
+        done = co_await run_in_lane(*door, *lane, request,
                                     [&] { return call(*door, request, response, *message, head->answer_coding, out); });
       }
     }

@@ -23,22 +23,25 @@ base::Result<OipRequest> read_request(const Door& door, const LiveEndpoint& endp
   TRY_SET(OipRequest wanted, read_infer_request(in));
   TRY(check_outputs(endpoint, wanted));
   TRY(fill_shared(door, request, wanted));
-  TRY(check_timeout(request, wanted.timeout_us));
+  TRY(check_timeout(request, wanted.wish.timeout_us));
   return wanted;
 }
 
 // Parses, runs and renders one ModelInferRequest.
 base::Result<void> infer(const Door& door, net::Request& request, net::Response& response, ModelInferRequest& in,
                          ModelInferResponse& out) {
-  TRY_SET(const Target target, find_target(door, request, in.model_name(), in.model_version()));
-  const LiveEndpoint& endpoint = *target.endpoint;
+  const auto target = find_target(door, request, in.model_name(), in.model_version());
+  if (!target) {
+    order_detour([&] { return priority_in(in); });
+    return std::unexpected(target.error());
+  }
+  const LiveEndpoint& endpoint = *target->endpoint;
   auto wanted = read_request(door, endpoint, request, in);
   if (!wanted) {
     count_failure(endpoint);
     return std::unexpected(std::move(wanted).error());
   }
-  TRY_SET(Answer answer,
-          run(door, endpoint, wanted->inputs, request, wanted->id, response, {}, std::move(wanted->sequence)));
+  TRY_SET(Answer answer, run(door, endpoint, wanted->inputs, request, wanted->id, response, {}, wanted->wish));
   TRY_SET(std::vector<Output> outputs, take_outputs(answer.answered(endpoint), *wanted, answer));
   TRY(store_shared(door, request, outputs));
   write_infer_response(answer.answered(endpoint), wanted->id, std::move(outputs), out);
@@ -113,9 +116,8 @@ base::Task<base::Result<void>> converse(DoorPtr door, net::Request& request, net
     }
     auto answered = answer_in_stream(*door, request, message, head.answer_coding, out);
     if (const auto lane = take_detour()) [[unlikely]] {
-      answered = co_await run_in_lane(*door, *lane, request, response, [&] {
-        return answer_in_stream(*door, request, message, head.answer_coding, out);
-      });
+      answered = co_await run_in_lane(
+          *door, *lane, request, [&] { return answer_in_stream(*door, request, message, head.answer_coding, out); });
     }
     CO_TRY(answered);
     CO_TRY(co_await response.write(out));

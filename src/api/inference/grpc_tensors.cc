@@ -147,6 +147,11 @@ base::Result<int64_t> read_classes(const InferParameter& parameter) {
 
 }  // namespace
 
+uint64_t priority_in(const ::inference::ModelInferRequest& message) {
+  const auto found = message.parameters().find("priority");
+  return found == message.parameters().end() ? 0 : number_of(found->second).value_or(0);
+}
+
 base::Result<OipRequest> read_infer_request(::inference::ModelInferRequest& message) {
   OipRequest request;
   if (message.inputs_size() > kMaxTensors)
@@ -163,8 +168,9 @@ base::Result<OipRequest> read_infer_request(::inference::ModelInferRequest& mess
                          " inputs; one each, or none");
   }
   TRY_SET(const auto timeout, number_in(message.parameters(), "timeout"));
-  request.timeout_us = timeout.value_or(0);
-  TRY_SET(request.sequence, read_sequence(message.parameters()));
+  TRY_SET(const auto priority, number_in(message.parameters(), "priority"));
+  request.wish = {.priority = priority.value_or(0), .timeout_us = timeout.value_or(0)};
+  TRY_SET(request.wish.sequence, read_sequence(message.parameters()));
   request.id = message.id();
   request.inputs.reserve(static_cast<size_t>(message.inputs_size()));
   for (int i = 0; i < message.inputs_size(); ++i) {

@@ -8,6 +8,8 @@
 namespace api::inference {
 
 // Raw or typed contents, as the published definition says which type goes where.
+// parameters.priority alone; 0: none.
+uint64_t priority_in(const ::inference::ModelInferRequest& message);
 base::Result<OipRequest> read_infer_request(::inference::ModelInferRequest& message);
 
 // Outputs are raw, as Triton's are: tensors are moved into the message.

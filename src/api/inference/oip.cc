@@ -107,21 +107,25 @@ base::Result<OipRequest> read_request(const Door& door, const LiveEndpoint& endp
   TRY_SET(OipRequest wanted, parse_oip(body, json_bytes));
   TRY(check_outputs(endpoint, wanted));
   TRY(fill_shared(door, request, wanted));
-  TRY(check_timeout(request, wanted.timeout_us));
+  TRY(check_timeout(request, wanted.wish.timeout_us));
   return wanted;
 }
 
 base::Result<void> infer(const Door& door, net::Request& request, net::Response& response, std::string_view body) {
-  TRY_SET(const Target target, find_target(door, request, request.param("model"), request.param("version")));
   TRY_SET(const auto length, json_length(request));
-  auto wanted = read_request(door, *target.endpoint, request, body, length);
+  const auto target = find_target(door, request, request.param("model"), request.param("version"));
+  if (!target) {
+    order_detour([&] { return priority_in(body, length); });
+    return std::unexpected(target.error());
+  }
+  const LiveEndpoint& endpoint = *target->endpoint;
+  auto wanted = read_request(door, endpoint, request, body, length);
   if (!wanted) {
-    count_failure(*target.endpoint);
+    count_failure(endpoint);
     return std::unexpected(std::move(wanted).error());
   }
-  TRY_SET(Answer answer,
-          run(door, *target.endpoint, wanted->inputs, request, wanted->id, response, {}, std::move(wanted->sequence)));
-  return send_answer(door, *target.endpoint, *wanted, answer, request, response);
+  TRY_SET(Answer answer, run(door, endpoint, wanted->inputs, request, wanted->id, response, {}, wanted->wish));
+  return send_answer(door, endpoint, *wanted, answer, request, response);
 }
 
 void write_infos(base::JsonWriter& json, std::string_view key, const std::vector<serve::TensorInfo>& infos) {

@@ -405,13 +405,15 @@ base::Result<void> read_request_parameters(od::value value, OipRequest& request)
       SIMD_TRY(field.value().get_bool().get(request.binary_outputs),
                wrong(code, "'binary_data_output'", "true or false"));
     } else if (key == "timeout") {
-      SIMD_TRY(field.value().get_uint64().get(request.timeout_us),
+      SIMD_TRY(field.value().get_uint64().get(request.wish.timeout_us),
                wrong(code, "'timeout'", "a whole number of microseconds"));
     } else if (key == "sequence_id") {
-      TRY(read_sequence_id(field.value(), request.sequence.id));
+      TRY(read_sequence_id(field.value(), request.wish.sequence.id));
     } else if (key == "sequence_start" || key == "sequence_end") {
-      bool& flag = key == "sequence_start" ? request.sequence.start : request.sequence.end;
+      bool& flag = key == "sequence_start" ? request.wish.sequence.start : request.wish.sequence.end;
       SIMD_TRY(field.value().get_bool().get(flag), wrong(code, "'sequence_start' and 'sequence_end'", "true or false"));
+    } else if (key == "priority") {
+      SIMD_TRY(field.value().get_uint64().get(request.wish.priority), wrong(code, "'priority'", "a whole number"));
     }
   }
   return {};
@@ -458,6 +460,16 @@ base::Result<SharedPart> make_part(std::optional<std::string> region, std::optio
   if (region->empty()) return base::invalid("'shared_memory_region' is empty");
   if (!bytes) return base::invalid("'shared_memory_byte_size' is missing beside 'shared_memory_region'");
   return SharedPart{std::move(*region), offset.value_or(0), *bytes};
+}
+
+uint64_t priority_in(std::string_view body, std::optional<size_t> json_bytes) {
+  const size_t json_size = std::min(json_bytes.value_or(body.size()), body.size());
+  if (body.substr(0, json_size).find("\"priority\"") == body.npos) return 0;
+  thread_local od::parser parser;
+  od::document document;
+  uint64_t priority = 0;
+  if (parser.iterate(body.data(), json_size, body.size() + net::Request::kBodyPadding).get(document)) return 0;
+  return document["parameters"]["priority"].get_uint64().get(priority) ? 0 : priority;
 }
 
 base::Result<OipRequest> parse_oip(std::string_view body, std::optional<size_t> json_bytes) {

@@ -22,6 +22,13 @@ struct SharedPart {
 base::Result<SharedPart> make_part(std::optional<std::string> region, std::optional<uint64_t> offset,
                                    std::optional<uint64_t> bytes);
 
+// What a request says of its turn, in Triton's words.
+struct Wish {
+  uint64_t priority = 0;    // 1 is the highest; 0: the model's default
+  uint64_t timeout_us = 0;  // not to be run when its turn comes later; 0: whenever
+  serve::Sequence sequence; // the conversation that it belongs to
+};
+
 struct OipRequest {
   struct Output {
     std::string name;
@@ -35,12 +42,13 @@ struct OipRequest {
   std::vector<Output> outputs;            // empty: all
   bool has_outputs = false;
   bool binary_outputs = false;  // parameters.binary_data_output
-  uint64_t timeout_us = 0;      // parameters.timeout; 0: none
-  serve::Sequence sequence;     // parameters.sequence_id, sequence_start, sequence_end
+  Wish wish;                    // parameters.priority, timeout and sequence_…
 };
 
 // `json_bytes`: how much of the body is JSON (Inference-Header-Content-Length); nullopt: all.
 // net::Request::kBodyPadding bytes behind the body may be read.
+// parameters.priority alone, of a body that nobody has parsed yet; 0: none.
+uint64_t priority_in(std::string_view body, std::optional<size_t> json_bytes);
 base::Result<OipRequest> parse_oip(std::string_view body, std::optional<size_t> json_bytes);
 
 }  // namespace api::inference
