@@ -26,7 +26,7 @@ export function Admin() {
     <section className="page">
       <PageHead title="Admin" note={me.data?.mode === "local" ? "local mode: whoever owns this server's process may do all" : undefined} />
       <Tabs tabs={tabs} active={section} to={(id) => `/admin/${id}`} label="Administration" />
-      {!me.data ? <Waiting /> /* what is asked for depends on who asks */ : hidden ? <Problem error={new ApiError(403, "forbidden", denied(section === "users" ? "server" : "admin"), "")} />
+      {me.isPending ? <Waiting /> /* what is asked for depends on who asks */ : hidden ? <Problem error={new ApiError(403, "forbidden", denied(section === "users" ? "server" : "admin"), "")} />
         : section === "users" ? <Users /> : section === "tokens" ? <Tokens all={rules} me={me.data} /> : section === "webhooks" ? <Webhooks /> : section === "audit" ? <Audit /> : <About />}
     </section>
   );
