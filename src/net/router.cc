@@ -276,8 +276,17 @@ RouteTable::Match RouteTable::find(Method method, std::string_view decoded_path)
     method = Method::kGet;
     node = walk(impl_->root, decoded_path, false, 0, &method, captured);
   }
+  const Node* any_name = impl_->root.capture.get();
+  if (node != nullptr && node == any_name) {  // a name that others serve by another method is theirs
+    const auto theirs = impl_->root.literals.find(decoded_path);
+    if (theirs != impl_->root.literals.end() && theirs->second->served()) {
+      match.path_known = true;
+      return match;
+    }
+  }
   if (node == nullptr) {
-    match.path_known = walk(impl_->root, decoded_path, false, 0, nullptr, captured) != nullptr;
+    const Node* known = walk(impl_->root, decoded_path, false, 0, nullptr, captured);
+    match.path_known = known != nullptr && known != any_name;
     if (!match.path_known && method == Method::kGet && impl_->fallback != kNone &&
         protocol_of(whole) == Protocol::kPage) {
       match.route = &impl_->routes[static_cast<size_t>(impl_->fallback)];

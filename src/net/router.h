@@ -93,7 +93,9 @@ class RouteTable {
   ~RouteTable();
   RouteTable(RouteTable&&) noexcept;
 
-  void add(Route route);  // asserts on a duplicate (method, pattern)
+  // Asserts on a duplicate (method, pattern). A pattern that is one capture, as "/{api}", takes names that nobody else
+  // serves, and tells of none of them that it exists: other methods get 404 there, not 405.
+  void add(Route route);
   // What answers a GET that no route serves and no protocol claims (kPage): the browser's pages. Once, with
   // "/{path...}".
   void add_fallback(Route route);

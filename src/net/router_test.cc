@@ -46,6 +46,19 @@ TEST(Router, LiteralsCapturesSuffixesAndRest) {
   EXPECT_EQ(found(table, Method::kGet, ""), "404");
 }
 
+TEST(Router, ACaptureAloneClaimsNoPath) {
+  RouteTable table;
+  const auto add = [&](Method method, const char* pattern) {
+    table.add({method, pattern, Protocol::kBento, base::Permission::kInfer, {}, nullptr});
+  };
+  add(Method::kGet, "/health");
+  add(Method::kPost, "/{api}");
+  EXPECT_EQ(found(table, Method::kPost, "/summarize"), "/{api} api=summarize");
+  EXPECT_FALSE(table.find(Method::kGet, "/summarize").path_known) << "404, not 405";
+  const auto theirs = table.find(Method::kPost, "/health");
+  EXPECT_TRUE(theirs.path_known && theirs.route == nullptr) << "405: it is somebody else's";
+}
+
 TEST(Router, DeepPathsStayCheap) {
   RouteTable table;
   table.add(route(Method::kGet, "/{a}/{b}/x"));
