@@ -10,9 +10,9 @@ namespace loop {
 namespace {
 
 base::Result<void> check_endpoint(store::Tx& tx, const std::string& name, const std::string& graph) {
+  if (name == graph) return base::invalid("it cannot ask itself");
   auto endpoint = serve::get_endpoint(tx, name);
   if (!endpoint) return std::unexpected(std::move(endpoint).error());
-  if (name == graph) return base::invalid("it cannot ask itself");
   if (endpoint->live_revision == 0) return {};  // it will, once something is promoted
   TRY_SET(const auto live, serve::get_revision(tx, name, endpoint->live_revision));
   if (live.graph.empty()) return {};

@@ -476,6 +476,13 @@ class Binder {
       }
     }
     for (const GraphColumn& column : graph_.columns) TRY(add({column.name, column.text}));
+    // The first model takes them all: its clients need not learn another input.
+    const Predictor& first = *first_[0]->predictor;
+    if (first.features_named() &&
+        std::ranges::equal(out.features, first.features(), {}, &Feature::name, &Feature::name)) {
+      out.tensors = first.inputs();
+      return out;
+    }
     const bool numbers = std::ranges::none_of(out.features, &Feature::text);
     if (numbers) {
       const auto width = static_cast<int64_t>(out.features.size());

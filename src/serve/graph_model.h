@@ -2,8 +2,8 @@
 // dressed as a Predictor, so that every door answers it as it answers a model. It is made anew with each snapshot of
 // the routes, so what a step means never changes under a request.
 //
-//   inputs   those of the first model that is given the request, where all of them take the same columns; else one for
-//            each column that any of them takes, and for the graph's own columns
+//   inputs   those of the first model that is given the request, where no other takes a column more; else one for each
+//            column that any of them takes, and for the graph's own columns
 //   outputs  those of its ends, where all are alike; else `label` (or `value`) and, where all have as many classes,
 //            `probabilities`
 //   rows     models are given columns by name: one that takes others, or in another order, gets its own

@@ -161,8 +161,8 @@ base::Result<Calibration> fit_calibration(CalibrationKind kind, std::span<const 
                          " rows of " + std::to_string(classes) + " classes");
   if (!std::ranges::all_of(scores, [](double p) { return p >= 0 && p <= 1 + 1e-6; }))
     return base::invalid("the scores are no probabilities: they must lie between 0 and 1");
+  if (kind == CalibrationKind::kNone) return Calibration{};
   Calibration out{.kind = kind, .classes = classes};
-  if (kind == CalibrationKind::kNone) return out;
   if (kind == CalibrationKind::kTemperature) {
     out.temperature = fit_temperature(scores, truth, classes);
     return out;

@@ -3,6 +3,7 @@ that replays bit by bit. The truth is scikit-learn's own answer, put together by
 import functools
 import json
 import pathlib
+import sys
 import tempfile
 
 import numpy as np
@@ -271,7 +272,7 @@ def test_what_does_not_fit_together_is_said_and_mends_itself(house):
 
 
 def test_a_python_step_fails_softly(start_server):
-    server = start_server()
+    server = start_server(env={"LATHE_PYTHON": sys.executable})
     server.stop()
     broken = pathlib.Path(tempfile.mkdtemp()) / "broken"
     broken.mkdir()

@@ -179,9 +179,9 @@ void welch(const object& in, Out& out) {
 }
 
 void rows_needed(const object& in, Out& out) {
-  out.field("rows", stats::rows_needed({integer(in, "champion_correct"), integer(in, "champion_rows")},
-                                       {integer(in, "challenger_correct"), integer(in, "challenger_rows")},
-                                       real(in, "power"), real(in, "confidence")));
+  const stats::Share champion{integer(in, "champion_correct"), integer(in, "champion_rows")};
+  const stats::Share challenger{integer(in, "challenger_correct"), integer(in, "challenger_rows")};
+  out.field("rows", stats::rows_needed(champion, challenger, real(in, "power"), real(in, "confidence")));
 }
 
 void thompson(const object& in, Out& out) {
