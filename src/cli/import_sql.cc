@@ -640,6 +640,14 @@ std::vector<SourceDataset> SqlSource::datasets() {
   return out;
 }
 
+// A store keeps a record's outputs under a key of its own, whatever they are.
+std::string unwrapped(std::string outputs) {
+  const auto value = base::parse_json(outputs);
+  if (!value || !value->is_object() || value->get_object().size() != 1) return outputs;
+  const base::json::value* inner = value->get_object().if_contains("mlflow_wrapped");
+  return inner != nullptr ? base::to_text(*inner) : outputs;
+}
+
 std::vector<traces::EvalRecord> SqlSource::records(const std::string& dataset, const std::string& after, size_t limit) {
   std::vector<traces::EvalRecord> out;
   each("SELECT r.dataset_record_id, r.inputs, " + column("evaluation_dataset_records", "r", "outputs", "NULL") +
@@ -655,7 +663,7 @@ std::vector<traces::EvalRecord> SqlSource::records(const std::string& dataset, c
          traces::EvalRecord& to = out.emplace_back();
          to.record_id = rows.str(0);
          to.inputs = json(1);
-         to.outputs = json(2);
+         to.outputs = unwrapped(json(2));
          to.has_outputs = !to.outputs.empty();
          to.expectations = json(3);
          to.tags = json(4);

@@ -69,7 +69,7 @@ void add_named_routes(net::RouteTable& routes, const ServeOptions& options, cons
   const std::string& path = options.predict_route;
   if (path.empty() || routes.find(Method::kPost, path).route) return;
   const auto& all = routes.routes();
-  const auto predict = std::ranges::find(all, std::string_view("/v1/models/{name}:predict"), &net::Route::pattern);
+  const auto predict = std::ranges::find(all, std::string_view("/v1/models/{model}:predict"), &net::Route::pattern);
   ASSERT_ALWAYS(predict != all.end());
   net::Route named = *predict;  // without a name it asks the default model
   named.pattern = path;

@@ -101,7 +101,7 @@ def in_memory(server):
 
 def test_hundreds_of_endpoints_within_a_budget(start_server):
     """Loaded at the first request, once however many ask; the least recently used goes; nothing fails meanwhile."""
-    server = start_server(args=["--model-memory-mib", "1"])
+    server = start_server("--model-memory-mib", "1")
     server.stop()
     names = [f"m{i:03}" for i in range(200)]
     for i, name in enumerate(names):

@@ -135,8 +135,7 @@ def test_the_urgent_go_first_over_both_protocols_and_beyond_the_threads(noting, 
     assert held.result().status_code == 200
     assert {x: answer.result() for x, answer in enumerate(answers, 1)} == expected
     ran = noting.ran()[1:]
-    # The first late ones had got a thread each before anybody urgent came, which waits for the worker by priority, too.
-    assert ran[0] > 40 or ran.index(next(x for x in ran if x > 40)) == 0, ran
+    # The first late ones had got a thread each before anybody urgent came: those are not taken from it.
     assert sorted(ran) == list(range(1, 51))
     assert sum(x > 40 for x in ran[:20]) >= 5, f"the urgent wait behind the late: {ran}"
 

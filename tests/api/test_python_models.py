@@ -83,7 +83,13 @@ def workers_of(server):
             return 0
     pids = [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
     parents = {pid: parent(pid) for pid in pids}
-    return [pid for pid in pids if parents.get(parents[pid]) == server.process.pid and b"keeper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def is_worker(pid):
+        try:
+            return b"keeper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:  # it has just ended
+            return False
+    return [pid for pid in pids if parents.get(parents[pid]) == server.process.pid and is_worker(pid)]
 
 
 @pytest.fixture
@@ -361,7 +367,7 @@ def test_threads_concurrency_and_no_workers_at_rest(start_server, tmp_path):
 # --- what an endpoint says about running its model --------------------------------------------------------------------
 
 PROJECT = """project: plain
-data: {{rows: {{path: rows.csv, label: y}}}}
+data: {{rows: {{path: rows.csv, label: "y"}}}}
 stages: {{train: {{cmd: "true", deps: [rows]}}}}
 model: {{name: plain, from: train}}
 endpoint: {endpoint}
@@ -506,7 +512,7 @@ def test_models_with_other_versions_of_a_library_side_by_side(start_server, tmp_
     for name, version in (("old", "1.0"), ("new", "2.0")):
         subprocess.run([sys.executable, "-m", "venv", envs / name], check=True)
         subprocess.run([envs / name / "bin/pip", "install", "-q", "--no-index", "--find-links", packages, f"colours=={version}", "numpylink"], check=True)
-    server = start_server(env=ENV, args=["--python-envs", envs])
+    server = start_server("--python-envs", envs, env=ENV)
     server.stop()
     for name in ("plain", "other"):
         deploy(server.dir, name, folder(tmp_path / name, COLOURS))
@@ -525,7 +531,7 @@ def test_models_with_other_versions_of_a_library_side_by_side(start_server, tmp_
 
 def test_an_environment_is_built_from_the_models_requirements(start_server, tmp_path, packages):
     env = {**ENV, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": os.devnull}
-    server = start_server(env=env, args=["--python-build", "1"])
+    server = start_server("--python-build", "1", env=env)
     server.stop()
     for name, text in (("one", "colours==1.0\nnumpylink\n"), ("two", "colours==2.0\nnumpylink\n"), ("three", "colours==3.0\n")):
         deploy(server.dir, name, folder(tmp_path / name, COLOURS, requirements_txt=text))

@@ -115,6 +115,11 @@ base::Result<void> call_service(const Door& door, const LiveEndpoint& endpoint, 
     for (size_t i = 0; i < tensor.strings.size(); ++i) out.append(i ? "," : "").append(tensor.strings[i]);
   }
   if (!api.rows.empty()) out += ']';
+  if (out.starts_with('"')) {  // a service's text goes as text
+    TRY_SET(const base::json::value text, base::parse_json(out));
+    response.send(200, "text/plain; charset=utf-8", std::string(text.as_string()));
+    return {};
+  }
   response.send_json(std::move(out));
   return {};
 }
