@@ -111,9 +111,12 @@ std::optional<std::vector<uint32_t>> coded_truth(const Predictions& predictions,
 }
 
 // How far the scores mean what they say.
-void write_reliability(base::JsonWriter& w, const stats::Reliability& reliability) {
-  w.field("calibration_error", reliability.error).key("reliability").begin_array();
-  for (const auto& bin : reliability.bins)
+void write_reliability(base::JsonWriter& w, const Predictions& predictions, const std::vector<std::string>& truth) {
+  const auto coded = coded_truth(predictions, truth);
+  if (!coded) return;
+  const stats::Reliability found = stats::reliability(predictions.scores, *coded, predictions.classes.size());
+  w.key("reliability").begin_array();
+  for (const stats::Reliability::Bin& bin : found.bins)
     w.begin_object().field("rows", bin.rows).field("accuracy", bin.accuracy).field("score", bin.score).end_object();
   w.end_array();
 }
@@ -129,7 +132,7 @@ void write_probability_metrics(base::JsonWriter& w, const Predictions& predictio
   w.field("brier_score", stats::brier_score(coded, predictions.scores, width));
   if (const double auc = stats::roc_auc_ovr(coded, predictions.scores, width); !std::isnan(auc))
     w.field("roc_auc_ovr", auc);
-  write_reliability(w, stats::reliability(predictions.scores, coded, width));
+  w.field("calibration_error", stats::reliability(predictions.scores, coded, width).error);
 }
 
 void write_confusion(base::JsonWriter& w, const Coded& coded) {
@@ -285,7 +288,9 @@ base::Result<Scores> score(const ScoringRule& rule, const stats::Table& table, s
       .field("macro_recall", all.macro.recall);
   w.field("macro_f1", all.macro.f1).field("weighted_f1", all.weighted.f1);
   write_probability_metrics(w, predictions, truth);
-  w.end_object().key("classes").begin_array();
+  w.end_object();
+  write_reliability(w, predictions, truth);
+  w.key("classes").begin_array();
   for (const auto& c : all.classes) {
     w.begin_object()
         .field("label", c.label)
