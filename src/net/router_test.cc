@@ -121,7 +121,7 @@ TEST(Groups, HaveTheProbesOfHealthAndWhatTheirNameSays) {
 }
 
 TEST(Groups, EveryProtocolIsInOneOfThem) {
-  const auto some = parse_group("inference+tracking+api+ui+airflow+metrics");
+  const auto some = parse_group("inference+tracking+api+ui+airflow+metrics+plane");
   ASSERT_TRUE(some);
   for (size_t i = 0; i < kProtocols; ++i)
     EXPECT_TRUE(some->contains(static_cast<Protocol>(i))) << name(static_cast<Protocol>(i)) << " is in no group";

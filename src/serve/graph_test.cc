@@ -274,7 +274,7 @@ TEST(Graph, AnEnsembleAveragesVotesAndMerges) {
   bound = world.bind(graph);
   ASSERT_TRUE(bound) << bound.error().message;
   EXPECT_EQ((*bound)->outputs()[0].name, "value");
-  EXPECT_THAT(ask(**bound, rows_of({{1, 2}, {3, 5}})).labels, ElementsAre("1.5", "4"));
+  EXPECT_THAT(ask(**bound, rows_of({{1, 2}, {3, 5}})).labels, ElementsAre("1.5", "4.0"));
   graph.nodes[0].combine = Combine::kVote;
   EXPECT_THAT(world.bind(graph).error().message, HasSubstr("average"));
   graph.nodes[0] = {"root", Router::kEnsemble, Combine::kAverage, {{.endpoint = "v1"}, {.endpoint = "one"}}};

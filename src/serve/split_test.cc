@@ -19,7 +19,7 @@ TEST(Split, APlanIsCheckedAndPutInOrder) {
   EXPECT_EQ(plan->parts, (std::vector<TrafficPart>{{3, 8000}, {2, 1000}, {5, 1000}}));
   EXPECT_EQ(plan->sticky, "x-user");
   EXPECT_EQ(plan_of_json(to_json(*plan)), *plan);
-  EXPECT_EQ(to_json({}), "");
+  EXPECT_EQ(to_json(TrafficPlan{}), "");
   EXPECT_EQ(describe(*plan, 3), "3=80 2=10 5=10; sticky by x-user");
   EXPECT_TRUE(checked({.parts = {{3, kWholeShare}}}, 3)->parts.empty());  // that is no division
 }

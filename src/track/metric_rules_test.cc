@@ -128,18 +128,19 @@ TEST_P(MetricRulesTest, AFilterChoosesItsRuns) {
 TEST_P(MetricRulesTest, SilenceIsOfRunningRunsByTheirPointsTimes) {
   const MetricRule quiet = rule({.name = "quiet", .kind = RuleKind::kStalled, .silent_ms = 1000});
   const std::string talks = run("talks", 1000), silent = run("silent", 1000), ended = run("ended", 1000);
-  log(talks, "loss", 1, 1, 9500);
-  log(silent, "loss", 1, 1, 5000);
+  const int64_t since = quiet.created_ms;  // before it nobody asked
+  log(talks, "loss", 1, 1, since + 9500);
+  log(silent, "loss", 1, 1, since + 5000);
   ASSERT_TRUE(write([&](store::Tx& tx) {
     return update_run(tx, {.run_id = ended, .status = RunStatus::kFinished, .end_ms = 2000, .name = {}});
   }));
-  const auto found = ok([&](store::Tx& tx) { return silent_runs(tx, quiet, 10'000); });
+  const auto found = ok([&](store::Tx& tx) { return silent_runs(tx, quiet, since + 10'000); });
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].run_id, silent);
-  EXPECT_EQ(found[0].last_ms, 5000);
+  EXPECT_EQ(found[0].last_ms, since + 5000);
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(write([&](store::Tx& tx) { return raise_stalled(tx, quiet, found[0]); }));
   EXPECT_EQ(alerts().size(), 1u);
-  EXPECT_THAT(ok([&](store::Tx& tx) { return silent_runs(tx, quiet, 10'000); }), IsEmpty()) << "it was told";
+  EXPECT_THAT(ok([&](store::Tx& tx) { return silent_runs(tx, quiet, since + 10'000); }), IsEmpty()) << "it was told";
 }
 
 TEST_P(MetricRulesTest, ADeletedRuleTakesItsAlertsAlong) {
