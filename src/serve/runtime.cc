@@ -120,6 +120,7 @@ class RuntimeImpl final : public Runtime {
  private:
   base::Result<void> load(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
   base::Result<void> load_model(int64_t project, const Wanted& wanted, Code right, int64_t deadline_mono_us = 0);
+  base::Result<void> load_claimed(int64_t project, const Wanted& wanted, Code right);
   base::Result<void> load_graph(int64_t project, const std::string& graph, Code right);
   base::Result<Loaded> load_files(int64_t project, const Wanted& wanted, Code right);
   struct Held {  // laid out, and not removed meanwhile
@@ -242,10 +243,15 @@ base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& t
 // Nothing to do if it is loaded: settings that it can take while it serves were given to it.
 base::Result<void> RuntimeImpl::load_model(int64_t project, const Wanted& wanted, Code right,
                                            int64_t deadline_mono_us) {
+  if (is_loaded({project, wanted.revision.endpoint, wanted.revision.number}, wanted.serving)) return {};
+  TRY_SET(const auto claim, claims_.take(claim_name(project, wanted.revision.endpoint), deadline_mono_us));
+  return load_claimed(project, wanted, right);
+}
+
+// The caller holds the endpoint's claim: nobody else loads its model, and what is loaded stays in memory.
+base::Result<void> RuntimeImpl::load_claimed(int64_t project, const Wanted& wanted, Code right) {
   const Revision& revision = wanted.revision;
   const RevisionKey key{project, revision.endpoint, revision.number};
-  if (is_loaded(key, wanted.serving)) return {};
-  TRY_SET(const auto claim, claims_.take(claim_name(project, revision.endpoint), deadline_mono_us));
   if (is_loaded(key, wanted.serving)) return {};  // somebody else was as quick
   TRY_SET(Loaded loaded, load_files(project, wanted, right));
   base::log::info("model loaded", {{"endpoint", revision.endpoint},
@@ -395,9 +401,10 @@ base::Result<LivePtr> RuntimeImpl::warm(const LiveEndpoint& cold, int64_t deadli
       return std::unexpected(failed->second.why);
   }
   TRY_SET(const Wanted wanted, source_->wanted(cold.project, cold.name, cold.revision.number));
+  // Held until the answer is found: others' models push out no model that nobody could ask yet.
+  TRY_SET(const auto claim, claims_.take(claim_name(cold.project, cold.name), deadline_mono_us));
   // It is live: somebody who might run its code has promoted it.
-  if (auto loaded = load(cold.project, wanted, Code::kMayRun, deadline_mono_us); !loaded) {
-    if (loaded.error().code == base::Code::kDeadline) return std::unexpected(loaded.error());
+  if (auto loaded = load_claimed(cold.project, wanted, Code::kMayRun); !loaded) {
     base::log::error("a model is not loaded", {{"endpoint", cold.name}, {"why", loaded.error().message}});
     const base::Error why{base::Code::kUnavailable, loaded.error().message};
     std::lock_guard lock(swap_);
