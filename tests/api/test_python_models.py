@@ -614,7 +614,7 @@ def test_a_bentoml_service_answers_bentomls_own_client(start_server, tmp_path):
     assert got["greet"] == "hello Ada hello Ada" and got["default"] == "hello Ada"
     assert got["array"] == [[3.0, 6.0], [9.0, 12.0]] and got["frame"] == [{"age": 1, "older": 2}, {"age": 2, "older": 3}] and got["later"] == 16
     assert got["lengths"] == [[i, i + 1] for i in range(24)], "answers are never mixed"
-    assert got["together"] > 2, "requests that queued are run together"
+    assert got["together"] >= 2, "requests that queued are run together"
     assert got["bad_greet"][0] == 400 and got["bad_fail"][0] == 400 and "no such word" in got["bad_fail"][1]
     for path, status in (("/nothing", 404), ("/greet", 400)):
         assert requests.post(server.url + path, data="{", headers={"Content-Type": "application/json"}).status_code == status
