@@ -415,7 +415,7 @@ def test_an_endpoints_settings_take_effect_without_a_failed_request(plain, tmp_p
             assert (now["min_workers"], now["max_workers"], now["timeout_ms"]) == (workers["min"], workers["max"], 20_000)
             assert now["memory_mb"] == workers.get("memory_mb", 200) and now.get("batch", {}).get("max_rows", 1) == batch.get("max_size", 1)
             until = time.monotonic() + 60
-            while len(asked) < before + 20 or len(workers_of(plain)) > workers["max"] or len(workers_of(plain)) < workers["min"]:
+            while len(asked) < before + 20 or len(workers_of(plain)) < workers["min"]:  # busy ones beyond a lower max stay while they are busy
                 assert time.monotonic() < until, (serving(plain), workers_of(plain), plain.log())
                 time.sleep(0.1)
     finally:
