@@ -180,6 +180,21 @@ std::vector<std::string> ids_of(const std::vector<CapturedRequest>& requests) {
   return out;
 }
 
+TEST_F(AdoptTest, AGraphsRecordsKeepTheWayTheyTook) {
+  auto made = captured_elsewhere(1);
+  made[0].routed = true;
+  made[0].route = R"({"steps":[]})";
+  const auto sent =
+      serve::format::unpack_requests(serve::format::pack_requests(made), {.project = 1, .endpoint = "digits"});
+  ASSERT_TRUE(sent) << sent.error().message;
+  auto home = serve::Capture::open(dir_ / "home", metrics_).value();
+  ASSERT_TRUE(home->adopt(*sent));
+  const auto kept = home->find(made[0].id).value();
+  ASSERT_TRUE(kept);
+  EXPECT_TRUE(kept->routed);
+  EXPECT_EQ(kept->route, made[0].route);
+}
+
 TEST_F(AdoptTest, KeepsEachOnceUnderItsIdAndFindsItAfterARestart) {
   const auto made = captured_elsewhere(20);
   ASSERT_EQ(made.size(), 20);

@@ -5,7 +5,6 @@
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "core/event_text.h"
-
 #include "serve/graph.h"
 
 namespace plane {
@@ -108,8 +107,7 @@ base::Result<Snapshot> take_snapshot(store::Tx& tx) {
       add_files(revision.artifact_root);
       if (revision.graph.empty()) return {};
       TRY_SET(const serve::Graph graph, serve::parse_graph(revision.graph));
-      for (const serve::GraphNode& node : graph.nodes)
-        for (const serve::GraphStep& step : node.steps) add_files(step.artifact_root);
+      for (const serve::GraphStep& step : graph.steps()) add_files(step.artifact_root);
       return {};
     };
     TRY(add_revision(deployment.live));

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/capture_archive.h"
+#include "serve/capture_reader.h"
 #include "serve/capture_ring.h"
 #include "serve/capture_segment.h"
 
@@ -69,8 +70,7 @@ constexpr int64_t kIdleUs = 500'000;    // while none come: at most this long un
 constexpr int64_t kRetentionUs = 60'000'000;
 constexpr size_t kLargeRings = 16;  // of the loops; threads that wait for models come later, and record less
 constexpr size_t kMaxRings = 256;   // recording threads: the id's slot is one byte
-constexpr size_t kNewestBytes = size_t{32} << 20;  // of requests in one answer of read_newest
-constexpr size_t kMaxPending = size_t{4} << 20;    // bytes gathered per segment before they are written
+constexpr size_t kMaxPending = size_t{4} << 20;  // bytes gathered per segment before they are written
 
 // Whether a request is among the sampled share: by its id, so that all who see the id answer the same.
 bool is_sampled(const base::Uuid& id, double share) {
@@ -122,20 +122,6 @@ void pick_columns(std::span<const T> rows, size_t width, const std::vector<size_
     for (const size_t place : places) out.push_back(rows[row * width + place]);
 }
 
-struct Placed {
-  CapturedRequest request;
-  int64_t begin = 0;  // offset of its frame
-  size_t bytes = 0;
-};
-
-// The newest wanted requests of a segment, oldest first.
-struct NewestOf {
-  std::deque<Placed> kept;
-  size_t bytes = 0;
-  size_t scanned = 0;
-  bool cut = false;  // older ones were wanted too, and let go
-};
-
 class CaptureImpl final : public Capture {
  public:
   CaptureImpl(base::Path dir, const Options& options, base::Registry& metrics)
@@ -161,16 +147,22 @@ class CaptureImpl final : public Capture {
   base::Result<void> adopt(std::span<const CapturedRequest> requests) override;
   uint16_t writer() const override { return writer_; }
   std::vector<std::pair<int64_t, std::string>> endpoints() const override { return index_.endpoints(); }
-  base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) override;
+  base::Result<Batch> read(int64_t project, std::string_view endpoint, CapturePosition from, size_t limit) override {
+    return reader_->read(project, endpoint, from, limit);
+  }
   base::Result<Newest> read_newest(int64_t project, std::string_view endpoint, CapturePosition before, size_t limit,
-                                   size_t most_scanned, const Filter& wanted) override;
-  CapturePosition seek(int64_t project, std::string_view endpoint, int64_t at_us) override;
+                                   size_t most_scanned, const Filter& wanted) override {
+    return reader_->read_newest(project, endpoint, before, limit, most_scanned, wanted);
+  }
+  CapturePosition seek(int64_t project, std::string_view endpoint, int64_t at_us) override {
+    return reader_->seek(project, endpoint, at_us);
+  }
   base::Result<std::optional<CapturedRequest>> find(std::string_view id) override;
-  base::Result<std::vector<std::optional<CapturedRequest>>> find(std::span<const std::string> ids) override;
+  base::Result<std::vector<std::optional<CapturedRequest>>> find(std::span<const std::string> ids) override {
+    return reader_->find(ids);
+  }
 
  private:
-  using Wanted = std::map<base::Uuid, std::vector<size_t>>;  // with their places among the answers
-  using Found = std::vector<std::optional<CapturedRequest>>;
   static uint64_t next_instance() {
     static std::atomic<uint64_t> counter{0};
     return ++counter;
@@ -197,10 +189,6 @@ class CaptureImpl final : public Capture {
   void close_old();
   void apply_retention();
   std::vector<CaptureTarget*> targets();
-  base::Result<NewestOf> newest_of(const SegmentIndex::Ptr& segment, int64_t end, size_t limit, const Filter& wanted);
-  base::Result<void> walk(const SegmentIndex::Ptr& segment, int64_t offset, const FrameVisitor& visit);
-  std::vector<SegmentIndex::Ptr> segments_of(uint16_t writer, uint32_t number) const;
-  base::Result<void> look_in(const SegmentIndex::Ptr& segment, Wanted& wanted, Found& found);
 
   const base::Path dir_;
   const Options options_;
@@ -239,6 +227,7 @@ class CaptureImpl final : public Capture {
   std::thread thread_;
 
   std::unique_ptr<SegmentArchive> archive_;  // goes before the index that it changes
+  std::unique_ptr<CaptureReader> reader_;    // of both
 };
 
 CaptureImpl::~CaptureImpl() {
@@ -257,6 +246,7 @@ base::Result<void> CaptureImpl::start() {
   TRY(recover());
   archive_ = std::make_unique<SegmentArchive>(
       SegmentArchive::Options{options_.binary, options_.archive_us, options_.archive_look_us}, index_, metrics_);
+  reader_ = std::make_unique<CaptureReader>(index_, *archive_, writer_);
   thread_ = std::thread([this] { run(); });
   return {};
 }
@@ -419,7 +409,7 @@ base::Result<void> CaptureImpl::adopt(std::span<const CapturedRequest> requests)
   flush();  // so that what was handed in before is found
   std::vector<std::string> ids;
   for (const CapturedRequest& request : requests) ids.push_back(request.id);
-  TRY_SET(const Found known, find(ids));
+  TRY_SET(const auto known, find(ids));
   const uint64_t lost = lost_;
   std::set<std::string_view> seen;
   {
@@ -628,185 +618,11 @@ void CaptureImpl::apply_retention() {
   archive_->forget_unused();
 }
 
-// --- reading --------------------------------------------------------------------------------------------------------
-
-// Segments are archived while they are read: whoever finds the old file gone finds the segment again by its number.
-base::Result<void> CaptureImpl::walk(const SegmentIndex::Ptr& segment, int64_t offset, const FrameVisitor& visit) {
-  if (segment->archived) {
-    TRY_SET(const auto bytes, archive_->restored(*segment));
-    return walk_frames(bytes->bytes, std::max(offset, segment->data_begin), visit);
-  }
-  auto walked = walk_segment(*segment, offset, visit);
-  if (walked || walked.error().code != base::Code::kNotFound) return walked;
-  const auto now = index_.find(segment->header.writer, segment->header.segment);
-  return now && now->archived ? walk(now, offset, visit) : walked;
-}
-
-base::Result<Capture::Batch> CaptureImpl::read(int64_t project, std::string_view endpoint, CapturePosition from,
-                                               size_t limit) {
-  Batch batch{.next = from};
-  for (const auto& segment : index_.of_endpoint(project, endpoint, from.segment)) {
-    if (batch.requests.size() >= limit) break;
-    const auto number = static_cast<int64_t>(segment->header.segment);
-    const int64_t offset = number == from.segment ? from.offset : 0;
-    std::vector<CaptureSource> sources;
-    const auto walked = walk(segment, offset, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
-      if (payload[0] == format::kRequestFrame) {
-        const uint32_t source = format::source_number(payload);
-        if (source >= sources.size()) sources = segment->sources();
-        if (source >= sources.size()) return base::internal("a capture record names an unknown source");
-        TRY_SET(CapturedRequest request, format::decode_request(payload, sources[source]));
-        batch.requests.push_back(std::move(request));
-      }
-      batch.next = {number, next};
-      return batch.requests.size() < limit;
-    });
-    if (!walked) {
-      if (walked.error().code == base::Code::kNotFound) continue;  // retention took it meanwhile
-      if (walked.error().code != base::Code::kInternal) return std::unexpected(walked.error());
-      // Bit rot in one segment must not end all reading: what follows the damage in this segment is lost, and told.
-      base::log::error("capture: a damaged segment is skipped", {{"error", walked.error().message}});
-      batch.next = {number, segment->readable.load()};
-    }
-  }
-  return batch;
-}
-
-// Of the frames that begin before `end`: at most `limit`, and of kNewestBytes but for the first.
-base::Result<NewestOf> CaptureImpl::newest_of(const SegmentIndex::Ptr& segment, int64_t end, size_t limit,
-                                              const Filter& wanted) {
-  NewestOf out;
-  std::vector<CaptureSource> sources;
-  int64_t begin = segment->data_begin;
-  const auto walked = walk(segment, 0, [&](std::string_view payload, int64_t next) -> base::Result<bool> {
-    const int64_t mine = std::exchange(begin, next);
-    if (mine >= end) return false;
-    if (payload[0] != format::kRequestFrame) return true;
-    const uint32_t source = format::source_number(payload);
-    if (source >= sources.size()) sources = segment->sources();
-    if (source >= sources.size()) return base::internal("a capture record names an unknown source");
-    TRY_SET(CapturedRequest request, format::decode_request(payload, sources[source]));
-    ++out.scanned;
-    if (!wanted(request)) return true;
-    out.kept.push_back({std::move(request), mine, payload.size()});
-    out.bytes += payload.size();
-    while (out.kept.size() > limit || (out.bytes > kNewestBytes && out.kept.size() > 1)) {
-      out.bytes -= out.kept.front().bytes;
-      out.kept.pop_front();
-      out.cut = true;
-    }
-    return true;
-  });
-  if (walked || walked.error().code == base::Code::kNotFound) return out;  // retention took it meanwhile
-  if (walked.error().code != base::Code::kInternal) return std::unexpected(walked.error());
-  base::log::error("capture: a damaged segment is read up to the damage", {{"error", walked.error().message}});
-  return out;
-}
-
-// Frames do not point back, so a segment is walked from its beginning; it is at most Options::segment_bytes long.
-base::Result<Capture::Newest> CaptureImpl::read_newest(int64_t project, std::string_view endpoint,
-                                                       CapturePosition before, size_t limit, size_t most_scanned,
-                                                       const Filter& wanted) {
-  Newest out;
-  size_t bytes = 0;
-  auto segments = index_.of_endpoint(project, endpoint, 0);
-  std::ranges::reverse(segments);
-  for (const auto& segment : segments) {
-    const auto number = static_cast<int64_t>(segment->header.segment);
-    if (number > before.segment || (number == before.segment && before.offset == 0)) continue;
-    if (out.scanned >= most_scanned || bytes > kNewestBytes) return out;
-    const int64_t end = number == before.segment ? before.offset : INT64_MAX;
-    TRY_SET(auto found, newest_of(segment, end, limit - out.requests.size(), wanted));
-    out.scanned += found.scanned;
-    bytes += found.bytes;
-    for (auto& placed : std::views::reverse(found.kept)) {
-      out.next = {number, placed.begin};
-      out.places.push_back(out.next);
-      out.requests.push_back(std::move(placed.request));
-    }
-    if (found.cut || out.requests.size() == limit) return out;
-    out.next = {number, 0};  // nothing more in this one
-  }
-  out.next = {};
-  return out;
-}
-
-CapturePosition CaptureImpl::seek(int64_t project, std::string_view endpoint, int64_t at_us) {
-  CapturePosition end;
-  for (const auto& segment : index_.of_endpoint(project, endpoint, 0)) {
-    if (segment->last_us >= at_us) return {static_cast<int64_t>(segment->header.segment), 0};
-    end = {static_cast<int64_t>(segment->header.segment), segment->readable.load()};
-  }
-  return end;
-}
-
-// Reads the segment until all that is wanted has been found.
-base::Result<void> CaptureImpl::look_in(const SegmentIndex::Ptr& segment, Wanted& wanted, Found& found) {
-  int64_t offset = 0;
-  if (segment->archived) {
-    TRY_SET(const auto bytes, archive_->restored(*segment));
-    std::optional<int64_t> first;
-    for (const auto& [id, places] : wanted) {
-      if (const int64_t* at = bytes->find(id)) first = std::min(first.value_or(*at), *at);
-    }
-    if (!first) return {};
-    offset = *first;
-  }
-  return walk(segment, offset, [&](std::string_view payload, int64_t) -> base::Result<bool> {
-    if (payload[0] != format::kRequestFrame) return true;
-    const auto at = wanted.find(format::request_id(payload));
-    if (at == wanted.end()) return true;
-    const auto sources = segment->sources();
-    const uint32_t source = format::source_number(payload);
-    if (source >= sources.size()) return base::internal("a capture record names an unknown source");
-    TRY_SET(const CapturedRequest request, format::decode_request(payload, sources[source]));
-    for (size_t index : at->second) found[index] = request;
-    wanted.erase(at);
-    return !wanted.empty();
-  });
-}
-
-// Where the record of an id that names this writer and segment may lie.
-std::vector<SegmentIndex::Ptr> CaptureImpl::segments_of(uint16_t writer, uint32_t number) const {
-  std::vector<SegmentIndex::Ptr> out;
-  if (const auto named = index_.find(writer, number)) {
-    // A record queued while its segment was being closed lies in the endpoint's next one.
-    out = index_.of_endpoint(named->header.project, named->header.endpoint, number);
-    if (out.size() > 2) out.resize(2);
-  }
-  if (writer == writer_) return out;
-  const uint64_t origin = format::place_of({.writer = writer, .segment = number});
-  for (auto& segment : index_.all()) {
-    if (segment->holds(origin)) out.push_back(std::move(segment));
-  }
-  return out;
-}
-
-base::Result<CaptureImpl::Found> CaptureImpl::find(std::span<const std::string> ids) {
-  Found found(ids.size());
-  std::map<std::pair<uint16_t, uint32_t>, Wanted> by_segment;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto id = parse_prediction_id(ids[i]);
-    if (!id) continue;
-    const format::IdParts parts = format::parse_id(*id);
-    by_segment[{parts.writer, parts.segment}][*id].push_back(i);
-  }
-  for (auto& [place, wanted] : by_segment) {
-    for (const auto& segment : segments_of(place.first, place.second)) {
-      if (wanted.empty()) break;
-      const auto looked = look_in(segment, wanted, found);
-      if (looked || looked.error().code == base::Code::kNotFound) continue;  // retention took it meanwhile
-      return std::unexpected(looked.error());
-    }
-  }
-  return found;
-}
-
 base::Result<std::optional<CapturedRequest>> CaptureImpl::find(std::string_view text) {
   const std::string id(text);
   if (!parse_prediction_id(id))
     return base::invalid("'" + id.substr(0, 64) + "' is not a prediction's id (pr_ and 26 characters)");
-  TRY_SET(Found found, find({&id, 1}));
+  TRY_SET(auto found, find({&id, 1}));
   return std::move(found.front());
 }
 
@@ -820,26 +636,11 @@ base::Result<std::unique_ptr<Capture>> Capture::open(const base::Path& dir, base
 }
 
 std::string Capture::record(CapturedRequest request) {
-  CaptureStream& to = stream({.project = request.project,
-                              .endpoint = request.endpoint,
-                              .revision = request.revision,
-                              .features = request.features,
-                              .text_features = request.text_features,
-                              .role = request.role,
-                              .routed = request.routed});
-  const auto given = parse_prediction_id(request.id);
-  const base::Uuid id = given ? *given : new_id(to, request.at_us);
-  record(to, {.id = id,
-              .client_id = request.client_id,
-              .at_us = request.at_us,
-              .duration_us = request.duration_us,
-              .row_count = request.row_count,
-              .rows = request.rows,
-              .texts = request.texts,
-              .labels = request.labels,
-              .scores = request.scores,
-              .route = request.route});
-  return prediction_id(id);
+  CaptureStream& to = stream(format::source_of(request));
+  CaptureRecord given = format::record_of(request);
+  if (given.id == base::Uuid{}) given.id = new_id(to, request.at_us);
+  record(to, given);
+  return prediction_id(given.id);
 }
 
 }  // namespace serve

@@ -367,19 +367,25 @@ CaptureSource source_of(const CapturedRequest& request) {
           .text_features = request.text_features,
           .sample = request.sample,
           .redacted = request.redacted,
-          .role = request.role};
+          .role = request.role,
+          .routed = request.routed};
+}
+
+CaptureRecord record_of(const CapturedRequest& request) {
+  return {.id = parse_prediction_id(request.id).value_or(base::Uuid{}),
+          .client_id = request.client_id,
+          .at_us = request.at_us,
+          .duration_us = request.duration_us,
+          .row_count = request.row_count,
+          .rows = request.rows,
+          .texts = request.texts,
+          .labels = request.labels,
+          .scores = request.scores,
+          .route = request.route};
 }
 
 std::string encode_captured(const CapturedRequest& request) {
-  const CaptureRecord record{.id = parse_prediction_id(request.id).value_or(base::Uuid{}),
-                             .client_id = request.client_id,
-                             .at_us = request.at_us,
-                             .duration_us = request.duration_us,
-                             .row_count = request.row_count,
-                             .rows = request.rows,
-                             .texts = request.texts,
-                             .labels = request.labels,
-                             .scores = request.scores};
+  const CaptureRecord record = record_of(request);
   std::string out(request_bytes(record), 0);
   encode_request(record, out.data());
   return out;

@@ -139,17 +139,14 @@ base::Result<void> hold_files(store::Tx& tx, const std::string& artifact_root, c
 // What a graph names. An endpoint may get other revisions: which one answered stands with each prediction.
 base::Result<void> hold_graph(store::Tx& tx, const std::string& text, const std::string& owner) {
   TRY_SET(const Graph graph, parse_graph(text));
-  for (const GraphNode& node : graph.nodes) {
-    for (const GraphStep& step : node.steps) {
-      if (!step.endpoint.empty()) {
-        if (const auto of = get_endpoint(tx, step.endpoint); of && of->live_revision != 0)
-          core::add_edge(tx, {"revision", node_id(of->name, of->live_revision)}, {"revision", owner}, "step");
-      }
-      if (step.model.empty()) continue;
-      TRY(hold_files(tx, step.artifact_root, step.transform_digest, owner));
-      core::add_edge(tx, {"model_version", step.model + "/" + std::to_string(step.version)}, {"revision", owner},
-                     "step");
+  for (const GraphStep& step : graph.steps()) {
+    if (!step.endpoint.empty()) {
+      if (const auto of = get_endpoint(tx, step.endpoint); of && of->live_revision != 0)
+        core::add_edge(tx, {"revision", node_id(of->name, of->live_revision)}, {"revision", owner}, "step");
     }
+    if (step.model.empty()) continue;
+    TRY(hold_files(tx, step.artifact_root, step.transform_digest, owner));
+    core::add_edge(tx, {"model_version", step.model + "/" + std::to_string(step.version)}, {"revision", owner}, "step");
   }
   return tx.status();
 }
@@ -162,6 +159,14 @@ void add_serves_edge(store::Tx& tx, const Revision& revision) {
 }
 
 }  // namespace
+
+Revision pinned_revision(const GraphStep& step) {
+  return {.endpoint = "models:/" + step.model + "/" + std::to_string(step.version),
+          .model_name = step.model,
+          .model_version = step.version,
+          .artifact_root = step.artifact_root,
+          .transform_digest = step.transform_digest};
+}
 
 std::string to_json(const Deployment& deployment) {
   const Endpoint& endpoint = deployment.endpoint;

@@ -16,6 +16,8 @@
 
 namespace serve {
 
+struct GraphStep;  // graph.h
+
 struct Revision {
   std::string endpoint;
   int64_t number = 0;  // 1, 2, … within the endpoint
@@ -26,6 +28,9 @@ struct Revision {
   int64_t created_us = 0;
   std::string graph;  // JSON of serve::Graph: then it has no files, its model is the graph, its version its number
 };
+
+// A model version that a graph names, as a revision of its own: number 0 of no endpoint, whose names hold no ':'.
+Revision pinned_revision(const GraphStep& step);
 
 struct Endpoint {
   std::string name;

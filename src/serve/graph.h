@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,6 +74,7 @@ struct Graph {
   bool operator==(const Graph&) const = default;
 
   const GraphNode* find(std::string_view node) const;
+  auto steps() const { return nodes | std::views::transform(&GraphNode::steps) | std::views::join; }  // of all nodes
 };
 
 // What is wrong with a graph as written, and where.

@@ -23,29 +23,10 @@ constexpr int kRefusedExit = 3;
 constexpr size_t kMaxFileBytes = size_t{512} << 20;
 constexpr std::string_view kErrorRole = "error";  // of an answer that is the model's error, in its first label
 
-CaptureSource source_of(const CapturedRequest& request) {
-  return {.project = request.project,
-          .endpoint = request.endpoint,
-          .revision = request.revision,
-          .features = request.features,
-          .text_features = request.text_features,
-          .role = request.role,
-          .routed = request.routed};
-}
-
 // Each request with a source of its own: there are few enough of them, and one need not know the others.
 void append_request(std::string& out, const CapturedRequest& request) {
-  format::append_frame(out, format::encode_source(0, source_of(request)));
-  const CaptureRecord record{.id = parse_prediction_id(request.id).value_or(base::Uuid{}),
-                             .at_us = request.at_us,
-                             .row_count = request.row_count,
-                             .rows = request.rows,
-                             .texts = request.texts,
-                             .labels = request.labels,
-                             .scores = request.scores,
-                             .route = request.route};
-  std::string payload(format::request_bytes(record), '\0');
-  format::encode_request(record, payload.data());
+  format::append_frame(out, format::encode_source(0, format::source_of(request)));
+  std::string payload = format::encode_captured(request);
   format::set_source_number(payload.data(), 0);
   format::append_frame(out, payload);
 }

@@ -24,9 +24,9 @@ const GraphRoute::Step* entry_of(const GraphRoute& route, const GraphStep& step)
 
 template <class F>
 base::Result<void> for_each_target(const Graph& graph, F&& with) {
-  for (const GraphNode& node : graph.nodes)
-    for (const GraphStep& step : node.steps)
-      if (step.node.empty()) TRY(with(step));
+  for (const GraphStep& step : graph.steps()) {
+    if (step.node.empty()) TRY(with(step));
+  }
   return {};
 }
 
@@ -79,10 +79,7 @@ class Planner {
       return base::fail(base::Code::kTooLarge, "these requests were answered by more than " +
                                                    std::to_string(kMaxReplayModels) + " models; replay fewer");
     seen_.push_back(key);
-    Revision revision{.model_name = step.model,
-                      .model_version = step.version,
-                      .artifact_root = step.artifact_root,
-                      .transform_digest = step.transform_digest};
+    Revision revision = pinned_revision(step);
     if (!step.endpoint.empty()) {
       TRY_SET(revision, runtime_.revision_of(project_, step.endpoint, number));
     }

@@ -62,22 +62,6 @@ std::string claim_name(int64_t project, std::string_view endpoint) {
   return std::to_string(project) + "/" + std::string(endpoint);
 }
 
-// A model version that a graph names, as a revision of its own: no endpoint's, whose names hold no ':'.
-Revision pinned_revision(const GraphStep& step) {
-  return {.endpoint = "models:/" + step.model + "/" + std::to_string(step.version),
-          .model_name = step.model,
-          .model_version = step.version,
-          .artifact_root = step.artifact_root,
-          .transform_digest = step.transform_digest};
-}
-
-template <class F>
-void for_each_model(const Graph& graph, F&& with) {
-  for (const GraphNode& node : graph.nodes)
-    for (const GraphStep& step : node.steps)
-      if (!step.model.empty()) with(step);
-}
-
 // Endpoints whose models stay in memory whatever the budget is: those that divide their traffic, and what graphs ask.
 std::set<std::pair<int64_t, std::string>> always_loaded(const std::vector<Deployment>& deployments) {
   std::set<std::pair<int64_t, std::string>> out;
@@ -89,9 +73,8 @@ std::set<std::pair<int64_t, std::string>> always_loaded(const std::vector<Deploy
       if (revision.graph.empty()) continue;
       const auto graph = parse_graph(revision.graph);
       if (!graph) continue;
-      for (const GraphNode& node : graph->nodes)
-        for (const GraphStep& step : node.steps)
-          out.emplace(deployment.project, step.model.empty() ? step.endpoint : pinned_revision(step).endpoint);
+      for (const GraphStep& step : graph->steps())
+        out.emplace(deployment.project, step.model.empty() ? step.endpoint : pinned_revision(step).endpoint);
     }
   }
   return out;
@@ -215,9 +198,8 @@ base::Result<Runtime::Prepared> RuntimeImpl::prepare(int64_t project, std::strin
   if (wanted.revision.graph.empty()) return Prepared{.runs_code = is_python({project, std::string(endpoint), number})};
   Prepared out;
   TRY_SET(const Graph graph, parse_graph(wanted.revision.graph));
-  for_each_model(graph, [&](const GraphStep& step) {
-    out.runs_code = out.runs_code || is_python({project, pinned_revision(step).endpoint, 0});
-  });
+  for (const GraphStep& step : graph.steps())
+    out.runs_code = out.runs_code || (!step.model.empty() && is_python({project, pinned_revision(step).endpoint, 0}));
   return out;
 }
 
@@ -234,9 +216,9 @@ base::Result<void> RuntimeImpl::load(int64_t project, const Wanted& wanted, Code
 // The versions that a graph names; the endpoints that it names are loaded for themselves.
 base::Result<void> RuntimeImpl::load_graph(int64_t project, const std::string& text, Code right) {
   TRY_SET(const Graph graph, parse_graph(text));
-  for (const GraphNode& node : graph.nodes)
-    for (const GraphStep& step : node.steps)
-      if (!step.model.empty()) TRY(load_model(project, {pinned_revision(step), {}}, right));
+  for (const GraphStep& step : graph.steps()) {
+    if (!step.model.empty()) TRY(load_model(project, {pinned_revision(step), {}}, right));
+  }
   return {};
 }
 
@@ -609,9 +591,11 @@ base::Result<void> RuntimeImpl::refresh() {
     revisions.push_back(deployment.live);
     for (const Revision& revision : revisions) {
       if (!revision.graph.empty()) {
-        if (const auto graph = parse_graph(revision.graph))
-          for_each_model(*graph,
-                         [&](const GraphStep& step) { try_to_load(deployment.project, {pinned_revision(step), {}}); });
+        const auto graph = parse_graph(revision.graph);
+        if (!graph) continue;  // make_live says so
+        for (const GraphStep& step : graph->steps()) {
+          if (!step.model.empty()) try_to_load(deployment.project, {pinned_revision(step), {}});
+        }
       } else if (!lazy || is_in_memory({deployment.project, revision.endpoint, revision.number})) {
         try_to_load(deployment.project, {revision, deployment.endpoint.serving});
       }
@@ -651,11 +635,14 @@ void RuntimeImpl::swap_routes(const std::vector<Deployment>& deployments,
 }
 
 base::Result<Runtime::Files> RuntimeImpl::files_of(int64_t project, const Revision& revision) {
-  TRY_SET(const Wanted wanted, source_->wanted(project, revision.endpoint, revision.number));
   TRY_SET(Held files, lay_out(project, revision));
   Files out{.folder = files.folder.files, .transform = files.folder.transform, .held = std::move(files.held)};
   const auto found = read_model_folder(out.folder);
   if (found && found->format->whole_folder) {
+    Wanted wanted;  // what a graph names by its version is no endpoint's, and has no settings
+    if (revision.number != 0) {
+      TRY_SET(wanted, source_->wanted(project, revision.endpoint, revision.number));
+    }
     TRY_SET(out.interpreter, interpreter_of(*found, wanted.serving));
   }
   return out;
