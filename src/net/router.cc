@@ -206,7 +206,7 @@ struct RouteTable::Impl {
   std::vector<Route> routes;
   std::vector<std::vector<std::string>> names;  // captures of each route, in order
   Node root;
-  int32_t fallback = kNone;
+  std::array<int32_t, kMethods> fallbacks{kNone, kNone, kNone, kNone, kNone, kNone, kNone};
 };
 
 RouteTable::RouteTable() : impl_(std::make_unique<Impl>()) {}
@@ -245,10 +245,13 @@ void RouteTable::add(Route route) {
 }
 
 void RouteTable::add_fallback(Route route) {
-  ASSERT_ALWAYS(impl_->fallback == kNone && route.method == Method::kGet && route.protocol == Protocol::kPage);
-  impl_->fallback = static_cast<int32_t>(impl_->routes.size());
+  const std::vector<Segment> pattern = parse_pattern(route.pattern);
+  ASSERT_ALWAYS(pattern.size() == 1 && !pattern.front().name.empty() && pattern.front().literal.empty());
+  int32_t& slot = impl_->fallbacks[static_cast<size_t>(route.method)];
+  ASSERT_ALWAYS(slot == kNone);
+  slot = static_cast<int32_t>(impl_->routes.size());
   impl_->routes.push_back(std::move(route));
-  impl_->names.emplace_back();
+  impl_->names.push_back({pattern.front().name});
 }
 
 RouteTable RouteTable::only(ProtocolSet protocols) const {
@@ -256,7 +259,7 @@ RouteTable RouteTable::only(ProtocolSet protocols) const {
   for (size_t i = 0; i < impl_->routes.size(); ++i) {
     const Route& route = impl_->routes[i];
     if (!protocols.contains(route.protocol)) continue;
-    if (static_cast<int32_t>(i) == impl_->fallback) {
+    if (static_cast<int32_t>(i) == impl_->fallbacks[static_cast<size_t>(route.method)]) {
       out.add_fallback(route);
     } else {
       out.add(route);
@@ -276,22 +279,16 @@ RouteTable::Match RouteTable::find(Method method, std::string_view decoded_path)
     method = Method::kGet;
     node = walk(impl_->root, decoded_path, false, 0, &method, captured);
   }
-  const Node* any_name = impl_->root.capture.get();
-  if (node != nullptr && node == any_name) {  // a name that others serve by another method is theirs
-    const auto theirs = impl_->root.literals.find(decoded_path);
-    if (theirs != impl_->root.literals.end() && theirs->second->served()) {
-      match.path_known = true;
-      return match;
-    }
-  }
   if (node == nullptr) {
-    const Node* known = walk(impl_->root, decoded_path, false, 0, nullptr, captured);
-    match.path_known = known != nullptr && known != any_name;
-    if (!match.path_known && method == Method::kGet && impl_->fallback != kNone &&
-        protocol_of(whole) == Protocol::kPage) {
-      match.route = &impl_->routes[static_cast<size_t>(impl_->fallback)];
-      match.path_known = true;
-    }
+    match.path_known = walk(impl_->root, decoded_path, false, 0, nullptr, captured) != nullptr;
+    const int32_t fallback = impl_->fallbacks[static_cast<size_t>(method)];
+    if (match.path_known || fallback == kNone || protocol_of(whole) != Protocol::kPage) return match;
+    const auto index = static_cast<size_t>(fallback);
+    const bool any_depth = impl_->routes[index].pattern.ends_with("...}");
+    if (!any_depth && (decoded_path.empty() || decoded_path.find('/') != decoded_path.npos)) return match;
+    match.route = &impl_->routes[index];
+    match.path_known = true;
+    match.params.emplace_back(impl_->names[index].front(), decoded_path);
     return match;
   }
   const auto index = static_cast<size_t>(node->routes[static_cast<size_t>(method)]);

@@ -93,11 +93,10 @@ class RouteTable {
   ~RouteTable();
   RouteTable(RouteTable&&) noexcept;
 
-  // Asserts on a duplicate (method, pattern). A pattern that is one capture, as "/{api}", takes names that nobody else
-  // serves, and tells of none of them that it exists: other methods get 404 there, not 405.
-  void add(Route route);
-  // What answers a GET that no route serves and no protocol claims (kPage): the browser's pages. Once, with
-  // "/{path...}".
+  void add(Route route);  // asserts on a duplicate (method, pattern)
+  // What answers a path that no route serves by any method and no protocol claims (kPage): the browser's pages with
+  // "/{path...}", a service's own routes with "/{api}" (one segment). It makes no path known to other methods. Once
+  // for a method.
   void add_fallback(Route route);
   const std::vector<Route>& routes() const;
   // The same table without what belongs to other protocols: to it their paths are unknown.

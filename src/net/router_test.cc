@@ -46,13 +46,14 @@ TEST(Router, LiteralsCapturesSuffixesAndRest) {
   EXPECT_EQ(found(table, Method::kGet, ""), "404");
 }
 
-TEST(Router, ACaptureAloneClaimsNoPath) {
+TEST(Router, AFallbackClaimsNoPath) {
   RouteTable table;
   const auto add = [&](Method method, const char* pattern) {
     table.add({method, pattern, Protocol::kBento, base::Permission::kInfer, {}, nullptr});
   };
   add(Method::kGet, "/health");
-  add(Method::kPost, "/{api}");
+  table.add_fallback({Method::kPost, "/{api}", Protocol::kBento, base::Permission::kInfer, {}, nullptr});
+  EXPECT_FALSE(table.find(Method::kPost, "/a/b").path_known) << "one segment";
   EXPECT_EQ(found(table, Method::kPost, "/summarize"), "/{api} api=summarize");
   EXPECT_FALSE(table.find(Method::kGet, "/summarize").path_known) << "404, not 405";
   const auto theirs = table.find(Method::kPost, "/health");

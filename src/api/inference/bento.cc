@@ -193,15 +193,12 @@ void add_bento_routes(net::RouteTable& routes, const DoorPtr& door) {
               Permission::kInfer,
               {.body_bytes = 0},
               without_body(door, kProtocol, schema)});
-  // Routes of services are of one segment, and literal ones of others go before.
-  for (const char* pattern : {"/predict", "/{api}"}) {
-    routes.add({Method::kPost,
-                pattern,
-                kProtocol,
-                Permission::kInfer,
-                {.body_bytes = kRowsBody},
-                with_body(door, kProtocol, predict)});
-  }
+  const auto route = [&](std::string pattern) {
+    return net::Route{Method::kPost,      std::move(pattern),        kProtocol,
+                      Permission::kInfer, {.body_bytes = kRowsBody}, with_body(door, kProtocol, predict)};
+  };
+  routes.add(route("/predict"));
+  routes.add_fallback(route("/{api}"));  // a service names its routes itself
 }
 
 }  // namespace api::inference
