@@ -64,6 +64,24 @@ class EngineTest : public ::testing::TestWithParam<Backend> {
     return store_->read_blocking(ctx(), std::move(f));
   }
 
+  template <class F>
+  auto ok(F f) {  // the value of a write that must succeed
+    auto result = write(std::move(f));
+    EXPECT_TRUE(result) << result.error().message;
+    return std::move(*result);
+  }
+  template <class F>
+  void done(F f) {  // the same without a value
+    auto result = write(std::move(f));
+    EXPECT_TRUE(result) << result.error().message;
+  }
+  template <class F>
+  base::Error refused(F f) {  // the error of a write that must not succeed
+    auto result = write(std::move(f));
+    EXPECT_FALSE(result);
+    return result ? base::Error{} : result.error();
+  }
+
   std::vector<ModuleMigrations> modules_;
   base::Path dir_;
   Options options_;

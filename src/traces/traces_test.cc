@@ -40,24 +40,6 @@ class TracesTest : public store::testing::EngineTest {
  protected:
   TracesTest() : EngineTest({core::migrations(), blob::migrations(), track::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
-  template <class F>
-  base::Error refused(F f) {
-    auto result = write(std::move(f));
-    EXPECT_FALSE(result);
-    return result ? base::Error{} : result.error();
-  }
-  template <class F>
-  void done(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-  }
-
   // "1" → "tr-00…01"
   static std::string id(char digit) { return "tr-" + std::string(31, '0') + digit; }
 

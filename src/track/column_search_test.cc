@@ -33,18 +33,6 @@ class ColumnSearchTest : public store::testing::EngineTest {
  protected:
   ColumnSearchTest() : EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
-  template <class F>
-  void done(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-  }
-
   // In a write nothing is kept in memory: the database answers.
   Answer by_sql(const RunSearch& search) {
     auto page = write([&](store::Tx& tx) { return search_run_infos(tx, search); });

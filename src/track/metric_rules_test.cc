@@ -27,12 +27,6 @@ class MetricRulesTest : public store::testing::EngineTest {
  protected:
   MetricRulesTest() : EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
   MetricRule rule(MetricRule given) {
     return ok([&](store::Tx& tx) { return create_metric_rule(tx, "0", given); });
   }

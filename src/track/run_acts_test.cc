@@ -28,23 +28,6 @@ class RunActsTest : public store::testing::EngineTest {
  protected:
   RunActsTest() : EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
-  template <class F>
-  void done(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-  }
-  template <class F>
-  base::Error refused(F f) {
-    auto result = write(std::move(f));
-    EXPECT_FALSE(result);
-    return result ? base::Error{} : result.error();
-  }
   std::string experiment(const std::string& name) {
     return std::to_string(ok([&](store::Tx& tx) { return create_experiment(tx, {.name = name}); }));
   }

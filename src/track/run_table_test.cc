@@ -25,12 +25,6 @@ class RunTableTest : public store::testing::EngineTest {
  protected:
   RunTableTest() : EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
   std::string experiment(std::string name) {
     return std::to_string(ok([&](store::Tx& tx) { return create_experiment(tx, {.name = name}); }));
   }

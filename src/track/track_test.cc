@@ -29,24 +29,6 @@ class TrackTest : public store::testing::EngineTest {
  protected:
   TrackTest() : EngineTest({core::migrations(), blob::migrations(), migrations()}) {}
 
-  template <class F>
-  auto ok(F f) {  // the value of a write that must succeed
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-    return std::move(*result);
-  }
-  template <class F>
-  base::Error refused(F f) {  // the error of a write that must not
-    auto result = write(std::move(f));
-    EXPECT_FALSE(result);
-    return result ? base::Error{} : result.error();
-  }
-  template <class F>
-  void done(F f) {
-    auto result = write(std::move(f));
-    EXPECT_TRUE(result) << result.error().message;
-  }
-
   std::string new_run(std::string name = "", int64_t start_ms = 0, Tags tags = {}) {
     return ok([&](store::Tx& tx) { return create_run(tx, {.name = name, .start_ms = start_ms, .tags = tags}); })
         .info.run_id;
