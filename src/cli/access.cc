@@ -26,12 +26,6 @@ namespace {
 
 namespace json = boost::json;
 
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 std::string time_text(int64_t at_us) {
   if (at_us == 0) return "never";
   const time_t seconds = at_us / 1'000'000;
@@ -57,8 +51,8 @@ std::unique_ptr<store::Store> open_store(const Common& common, const UserStore& 
   if (!where.store.empty()) flags["store"] = where.store;
   auto config = server::load_config(flags, server::environment());
   if (!config) throw Failure(kUsage, config.error().message);
-  checked(base::make_dirs(config->dir, 0700));
-  return checked(store::Store::open({.url = config->store_url, .holder = "lathe user"}, server::store_modules()));
+  need(base::make_dirs(config->dir, 0700));
+  return need(store::Store::open({.url = config->store_url, .holder = "lathe user"}, server::store_modules()));
 }
 
 base::Context of_server() {
@@ -105,8 +99,8 @@ void add_user(const Common& common, const UserFlags& flags) {
   if (const auto store = open_store(common, flags.where)) {
     core::NewUser user{.name = flags.name, .admin = flags.admin, .roles = roles};
     if (flags.service) user.kind = base::ActorKind::kService;
-    if (!flags.service) user.password = checked(core::hash_password(password));
-    admin = checked(store->write_blocking(of_server(), [&](store::Tx& tx) { return core::add_user(tx, user); })).admin;
+    if (!flags.service) user.password = need(core::hash_password(password));
+    admin = need(store->write_blocking(of_server(), [&](store::Tx& tx) { return core::add_user(tx, user); })).admin;
   } else {
     json::object body{{"name", flags.name}, {"admin", flags.admin}, {"roles", roles_json(roles)}};
     if (flags.service) {
@@ -132,7 +126,7 @@ void print_user(const std::string& name, bool service, bool admin, bool disabled
 
 void list_users(const Common& common, const UserFlags& flags) {
   if (const auto store = open_store(common, flags.where)) {
-    const auto users = checked(store->read_blocking(
+    const auto users = need(store->read_blocking(
         of_server(), [](store::Tx& tx) -> base::Result<std::vector<core::User>> { return core::list_users(tx); }));
     for (const auto& user : users) {
       std::string roles;
@@ -158,8 +152,7 @@ void list_users(const Common& common, const UserFlags& flags) {
 // One change, here or there.
 void change_user(const Common& common, const UserFlags& flags, const core::UserChange& change, json::object body) {
   if (const auto store = open_store(common, flags.where)) {
-    checked(
-        store->write_blocking(of_server(), [&](store::Tx& tx) { return core::change_user(tx, flags.name, change); }));
+    need(store->write_blocking(of_server(), [&](store::Tx& tx) { return core::change_user(tx, flags.name, change); }));
     return;
   }
   Api(common).patch("/users/" + net::percent_encode(flags.name), body);
@@ -209,7 +202,7 @@ void set_password(const Common& common, const UserFlags& flags) {
   } else {
     const std::string password = read_new_password("New password for " + flags.name);
     core::UserChange change;
-    if (!has_server(common)) change.password = checked(core::hash_password(password));
+    if (!has_server(common)) change.password = need(core::hash_password(password));
     change_user(common, flags, change, {{"password", password}});
   }
   std::printf("changed; all sessions of the user have ended\n");

@@ -28,14 +28,11 @@ class Failure : public std::runtime_error {
   int exit_code_;
 };
 
-// The value, or a Failure with the error's words.
+// The value, or a Failure with the error's words, after `where` if that is given.
 template <class T>
-T need(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  return std::move(*result);
-}
-inline void need(const base::Result<void>& result) {
-  if (!result) throw Failure(kRefused, result.error().message);
+T need(base::Result<T> result, std::string_view where = {}) {
+  if (!result) throw Failure(kRefused, (where.empty() ? "" : std::string(where) + ": ") + result.error().message);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 struct Common {         // lives as long as the app

@@ -176,7 +176,7 @@ void MlflowExport::one_run(const track::RunInfo& info) {
   values(part + "/tags", run.tags, what + "tag");
   for (const track::Metric& metric : run.metrics) history(info.run_id, metric.key, part + "/metrics/");
   links(run, home->second, part);
-  must(tree_.write(part + "/meta.yaml", meta.str()));
+  need(tree_.write(part + "/meta.yaml", meta.str()));
   end_part(part, place);
   ++runs_.there, ++runs_.written;
   if (::isatty(STDERR_FILENO) != 0 && runs_.written % 100 == 0)
@@ -197,7 +197,7 @@ void MlflowExport::history(const std::string& run_id, const std::string& key, co
       lines.append(std::to_string(m.at_ms)).append(" ").append(double_text(m.value));
       lines.append(" ").append(std::to_string(m.step)).append("\n");
     }
-    must(base::write_all(file->get(), lines));
+    need(base::write_all(file->get(), lines));
     points_ += static_cast<int64_t>(page.rows.size());
     query.page_token = page.next_token;
   } while (!query.page_token.empty());
@@ -209,7 +209,7 @@ void MlflowExport::links(const track::Run& run, const std::string& home, const s
     YamlMap meta;
     meta.text("destination_id", source).text("destination_type", "RUN").text("source_id", source);
     meta.text("source_type", type).tags("tags", tags);
-    must(tree_.write(part + "/inputs/" + md5(source + run.info.run_id) + "/meta.yaml", meta.str()));
+    need(tree_.write(part + "/inputs/" + md5(source + run.info.run_id) + "/meta.yaml", meta.str()));
     ++links_;
   };
   for (const track::DatasetInput& each : run.datasets) {
@@ -235,7 +235,7 @@ void MlflowExport::links(const track::Run& run, const std::string& home, const s
     meta.text("destination_id", output.model_id).text("destination_type", "MODEL_OUTPUT");
     meta.text("source_id", output.model_id).text("source_type", "RUN_OUTPUT").number("step", output.step);
     meta.raw("tags", "{}");
-    must(tree_.write(part + "/outputs/" + output.model_id + "/meta.yaml", meta.str()));
+    need(tree_.write(part + "/outputs/" + output.model_id + "/meta.yaml", meta.str()));
     ++links_;
   }
 }
@@ -267,7 +267,7 @@ void MlflowExport::one_model(const track::ModelInfo& info) {
   values(part + "/params", model.params, what + "param");
   values(part + "/tags", model.tags, what + "tag");
   model_metrics(model, part + "/metrics/");
-  must(tree_.write(part + "/meta.yaml", meta.str()));
+  need(tree_.write(part + "/meta.yaml", meta.str()));
   end_part(part, place);
   ++models_.there, ++models_.written;
 }
@@ -336,7 +336,7 @@ base::Result<void> MlflowExport::copy_file(const blob::Artifact& file, const std
       while (true) {
         TRY_SET(const std::string bytes, source.reader->next());
         if (bytes.empty()) break;
-        must(base::write_all(out.get(), bytes));
+        need(base::write_all(out.get(), bytes));
       }
     } else {
       copy_bytes(source.fd.get(), out.get(), path);
@@ -357,9 +357,9 @@ void MlflowExport::copy_bytes(int from, int to, const std::string& path) {
   while (true) {
     const ssize_t n = ::read(from, buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) must(base::Result<void>(base::errno_error(path, errno)));
+    if (n < 0) need(base::Result<void>(base::errno_error(path, errno)));
     if (n == 0) return;
-    must(base::write_all(to, {buffer.data(), static_cast<size_t>(n)}));
+    need(base::write_all(to, {buffer.data(), static_cast<size_t>(n)}));
   }
 }
 
@@ -406,11 +406,11 @@ int export_mlflow(const Common& common, const ExportFlags& flags) {
   constexpr std::string_view kSqlite = "sqlite:";
   if (config->store_url.starts_with(kSqlite) && !std::filesystem::exists(config->store_url.substr(kSqlite.size())))
     throw Failure(kRefused, "there is no store at " + config->store_url.substr(kSqlite.size()));
-  const auto store = must(store::Store::open({.url = config->store_url, .read_only = true}, {}));
+  const auto store = need(store::Store::open({.url = config->store_url, .read_only = true}, {}));
   const auto ctx = base::Context::system(base::system_clock(), "system:export");
-  const auto home = must(blob::read_home(*store, ctx, config->dir));
-  const auto blobs = must(server::open_blobs_at(*config, home ? home->home : "folder", true));
-  const auto project = must(store->read_blocking(ctx, [&](store::Tx& tx) -> base::Result<core::Project> {
+  const auto home = need(blob::read_home(*store, ctx, config->dir));
+  const auto blobs = need(server::open_blobs_at(*config, home ? home->home : "folder", true));
+  const auto project = need(store->read_blocking(ctx, [&](store::Tx& tx) -> base::Result<core::Project> {
     return core::get_project(tx, common.project.empty() ? "default" : common.project);
   }));
   const std::string mark = "lathe export mlflow of project " + project.name + " of store " +

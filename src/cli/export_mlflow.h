@@ -24,12 +24,6 @@
 
 namespace cli {
 
-template <class T>
-T must(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 class MlflowExport {
  public:
   MlflowExport(ExportTree& tree, store::Store& store, blob::BlobStore& blobs, int64_t project)
@@ -50,7 +44,7 @@ class MlflowExport {
   base::Context context() const;
   template <class F>
   auto read(F f) {
-    return must(store_.read_blocking(context(), std::move(f)));
+    return need(store_.read_blocking(context(), std::move(f)));
   }
   template <class Row, class Page, class Visit>
   void each_page(Page page, std::string Row::* id, Visit visit) {

@@ -63,7 +63,7 @@ void MlflowExport::one_registered(const track::ImportedRegistered& from, bool on
   meta.raw("aliases", aliases + "}").number("creation_timestamp", model.created_ms);
   meta.opt_text("description", model.description).number("last_updated_timestamp", model.updated_ms);
   meta.text("name", model.name);
-  must(tree_.write(part + "/meta.yaml", meta.str()));
+  need(tree_.write(part + "/meta.yaml", meta.str()));
   flush();  // nothing else may wait while the old one goes
   tree_.sync();
   tree_.remove(place);
@@ -101,7 +101,7 @@ void MlflowExport::one_version(const track::ImportedVersion& from, const std::st
   meta.text_or_null("run_id", version.run_id).text_or_null("run_link", version.run_link);
   meta.text("source", version.source).text("status", "READY").raw("status_message", "null");
   meta.text("storage_location", storage).raw("user_id", "null").number("version", version.version);
-  must(tree_.write(own + "/meta.yaml", meta.str()));
+  need(tree_.write(own + "/meta.yaml", meta.str()));
   if (!from.deleted) ++versions_.there, versions_.written += was_there ? 0 : 1;
 }
 

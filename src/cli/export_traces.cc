@@ -46,7 +46,7 @@ void MlflowExport::one_trace(const traces::TraceInfo& info) {
   if (!trace.spans.empty()) {
     std::string spans = "{\"spans\": [";
     for (size_t i = 0; i < trace.spans.size(); ++i) spans.append(i != 0 ? ", " : "").append(trace.spans[i]);
-    must(tree_.write(part + "/artifacts/traces.json", spans + "]}"));
+    need(tree_.write(part + "/artifacts/traces.json", spans + "]}"));
   }
   const std::string location =
       read([&](store::Tx& tx) { return traces::trace_artifact_location(tx, info.experiment, info.trace_id); });
@@ -54,7 +54,7 @@ void MlflowExport::one_trace(const traces::TraceInfo& info) {
     const track::ArtifactPlace files = track::artifact_place(*path);
     copy_root(files.root, files.path, part + "/artifacts", trace.spans.empty() ? "" : "traces.json");
   }
-  must(tree_.write(part + "/trace_info.yaml", meta.str()));
+  need(tree_.write(part + "/trace_info.yaml", meta.str()));
   end_part(part, place);
   ++traces_.there, ++traces_.written;
 }

@@ -105,10 +105,6 @@ base::Path project_root() {
   return here;
 }
 
-void must(const base::Result<void>& result, const std::string& what) {
-  if (!result) throw Failure(kRefused, what + ": " + result.error().message);
-}
-
 bool has_content(const base::Path& file, const std::string& sha256) {
   auto fd = base::open_file(file, O_RDONLY | O_NOFOLLOW);
   if (!fd) return false;
@@ -126,7 +122,7 @@ void bring(Api& api, const json::value& out, const base::Path& root) {
     throw Failure(kRefused, "the server names an out '" + path + "', which is not a path inside the project");
   const base::Path target = root / path, partial = target.string() + ".lathe-partial";
   if (has_content(target, digest)) return;
-  must(base::make_dirs(target.parent_path()), path);
+  need(base::make_dirs(target.parent_path()), path);
   std::error_code error;
   const base::Path real = std::filesystem::canonical(target.parent_path(), error);
   const std::string prefix = std::filesystem::canonical(root, error).string();
@@ -141,11 +137,11 @@ void bring(Api& api, const json::value& out, const base::Path& root) {
     hasher.update(bytes);
     return (written = base::write_all(fd->get(), bytes)).has_value();
   });
-  must(written, path);
+  need(written, path);
   if (hasher.finish().hex() != digest) throw Failure(kRefused, path + ": what arrived is not what the run made");
   if (::fsync(fd->get()) != 0 || ::rename(partial.c_str(), target.c_str()) != 0)
     throw Failure(kRefused, base::errno_error(path, errno).error().message);
-  must(base::fsync_dir(target.parent_path()), path);
+  need(base::fsync_dir(target.parent_path()), path);
 }
 
 // What DVC would have put into its cache. Outs lie in the project's folder by now.
@@ -156,10 +152,10 @@ void fill_dvc_cache(const json::array& outs, const base::Path& root) {
   for (const json::value& out : outs) {
     if (!out.at("cached").as_bool()) continue;
     const std::string path = text(out, "path"), declared = text(out, "out"), md5 = text(out, "md5");
-    must(cache->add_file(root / path, md5), path);
+    need(cache->add_file(root / path, md5), path);
     if (declared != path) folders[declared].push_back({path.substr(declared.size() + 1), md5});
   }
-  for (auto& [path, files] : folders) must(cache->add_folder(flow::dvc_folder_object(std::move(files))), path);
+  for (auto& [path, files] : folders) need(cache->add_folder(flow::dvc_folder_object(std::move(files))), path);
 }
 
 void checkout(Api& api, const std::string& run) {
@@ -172,7 +168,7 @@ void checkout(Api& api, const std::string& run) {
   if (!std::filesystem::exists(root / "dvc.yaml", error)) return;
   if (std::filesystem::is_directory(root / ".dvc", error)) fill_dvc_cache(outs, root);
   const auto lock = api.call({}, run_path(run) + "/dvc.lock");
-  must(base::write_file_durably(root / "dvc.lock", lock.body), "dvc.lock");
+  need(base::write_file_durably(root / "dvc.lock", lock.body), "dvc.lock");
   std::printf("dvc.lock is written\n");
 }
 

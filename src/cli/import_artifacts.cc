@@ -20,12 +20,6 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // folders in folders
 
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 base::Fd open_below(int dir, const std::string& path, int flags) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NONBLOCK);
@@ -89,7 +83,7 @@ std::optional<ArtifactFolder> ArtifactRoots::find(std::string_view uri) const {
 
 void ArtifactImporter::add(const ArtifactFolder& from, const std::string& root) {
   const base::Fd top(::open(from.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!top) checked<void>(base::errno_error(from.root.string(), errno));
+  if (!top) need<void>(base::errno_error(from.root.string(), errno));
   const base::Fd dir = open_below(top.get(), from.path.empty() ? "." : from.path, O_RDONLY | O_DIRECTORY);
   if (!dir) {
     if (errno == ENOENT || errno == ENOTDIR) return;  // nothing was ever logged there
@@ -97,7 +91,7 @@ void ArtifactImporter::add(const ArtifactFolder& from, const std::string& root) 
       ++counts_.links;
       return;
     }
-    checked<void>(base::errno_error((from.root / from.path).string(), errno));
+    need<void>(base::errno_error((from.root / from.path).string(), errno));
   }
   here_.clear();
   for (takeover::FileHere& file : target_.ask(takeover::kFilesHere, root)) here_.push_back(std::move(file.path));
@@ -111,7 +105,7 @@ void ArtifactImporter::walk(int dir, const std::string& prefix, const std::strin
   std::vector<std::string> names;
   {
     DIR* list = ::fdopendir(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (list == nullptr) checked<void>(base::errno_error(prefix, errno));
+    if (list == nullptr) need<void>(base::errno_error(prefix, errno));
     while (const dirent* entry = ::readdir(list)) names.emplace_back(entry->d_name);
     ::closedir(list);
   }
@@ -123,7 +117,7 @@ void ArtifactImporter::walk(int dir, const std::string& prefix, const std::strin
     if (::fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;  // gone meanwhile
     if (S_ISDIR(info.st_mode)) {
       const base::Fd below = open_below(dir, name, O_RDONLY | O_DIRECTORY);
-      if (!below) checked<void>(base::errno_error(path, errno));
+      if (!below) need<void>(base::errno_error(path, errno));
       walk(below.get(), path + "/", root, depth + 1);
     } else if (S_ISREG(info.st_mode) && base::is_safe_relative_path(path)) {
       ++counts_.found;
@@ -140,7 +134,7 @@ void ArtifactImporter::walk(int dir, const std::string& prefix, const std::strin
 
 void ArtifactImporter::take(int dir, const std::string& name, const std::string& path, const std::string& root) {
   base::Fd file = open_below(dir, name, O_RDONLY);
-  if (!file) checked<void>(base::errno_error(path, errno));
+  if (!file) need<void>(base::errno_error(path, errno));
   counts_.bytes += target_.add_file(std::move(file), root, path);
   ++counts_.stored;
 }

@@ -22,17 +22,12 @@ using base::Path;
 constexpr size_t kMetaBytes = size_t{32} << 20;  // of one meta.yaml: a dataset's profile is the longest thing in one
 constexpr size_t kValueBytes = size_t{1} << 30;  // of one metric's file
 
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, "the source: " + result.error().message);
-  return std::move(*result);
-}
-
 class Meta {
  public:
   explicit Meta(const Path& file) {
-    const std::string text = checked(base::read_file(file, kMetaBytes));
-    node_ = checked(base::yaml::parse(text, file.string(), {.bytes = kMetaBytes, .refuse_yaml11_booleans = false}));
+    const std::string text = need(base::read_file(file, kMetaBytes), "the source");
+    node_ = need(base::yaml::parse(text, file.string(), {.bytes = kMetaBytes, .refuse_yaml11_booleans = false}),
+                 "the source");
   }
   std::string text(std::string_view key) const {
     const auto* node = node_.find(key);
@@ -119,7 +114,8 @@ std::vector<std::string> files_below(const Path& dir) {
 
 track::Tags values_in(const Path& dir) {
   track::Tags out;
-  for (const std::string& key : files_below(dir)) out.push_back({key, checked(base::read_file(dir / key, kMetaBytes))});
+  for (const std::string& key : files_below(dir))
+    out.push_back({key, need(base::read_file(dir / key, kMetaBytes), "the source")});
   return out;
 }
 
@@ -133,7 +129,7 @@ double number(const std::string& text) {
 std::vector<track::Metric> metrics_in(const Path& dir, bool of_model) {
   std::vector<track::Metric> out;
   for (const std::string& key : files_below(dir)) {
-    std::istringstream lines(checked(base::read_file(dir / key, kValueBytes)));
+    std::istringstream lines(need(base::read_file(dir / key, kValueBytes), "the source"));
     const size_t first = out.size();
     for (std::string line; std::getline(lines, line);) {
       std::istringstream parts(line);
@@ -373,7 +369,7 @@ class FolderSource final : public MlflowSource {
     for (const std::string& file : files_below(dir / "assessments"))
       if (file.ends_with(".yaml")) info.assessments.push_back(read_assessment(Meta(dir / "assessments" / file)));
     if (const Path file = dir / "artifacts" / "traces.json"; is_file(file))
-      out.trace.spans = traces::spans_of_file(checked(base::read_file(file, kValueBytes)));
+      out.trace.spans = traces::spans_of_file(need(base::read_file(file, kValueBytes), "the source"));
     return out;
   }
 

@@ -17,7 +17,7 @@
 namespace cli {
 
 inline constexpr size_t kRunsAtOnce = 200;
-inline constexpr size_t kNamedDifferences = 50;  // the report counts the rest
+inline constexpr int64_t kNamedDifferences = 50;  // the report counts the rest
 
 // One kind of row on both sides.
 struct Tally {

@@ -1,36 +1,20 @@
 // MLflow's database, of whatever revision: the columns that exist are asked first, and what a revision does not have
 // is empty. Read through a read-only store, a page at a time by key.
 #include <algorithm>
-#include <cctype>
 #include <limits>
-#include <set>
 #include <unordered_map>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/import_source.h"
+#include "cli/import_sql_others.h"
+#include "cli/source_tables.h"
 #include "store/store.h"
 #include "traces/analytics.h"
 
 namespace cli {
 namespace {
-
-using Columns = std::map<std::string, std::set<std::string>, std::less<>>;  // of tables
-
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, "the source: " + result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-std::vector<store::Param> params_of(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
-
-std::string marks(size_t count) {
-  std::string out = "(?";
-  for (size_t i = 1; i < count; ++i) out += ", ?";
-  return out + ")";
-}
 
 // {"key": "text", …}; a value that is no text as its JSON.
 track::Tags text_map(const std::string& text) {
@@ -46,56 +30,12 @@ double value_of(store::Rows& rows, int value, int is_nan) {
   return rows.is_null(value) || rows.boolean(is_nan) ? std::numeric_limits<double>::quiet_NaN() : rows.f64(value);
 }
 
-bool is_true(store::Rows& rows, int column) {
-  const std::string_view text = rows.text(column);
-  return text == "1" || text == "t" || text == "true";
-}
-
-class SqlSource final : public MlflowSource {
+class SqlSource final : public MlflowSource, private SourceTables {
  public:
   SqlSource(std::unique_ptr<store::Store> store, std::string workspace, base::Path folder)
-      : store_(std::move(store)), workspace_(std::move(workspace)), folder_(std::move(folder)) {
-    for (const char* table : {"experiments",
-                              "experiment_tags",
-                              "runs",
-                              "metrics",
-                              "params",
-                              "tags",
-                              "datasets",
-                              "inputs",
-                              "input_tags",
-                              "logged_models",
-                              "logged_model_metrics",
-                              "logged_model_params",
-                              "logged_model_tags",
-                              "registered_models",
-                              "registered_model_tags",
-                              "registered_model_aliases",
-                              "model_versions",
-                              "model_version_tags",
-                              "trace_info",
-                              "trace_tags",
-                              "trace_request_metadata",
-                              "spans",
-                              "assessments",
-                              "entity_associations",
-                              "evaluation_datasets",
-                              "evaluation_dataset_tags",
-                              "evaluation_dataset_records",
-                              "scorers",
-                              "scorer_versions",
-                              "label_schemas",
-                              "review_queues",
-                              "review_queue_users",
-                              "review_queue_label_schemas",
-                              "review_queue_items",
-                              "issues",
-                              "webhooks",
-                              "webhook_events",
-                              "online_scoring_configs"})
-      load_columns(table);
+      : SourceTables(std::move(store), std::move(workspace)), folder_(std::move(folder)) {
     for (const char* table : {"experiments", "runs", "metrics", "params", "tags"}) {
-      if (columns_[table].empty())
+      if (!has(table))
         throw Failure(kRefused,
                       std::string("the source is no tracking store of MLflow: it has no table '") + table + "'");
     }
@@ -313,13 +253,15 @@ class SqlSource final : public MlflowSource {
   }
   std::vector<SourceTrace> traces(const std::vector<std::string>& ids) override;
 
-  std::vector<SourceDataset> datasets() override;
-  std::vector<traces::EvalRecord> records(const std::string& dataset, const std::string& after, size_t limit) override;
-  std::vector<std::vector<traces::Scorer>> scorers() override;
-  std::vector<traces::ImportedLabelSchema> label_schemas() override;
-  std::vector<traces::ImportedReviewQueue> review_queues() override;
-  std::vector<traces::Issue> issues() override;
-  std::vector<hooks::Hook> webhooks() override;
+  std::vector<SourceDataset> datasets() override { return read_datasets(*this); }
+  std::vector<traces::EvalRecord> records(const std::string& dataset, const std::string& after, size_t limit) override {
+    return read_records(*this, dataset, after, limit);
+  }
+  std::vector<std::vector<traces::Scorer>> scorers() override { return read_scorers(*this); }
+  std::vector<traces::ImportedLabelSchema> label_schemas() override { return read_label_schemas(*this); }
+  std::vector<traces::ImportedReviewQueue> review_queues() override { return read_review_queues(*this); }
+  std::vector<traces::Issue> issues() override { return read_issues(*this); }
+  std::vector<hooks::Hook> webhooks() override { return read_webhooks(*this); }
 
   std::vector<std::pair<std::string, int64_t>> left_out() override {
     std::vector<std::pair<std::string, int64_t>> out;
@@ -332,52 +274,14 @@ class SqlSource final : public MlflowSource {
       count("online scoring configurations (nothing runs them here)", "SELECT COUNT(*) FROM online_scoring_configs",
             {});
     if (has("experiments", "workspace"))
-      count("experiments of other workspaces", "SELECT COUNT(*) FROM experiments WHERE workspace <> ?", {workspace_});
+      count("experiments of other workspaces", "SELECT COUNT(*) FROM experiments WHERE workspace <> ?", {workspace()});
     if (has("registered_models", "workspace"))
       count("registered models of other workspaces", "SELECT COUNT(*) FROM registered_models WHERE workspace <> ?",
-            {workspace_});
+            {workspace()});
     return out;
   }
 
  private:
-  template <class F>
-  void each(const std::string& sql, std::vector<store::Param> params, F visit) {
-    checked(store_->read_blocking(base::Context::system(base::system_clock()), [&](store::Tx& tx) {
-      auto rows = tx.open(sql, params);
-      while (rows.next()) visit(rows);
-      return tx.status();
-    }));
-  }
-
-  void load_columns(const std::string& table) {
-    std::set<std::string>& columns = columns_[table];
-    if (store_->backend() == store::Backend::kSqlite) {
-      each("PRAGMA table_info(" + table + ")", {}, [&](store::Rows& rows) { columns.insert(rows.str(1)); });
-    } else {
-      each(
-          "SELECT column_name FROM information_schema.columns WHERE table_schema = ANY (current_schemas(false)) AND "
-          "table_name = ?",
-          {table}, [&](store::Rows& rows) { columns.insert(rows.str(0)); });
-    }
-  }
-  bool has(std::string_view table) const {
-    const auto found = columns_.find(table);
-    return found != columns_.end() && !found->second.empty();
-  }
-  bool has(std::string_view table, const std::string& column) const {
-    return has(table) && columns_.find(table)->second.contains(column);
-  }
-  std::string column(std::string_view table, const std::string& as, const std::string& name,
-                     const std::string& otherwise) const {
-    return has(table, name) ? "COALESCE(" + as + "." + name + ", " + otherwise + ")" : otherwise;
-  }
-  std::string in_workspace(std::string_view table, const std::string& as) const {
-    if (!has(table, "workspace")) return "1 = 1";
-    std::string quoted = "'";
-    for (const char c : workspace_) quoted.append(c == '\'' ? "''" : std::string(1, c));
-    return as + ".workspace = " + quoted + "'";
-  }
-
   using Places = std::unordered_map<std::string, track::Run*>;
   void read_points(const std::vector<std::string>& ids, const Places& places) {
     if (ids.empty()) return;
@@ -396,10 +300,7 @@ class SqlSource final : public MlflowSource {
   using TracePlaces = std::unordered_map<std::string, SourceTrace*>;
   void read_trace_columns(const std::string& in, const std::vector<std::string>& ids, const TracePlaces& places);
 
-  std::unique_ptr<store::Store> store_;
-  std::string workspace_;
   base::Path folder_;
-  Columns columns_;
 };
 
 // Since 3.17 the name is no tag, and session, tokens and costs are no metadata, but columns; clients read them as
@@ -601,267 +502,6 @@ track::ImportedRegistered SqlSource::registered(const std::string& name) {
   return out;
 }
 
-std::vector<SourceDataset> SqlSource::datasets() {
-  std::vector<SourceDataset> out;
-  if (!has("evaluation_datasets") || !has("evaluation_dataset_records")) return out;
-  std::map<std::string, size_t> places;
-  each(
-      "SELECT d.dataset_id, d.name, d.schema, d.digest, d.created_time, d.last_update_time, d.created_by, "
-      "d.last_updated_by, (SELECT COUNT(*) FROM evaluation_dataset_records r WHERE r.dataset_id = d.dataset_id) "
-      "FROM evaluation_datasets d WHERE " +
-          in_workspace("evaluation_datasets", "d") + " ORDER BY d.dataset_id",
-      {}, [&](store::Rows& rows) {
-        places[rows.str(0)] = out.size();
-        auto& [to, records] = out.emplace_back();
-        to.dataset_id = rows.str(0);
-        to.name = rows.str(1);
-        to.schema = rows.opt_str(2);
-        to.digest = rows.opt_str(3).value_or("");
-        to.created_ms = rows.opt_i64(4).value_or(0);
-        to.updated_ms = rows.opt_i64(5).value_or(0);
-        to.created_by = rows.opt_str(6);
-        to.updated_by = rows.opt_str(7);
-        records = rows.i64(8);
-      });
-  const auto add = [&](const std::string& sql, auto visit) {
-    each(sql, {}, [&](store::Rows& rows) {
-      if (const auto place = places.find(rows.str(0)); place != places.end()) visit(out[place->second].dataset, rows);
-    });
-  };
-  if (has("evaluation_dataset_tags"))
-    add("SELECT dataset_id, key, value FROM evaluation_dataset_tags ORDER BY dataset_id, key",
-        [](traces::EvalDataset& to, store::Rows& rows) {
-          to.tags.push_back({rows.str(1), rows.opt_str(2).value_or("")});
-        });
-  if (has("entity_associations"))
-    add("SELECT source_id, destination_id FROM entity_associations WHERE source_type = 'evaluation_dataset' AND "
-        "destination_type = 'experiment'",
-        [](traces::EvalDataset& to, store::Rows& rows) { to.experiment_ids.push_back(rows.str(1)); });
-  return out;
-}
-
-// A store keeps a record's outputs under a key of its own, whatever they are.
-std::string unwrapped(std::string outputs) {
-  const auto value = base::parse_json(outputs);
-  if (!value || !value->is_object() || value->get_object().size() != 1) return outputs;
-  const base::json::value* inner = value->get_object().if_contains("mlflow_wrapped");
-  return inner != nullptr ? base::to_text(*inner) : outputs;
-}
-
-std::vector<traces::EvalRecord> SqlSource::records(const std::string& dataset, const std::string& after, size_t limit) {
-  std::vector<traces::EvalRecord> out;
-  each("SELECT r.dataset_record_id, r.inputs, " + column("evaluation_dataset_records", "r", "outputs", "NULL") +
-           ", r.expectations, r.tags, r.source, r.created_time, r.last_update_time, r.created_by, r.last_updated_by "
-           "FROM evaluation_dataset_records r WHERE r.dataset_id = ? AND r.dataset_record_id > ? "
-           "ORDER BY r.dataset_record_id LIMIT ?",
-       {dataset, after, static_cast<int64_t>(limit)}, [&](store::Rows& rows) {
-         // SQLAlchemy keeps None in a JSON column as the text null.
-         const auto json = [&](int at) {
-           auto text = rows.opt_str(at);
-           return text && *text != "null" ? std::move(*text) : std::string();
-         };
-         traces::EvalRecord& to = out.emplace_back();
-         to.record_id = rows.str(0);
-         to.inputs = json(1);
-         to.outputs = unwrapped(json(2));
-         to.has_outputs = !to.outputs.empty();
-         to.expectations = json(3);
-         to.tags = json(4);
-         to.source = json(5);
-         to.created_ms = rows.opt_i64(6).value_or(0);
-         to.updated_ms = rows.opt_i64(7).value_or(0);
-         to.created_by = rows.opt_str(8);
-         to.updated_by = rows.opt_str(9);
-       });
-  return out;
-}
-
-std::vector<std::vector<traces::Scorer>> SqlSource::scorers() {
-  std::vector<std::vector<traces::Scorer>> out;
-  if (!has("scorers") || !has("scorer_versions")) return out;
-  each(
-      "SELECT s.experiment_id, s.scorer_name, s.scorer_id, v.serialized_scorer, v.scorer_version, v.creation_time "
-      "FROM scorers s JOIN scorer_versions v ON v.scorer_id = s.scorer_id ORDER BY s.scorer_id, v.scorer_version",
-      {}, [&](store::Rows& rows) {
-        traces::Scorer to{rows.i64(0), rows.str(1), rows.str(2), rows.str(3), rows.i64(4), rows.opt_i64(5).value_or(0)};
-        if (out.empty() || out.back().back().scorer_id != to.scorer_id) out.emplace_back();
-        out.back().push_back(std::move(to));
-      });
-  return out;
-}
-
-namespace {
-
-traces::LabelInput label_input(const std::string& type, const std::string& config) {
-  using Kind = traces::LabelInput::Kind;
-  traces::LabelInput out;
-  const auto parsed = base::parse_json(config);
-  if (!parsed || !parsed->is_object()) return out;
-  const auto& object = parsed->get_object();
-  const auto text = [&](std::string_view key) {
-    const auto* value = object.if_contains(key);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-  };
-  const auto number = [&](std::string_view key) -> std::optional<double> {
-    const auto* value = object.if_contains(key);
-    return value != nullptr && value->is_number() ? std::optional(value->to_number<double>()) : std::nullopt;
-  };
-  if (type == "pass_fail") {
-    out.kind = Kind::kPassFail;
-    out.positive = text("positive_label"), out.negative = text("negative_label");
-  } else if (type == "categorical") {
-    out.kind = Kind::kCategorical;
-    if (const auto* options = object.if_contains("options"); options != nullptr && options->is_array()) {
-      for (const auto& option : options->get_array()) {
-        if (option.is_string()) out.options.emplace_back(option.get_string());
-      }
-    }
-    const auto* multi = object.if_contains("multi_select");
-    out.multi_select = multi != nullptr && multi->is_bool() && multi->get_bool();
-  } else if (type == "numeric") {
-    out.kind = Kind::kNumeric;
-    out.min_value = number("min_value"), out.max_value = number("max_value");
-  } else if (type == "text") {
-    out.kind = Kind::kText;
-    if (const auto most = number("max_length")) out.max_length = static_cast<int64_t>(*most);
-  }
-  return out;
-}
-
-}  // namespace
-
-std::vector<traces::ImportedLabelSchema> SqlSource::label_schemas() {
-  std::vector<traces::ImportedLabelSchema> out;
-  if (!has("label_schemas")) return out;
-  each(
-      "SELECT l.schema_id, l.experiment_id, l.name, l.type, l.instruction, l.enable_comment, l.input_type, "
-      "l.input_config, l.created_time, l.last_update_time, " +
-          column("label_schemas", "l", "is_default", "0") + " FROM label_schemas l ORDER BY l.schema_id",
-      {}, [&](store::Rows& rows) {
-        traces::ImportedLabelSchema& to = out.emplace_back();
-        to.schema.schema_id = rows.str(0);
-        to.schema.experiment = rows.i64(1);
-        to.schema.name = rows.str(2);
-        const std::string type = rows.str(3);
-        to.schema.type = type == "feedback" || type == "FEEDBACK" ? 1 : 2;
-        to.schema.instruction = rows.opt_str(4);
-        to.schema.enable_comment = is_true(rows, 5);
-        to.input = label_input(rows.str(6), rows.str(7));
-        to.schema.created_ms = rows.i64(8);
-        to.schema.updated_ms = rows.i64(9);
-        to.schema.is_default = is_true(rows, 10);
-      });
-  return out;
-}
-
-std::vector<traces::ImportedReviewQueue> SqlSource::review_queues() {
-  std::vector<traces::ImportedReviewQueue> out;
-  if (!has("review_queues")) return out;
-  std::map<std::string, size_t> places;
-  const auto lower = [](std::string text) {
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-    return text;
-  };
-  each(
-      "SELECT queue_id, experiment_id, name, queue_type, created_by, creation_time_ms, last_update_time_ms "
-      "FROM review_queues ORDER BY queue_id",
-      {}, [&](store::Rows& rows) {
-        places[rows.str(0)] = out.size();
-        traces::ReviewQueue& to = out.emplace_back().queue;
-        to.queue_id = rows.str(0);
-        to.experiment = rows.i64(1);
-        to.name = rows.str(2);
-        to.type = lower(rows.str(3)) == "user" ? traces::QueueType::kUser : traces::QueueType::kCustom;
-        to.created_by = rows.opt_str(4);
-        to.created_ms = rows.i64(5);
-        to.updated_ms = rows.i64(6);
-      });
-  const auto add = [&](const std::string& sql, auto visit) {
-    each(sql, {}, [&](store::Rows& rows) {
-      if (const auto place = places.find(rows.str(0)); place != places.end()) visit(out[place->second], rows);
-    });
-  };
-  add("SELECT queue_id, user_id FROM review_queue_users ORDER BY queue_id, user_id",
-      [](traces::ImportedReviewQueue& to, store::Rows& rows) { to.queue.users.push_back(rows.str(1)); });
-  add("SELECT queue_id, schema_id FROM review_queue_label_schemas ORDER BY queue_id, schema_id",
-      [](traces::ImportedReviewQueue& to, store::Rows& rows) { to.queue.schema_ids.push_back(rows.str(1)); });
-  add("SELECT queue_id, item_id, status, completed_by, completed_time_ms, creation_time_ms, last_update_time_ms "
-      "FROM review_queue_items ORDER BY queue_id, creation_time_ms",
-      [&](traces::ImportedReviewQueue& to, store::Rows& rows) {
-        traces::ReviewItem& item = to.items.emplace_back();
-        item.queue_id = to.queue.queue_id;
-        item.item_id = rows.str(1);
-        const std::string status = lower(rows.str(2));
-        item.status = status == "complete"   ? traces::ReviewStatus::kComplete
-                      : status == "declined" ? traces::ReviewStatus::kDeclined
-                                             : traces::ReviewStatus::kPending;
-        item.completed_by = rows.opt_str(3);
-        item.completed_ms = rows.opt_i64(4);
-        item.created_ms = rows.i64(5);
-        item.updated_ms = rows.i64(6);
-      });
-  return out;
-}
-
-std::vector<traces::Issue> SqlSource::issues() {
-  std::vector<traces::Issue> out;
-  if (!has("issues")) return out;
-  const auto list = [](const std::optional<std::string>& text) {
-    std::vector<std::string> items;
-    const auto parsed = text ? base::parse_json(*text) : base::Result<base::json::value>(base::json::value());
-    if (!parsed || !parsed->is_array()) return items;
-    for (const auto& item : parsed->get_array()) {
-      if (item.is_string()) items.emplace_back(item.get_string());
-    }
-    return items;
-  };
-  each(
-      "SELECT issue_id, experiment_id, name, description, status, severity, root_causes, categories, source_run_id, "
-      "created_timestamp, last_updated_timestamp, created_by FROM issues ORDER BY issue_id",
-      {}, [&](store::Rows& rows) {
-        traces::Issue& to = out.emplace_back();
-        to.issue_id = rows.str(0);
-        to.experiment = rows.i64(1);
-        to.name = rows.str(2);
-        to.description = rows.str(3);
-        to.status = rows.str(4);
-        to.severity = rows.opt_str(5);
-        to.root_causes = list(rows.opt_str(6));
-        to.categories = list(rows.opt_str(7));
-        to.source_run_id = rows.opt_str(8);
-        to.created_ms = rows.i64(9);
-        to.updated_ms = rows.i64(10);
-        to.created_by = rows.opt_str(11);
-      });
-  return out;
-}
-
-std::vector<hooks::Hook> SqlSource::webhooks() {
-  std::vector<hooks::Hook> out;
-  if (!has("webhooks") || !has("webhook_events")) return out;
-  std::map<std::string, size_t> places;
-  each(
-      "SELECT w.webhook_id, w.name, w.description, w.url, w.creation_timestamp, w.last_updated_timestamp "
-      "FROM webhooks w WHERE w.deleted_timestamp IS NULL AND " +
-          in_workspace("webhooks", "w") + " ORDER BY w.webhook_id",
-      {}, [&](store::Rows& rows) {
-        places[rows.str(0)] = out.size();
-        hooks::Hook& to = out.emplace_back();
-        to.id = rows.str(0);
-        to.name = rows.str(1);
-        to.description = rows.opt_str(2);
-        to.url = rows.str(3);
-        to.created_ms = rows.opt_i64(4).value_or(0);
-        to.updated_ms = rows.opt_i64(5).value_or(0);
-      });
-  each("SELECT webhook_id, entity, action FROM webhook_events ORDER BY webhook_id, entity, action", {},
-       [&](store::Rows& rows) {
-         if (const auto place = places.find(rows.str(0)); place != places.end())
-           out[place->second].events.push_back(rows.str(1) + "." + rows.str(2));
-       });
-  return out;
-}
-
 }  // namespace
 
 void take_name_tag(track::Run& run) {
@@ -884,7 +524,8 @@ std::unique_ptr<store::Store> open_source_store(const std::string& where, base::
     folder = std::filesystem::absolute(file).parent_path();
     url = "sqlite:" + file.string();
   }
-  return checked(store::Store::open({.url = url, .readers = 1, .holder = "lathe import", .read_only = true}, {}));
+  return need(store::Store::open({.url = url, .readers = 1, .holder = "lathe import", .read_only = true}, {}),
+              "the source");
 }
 
 std::unique_ptr<MlflowSource> open_sql_source(const std::string& where, const std::string& workspace) {

@@ -23,12 +23,6 @@
 namespace cli {
 namespace {
 
-template <class T>
-T checked(base::Result<T> result) {
-  if (!result) throw Failure(kRefused, result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 std::string human_bytes(int64_t bytes) {
   constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);
@@ -49,7 +43,7 @@ void print_backup(const char* verb, const std::string& where, const blob::Backup
 void backup(const Common& common, const base::Path& file, bool with_blobs) {
   if (std::filesystem::exists(file)) throw Failure(kUsage, file.string() + " exists; a backup does not overwrite");
   const base::Path part = file.string() + ".part-" + base::random_hex(base::system_random(), 4);
-  base::Fd out = checked(base::open_file(part, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  base::Fd out = need(base::open_file(part, O_WRONLY | O_CREAT | O_EXCL, 0600));
   try {
     Api api(common);
     base::Result<void> written;
@@ -57,11 +51,11 @@ void backup(const Common& common, const base::Path& file, bool with_blobs) {
       written = base::write_all(out.get(), bytes);
       return written.has_value();
     });
-    checked(std::move(written));
-    const blob::BackupInfo info = checked(blob::verify_backup(part));
+    need(std::move(written));
+    const blob::BackupInfo info = need(blob::verify_backup(part));
     if (::fsync(out.get()) != 0 || ::rename(part.c_str(), file.c_str()) != 0)
-      checked<void>(base::errno_error(file.string(), errno));
-    checked(base::fsync_dir(file.has_parent_path() ? file.parent_path() : base::Path(".")));
+      need<void>(base::errno_error(file.string(), errno));
+    need(base::fsync_dir(file.has_parent_path() ? file.parent_path() : base::Path(".")));
     print_backup("wrote", file.string(), info);
     for (const std::string& digest : info.missing)
       std::printf("  missing in the store: blob %s (see 'lathe fsck')\n", digest.c_str());
@@ -72,7 +66,7 @@ void backup(const Common& common, const base::Path& file, bool with_blobs) {
 }
 
 void restore(const base::Path& file, const base::Path& dir) {
-  print_backup("restored", dir.string(), checked(blob::restore_backup(file, dir)));
+  print_backup("restored", dir.string(), need(blob::restore_backup(file, dir)));
 }
 
 server::Config config_of(const std::string& dir, const std::string& store, const std::string& blobs = "") {
@@ -102,13 +96,13 @@ int copy_blobs(const server::Config& config, const std::string& to_place, bool t
   const bool running = !opened && opened.error().code == base::Code::kConflict;
   const std::string held_by = opened ? "" : opened.error().message;
   if (running) opened = store::Store::open({.url = config.store_url, .read_only = true}, {});
-  const auto store = checked(std::move(opened));
-  const auto home = checked(blob::read_home(*store, ctx, config.dir));
+  const auto store = need(std::move(opened));
+  const auto home = need(blob::read_home(*store, ctx, config.dir));
   const std::string from_place = home ? home->home : "folder";
   if (from_place == *place) throw Failure(kUsage, "the blobs are at home in " + from_place + " already");
-  const auto from = checked(server::open_blobs_at(config, from_place, true));
-  const auto to = checked(server::open_blobs_at(config, *place, true));
-  const blob::CopyReport report = checked(blob::copy_blobs(*store, *from, *to, ctx));
+  const auto from = need(server::open_blobs_at(config, from_place, true));
+  const auto to = need(server::open_blobs_at(config, *place, true));
+  const blob::CopyReport report = need(blob::copy_blobs(*store, *from, *to, ctx));
   std::printf("%lld blobs (%s) copied from %s to %s, %lld were there\n", static_cast<long long>(report.copied),
               human_bytes(report.bytes).c_str(), from_place.c_str(), place->c_str(),
               static_cast<long long>(report.present));
@@ -123,7 +117,7 @@ int copy_blobs(const server::Config& config, const std::string& to_place, bool t
                 from_place.c_str(), report.missing.size());
     return kRefused;
   }
-  checked(blob::move_home(*store, *to, ctx, config.dir, take_over));
+  need(blob::move_home(*store, *to, ctx, config.dir, take_over));
   std::printf("from now on the store's blobs are at home in %s; start the server with --blobs %s\n", place->c_str(),
               place->c_str());
   return 0;
@@ -131,11 +125,11 @@ int copy_blobs(const server::Config& config, const std::string& to_place, bool t
 
 int fsck(const server::Config& config, bool with_blobs) {
   want_store(config);
-  const auto store = checked(store::Store::open({.url = config.store_url, .read_only = true}, {}));
+  const auto store = need(store::Store::open({.url = config.store_url, .read_only = true}, {}));
   const auto ctx = base::Context::system(base::system_clock());
-  const auto blobs = checked(server::open_blobs(config, true));
-  if (with_blobs) checked(blob::check_home(*store, *blobs, ctx, config.dir));
-  const blob::FsckReport report = checked(blob::check_store(*store, *blobs, ctx, with_blobs));
+  const auto blobs = need(server::open_blobs(config, true));
+  if (with_blobs) need(blob::check_home(*store, *blobs, ctx, config.dir));
+  const blob::FsckReport report = need(blob::check_store(*store, *blobs, ctx, with_blobs));
   for (const std::string& fault : report.faults) std::printf("FAULT %s\n", fault.c_str());
   std::printf("%lld blobs of %s read", static_cast<long long>(report.blobs), human_bytes(report.bytes).c_str());
   if (report.orphans > 0) {
