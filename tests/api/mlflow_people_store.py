@@ -46,7 +46,7 @@ def make(uri):
     schemas = [store.create_label_schema(e, name=name, type=kind, input=value, instruction=text, enable_comment=comment).schema_id
                for name, kind, value, text, comment in (("Right?", "feedback", InputPassFail("yes", "no"), "look well", True),
                                                          ("Which", "feedback", InputCategorical(["a", "b"], multi_select=True), None, False),
-                                                         ("How much", "expectation", InputNumeric(0.5, 10), None, False),
+                                                         ("How much", "expectation", InputNumeric(0.5, 10.0), None, False),
                                                          ("Why", "expectation", InputText(max_length=100), None, False))]
     default = next(s.schema_id for s in store.list_label_schemas(e) if s.name == "Feedback")
     queue = store.create_review_queue(e, name="First", queue_type="custom", users=["ann", "Bob"], schema_ids=[*schemas, default])

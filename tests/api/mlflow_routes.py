@@ -27,6 +27,7 @@ with tempfile.TemporaryDirectory() as home:
     config = pathlib.Path(home) / "basic_auth.ini"
     config.write_text(shipped.read_text().replace("sqlite:///basic_auth.db", f"sqlite:///{home}/auth.db"))
     os.environ.update({"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "k",
+                       "MLFLOW_AUTH_ADMIN_PASSWORD": "adminpassword1",
                        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{home}/mlflow.db", "_MLFLOW_SERVER_ARTIFACT_ROOT": home,
                        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true", "MLFLOW_DISABLE_TELEMETRY": "true"})
     from mlflow.server import app, handlers

@@ -212,7 +212,7 @@ import sys
 sys.path.insert(0, {str(ROOT / "tests/api")!r})
 from mlflow_auth_client import stock_client
 from mlflow.exceptions import RestException
-c = AuthServiceClient({house.url!r})
+c = stock_client()({house.url!r})
 def code(f, *a):
     try:
         f(*a)

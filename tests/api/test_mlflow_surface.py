@@ -20,7 +20,7 @@ LEFT_OUT = {
     r"/scorers/online-configs?$": "online scoring: a job that calls models",
     r"/ui-telemetry$": "MLflow's pages report to their makers",
     r"/get-online-trace-details$|/unified-traces$": "upstream has the path and no handler: it answers 404",
-    r"/api/2\.0mlflow/": "a path without its slash",
+    r"api/2\.0mlflow/": "a path without its slash",
     r"^/$|^/static-files/|^/build/|^/docs|^/redoc|^/openapi.json|^/signup$|/users/create-ui$": "MLflow's own pages",
 }
 
@@ -66,4 +66,7 @@ def test_what_is_left_out_says_so(upstream, server, http):
         if reason(path) is None or not path.startswith(("/api/", "/ajax-api/")):
             continue
         answer = http.request(method, server.url + re.sub(r"<[^>]*>|\{[^}]*\}", "1", path), json={} if method != "GET" else None)
+        if answer.status_code == 405:  # another method's pattern takes it, as issues/{id} takes issues/invoke
+            assert "is not served at" in answer.json()["message"], (method, path, answer.text[:200])
+            continue
         assert answer.status_code == 404 and answer.json()["error_code"] == "ENDPOINT_NOT_FOUND", (method, path, answer.text[:200])
