@@ -21,7 +21,7 @@ if(LATHE_STD_HEADER)
   file(REMOVE ${compiled}.text)
   file(WRITE ${compiled}.sum ${sum})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header} ${CMAKE_CXX_COMPILER})
-  # A target with sources for other machine features than the rest says so: their predefined macros would be lost.
+  # A target whose sources are compiled for other machine features or with coverage says so: the two must agree.
   set(wanted "$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:LATHE_WITHOUT_STD_HEADER>>>>")
   add_compile_options("$<${wanted}:SHELL:-include-pch ${compiled}>")
 endif()
