@@ -8,7 +8,7 @@
 namespace base {
 namespace {
 
-std::string quoted(std::string_view key) { return "'" + std::string(key) + "'"; }
+std::string in_quotes(std::string_view key) { return "'" + std::string(key) + "'"; }
 
 // The field, or null when it is absent or null.
 const json::value* field(const json::object& object, std::string_view key) {
@@ -17,7 +17,7 @@ const json::value* field(const json::object& object, std::string_view key) {
 }
 
 std::unexpected<Error> wrong_kind(std::string_view key, std::string_view want, const json::value& found) {
-  return invalid("field " + quoted(key) + " must be " + std::string(want) + ", found " +
+  return invalid("field " + in_quotes(key) + " must be " + std::string(want) + ", found " +
                  std::string(kind_name(found.kind())));
 }
 
@@ -31,9 +31,9 @@ Result<int64_t> read_int(std::string_view key, const json::value& value) {
   if (value.is_double()) {
     const double d = value.get_double();
     if (d == std::floor(d) && std::abs(d) < 9.0e15) return int64_t(d);
-    return invalid("field " + quoted(key) + " must be an integer, found " + to_text(value));
+    return invalid("field " + in_quotes(key) + " must be an integer, found " + to_text(value));
   }
-  if (value.is_uint64()) return invalid("field " + quoted(key) + " is too large for a 64-bit integer");
+  if (value.is_uint64()) return invalid("field " + in_quotes(key) + " is too large for a 64-bit integer");
   return wrong_kind(key, "an integer", value);
 }
 
@@ -51,7 +51,7 @@ template <class T>
 Result<T> required(const json::object& object, std::string_view key,
                    Result<T> (*read)(std::string_view, const json::value&)) {
   const json::value* value = field(object, key);
-  if (!value) return invalid("field " + quoted(key) + " is missing");
+  if (!value) return invalid("field " + in_quotes(key) + " is missing");
   return read(key, *value);
 }
 
@@ -168,14 +168,14 @@ Result<std::optional<bool>> optional_bool(const json::object& o, std::string_vie
 
 Result<const json::object*> required_object(const json::object& object, std::string_view key) {
   const json::value* value = field(object, key);
-  if (!value) return invalid("field " + quoted(key) + " is missing");
+  if (!value) return invalid("field " + in_quotes(key) + " is missing");
   if (!value->is_object()) return wrong_kind(key, "an object", *value);
   return &value->get_object();
 }
 
 Result<const json::array*> required_array(const json::object& object, std::string_view key) {
   const json::value* value = field(object, key);
-  if (!value) return invalid("field " + quoted(key) + " is missing");
+  if (!value) return invalid("field " + in_quotes(key) + " is missing");
   if (!value->is_array()) return wrong_kind(key, "a list", *value);
   return &value->get_array();
 }

@@ -13,7 +13,7 @@ std::string replaced(std::string text, std::string_view what, std::string_view w
   return text;
 }
 
-std::string quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
+std::string in_quotes(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
 
 void join(std::string& out, const std::vector<std::string>& words, std::string_view between) {
   for (size_t i = 0; i < words.size(); ++i) out.append(i == 0 ? "" : between).append(words[i]);
@@ -45,12 +45,14 @@ const HelpOption* positional_choice(const HelpCommand& command) {
 std::string known_paths(const HelpCommand& tree) {
   std::string out;
   for (const HelpCommand* command : tree.all()) {
-    if (!command->path.empty()) out.append(out.empty() ? "" : "|").append(quoted(" " + command->joined(' ')));
+    if (!command->path.empty()) out.append(out.empty() ? "" : "|").append(in_quotes(" " + command->joined(' ')));
   }
   return out;
 }
 
-std::string at(const HelpCommand& command) { return command.path.empty() ? "''" : quoted(" " + command.joined(' ')); }
+std::string at(const HelpCommand& command) {
+  return command.path.empty() ? "''" : in_quotes(" " + command.joined(' '));
+}
 
 std::string bash(const HelpCommand& tree) {
   std::string out = R"(# lathe(1): completion for bash
@@ -68,7 +70,7 @@ _lathe() {
     for (const HelpOption* option : options_at(tree, *command)) {
       if (option->choices.empty()) continue;
       for (const std::string& name : option->names) {
-        out += "    " + quoted((command->path.empty() ? "" : " " + command->joined(' ')) + " " + name) + ") words='";
+        out += "    " + in_quotes((command->path.empty() ? "" : " " + command->joined(' ')) + " " + name) + ") words='";
         join(out, option->choices, " ");
         out += "' ;;\n";
       }
@@ -95,7 +97,7 @@ complete -o default -F _lathe lathe
 
 // In _describe's lists a colon separates.
 std::string described(const std::string& word, const std::string& help) {
-  return quoted(replaced(word, ":", "\\:") + ":" + replaced(help, ":", "\\:"));
+  return in_quotes(replaced(word, ":", "\\:") + ":" + replaced(help, ":", "\\:"));
 }
 
 std::string zsh(const HelpCommand& tree) {
@@ -116,7 +118,8 @@ _lathe() {
     for (const HelpOption* option : options_at(tree, *command)) {
       if (option->choices.empty()) continue;
       for (const std::string& name : option->names) {
-        out += "    " + quoted((command->path.empty() ? "" : " " + command->joined(' ')) + " " + name) + ") choices=(";
+        out +=
+            "    " + in_quotes((command->path.empty() ? "" : " " + command->joined(' ')) + " " + name) + ") choices=(";
         join(out, option->choices, " ");
         out += ") ;;\n";
       }
@@ -169,7 +172,7 @@ complete -c lathe -f
   for (const HelpCommand* command : tree.all()) {
     const std::string here = "complete -c lathe -n \"__lathe_at " + at(*command) + "\"";
     for (const HelpCommand& below : command->commands)
-      out += here + " -a " + below.path.back() + " -d " + quoted(below.help) + "\n";
+      out += here + " -a " + below.path.back() + " -d " + in_quotes(below.help) + "\n";
     if (const HelpOption* choice = positional_choice(*command)) {
       out += here + " -a '";
       join(out, choice->choices, " ");
@@ -187,7 +190,7 @@ complete -c lathe -f
         join(out, option->choices, " ");
         out += "'";
       }
-      out += " -d " + quoted(option->help) + "\n";
+      out += " -d " + in_quotes(option->help) + "\n";
     }
   }
   return out;

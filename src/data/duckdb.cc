@@ -19,17 +19,18 @@ constexpr int kFoldersUpward = 6;  // from the binary to the folder that holds d
 }  // namespace
 
 // The functions that are used, typed by DuckDB's own header.
-#define DUCK_FUNCTIONS(X)                                                                                          \
-  X(open_ext)                                                                                                      \
-  X(connect)                                                                                                       \
-  X(disconnect)                                                                                                    \
-  X(close)                                                                                                         \
-  X(create_config) X(set_config) X(destroy_config) X(free) X(library_version) X(query) X(prepare) X(prepare_error) \
-      X(destroy_prepare) X(pending_prepared_streaming) X(pending_error) X(execute_pending) X(destroy_pending)      \
-          X(destroy_result) X(result_error) X(column_count) X(fetch_chunk) X(destroy_data_chunk)                   \
-              X(data_chunk_get_size) X(data_chunk_get_vector) X(vector_get_data) X(vector_get_validity)            \
-                  X(appender_create) X(appender_end_row) X(appender_close) X(appender_destroy) X(appender_error)   \
-                      X(append_null) X(append_double) X(append_int64) X(append_uint64) X(append_varchar_length)
+#define DUCK_FUNCTIONS(X)                                                                                            \
+  X(open_ext)                                                                                                        \
+  X(connect)                                                                                                         \
+  X(disconnect)                                                                                                      \
+  X(close)                                                                                                           \
+  X(create_config)                                                                                                   \
+  X(set_config) X(destroy_config) X(free) X(library_version) X(query) X(prepare) X(prepare_error) X(destroy_prepare) \
+      X(pending_prepared_streaming) X(pending_error) X(execute_pending) X(destroy_pending) X(destroy_result)         \
+          X(result_error) X(column_count) X(fetch_chunk) X(destroy_data_chunk) X(data_chunk_get_size)                \
+              X(data_chunk_get_vector) X(vector_get_data) X(vector_get_validity) X(appender_create)                  \
+                  X(appender_end_row) X(appender_close) X(appender_destroy) X(appender_error) X(append_null)         \
+                      X(append_double) X(append_int64) X(append_uint64) X(append_varchar_length)
 
 struct DuckDb::Library {
   void* handle = nullptr;
@@ -272,7 +273,7 @@ base::Result<void> DuckDb::Appender::finish() {
 }
 
 namespace {
-std::string quoted(std::string_view text, char quote) {
+std::string in_quotes(std::string_view text, char quote) {
   std::string out(1, quote);
   for (const char c : text) {
     if (c == quote) out += quote;
@@ -282,7 +283,7 @@ std::string quoted(std::string_view text, char quote) {
 }
 }  // namespace
 
-std::string sql_name(std::string_view name) { return quoted(name, '"'); }
-std::string sql_text(std::string_view text) { return quoted(text, '\''); }
+std::string sql_name(std::string_view name) { return in_quotes(name, '"'); }
+std::string sql_text(std::string_view text) { return in_quotes(text, '\''); }
 
 }  // namespace data

@@ -37,7 +37,7 @@ constexpr std::array<std::string_view, 7> kLatheEvents = {"alert.raised",   "ale
                                                           "run.alerted"};
 constexpr size_t kNameBytes = 63;
 
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 std::string joined(std::span<const std::string> texts) {
   std::string out;
@@ -61,7 +61,7 @@ Result<void> check_events(const std::vector<std::string>& events) {
     std::string allowed;
     for (const auto known : kMlflowEvents) allowed.append(known).append(", ");
     for (const auto known : kLatheEvents) allowed.append(known).append(known == kLatheEvents.back() ? "" : ", ");
-    return invalid("there is no webhook event " + quoted(event) + "; allowed: " + allowed);
+    return invalid("there is no webhook event " + in_quotes(event) + "; allowed: " + allowed);
   }
   return {};
 }
@@ -124,21 +124,21 @@ Result<void> check_name(std::string_view name) {
       std::ranges::all_of(name, inner)) {
     return {};
   }
-  return invalid("Webhook name " + quoted(name) +
+  return invalid("Webhook name " + in_quotes(name) +
                  " is invalid. It must start and end with a letter or digit, be less than 63 characters long, and "
                  "contain only letters, digits, dots (.), underscores (_), and hyphens (-).");
 }
 
 Result<UrlParts> check_url(std::string_view url, std::span<const std::string> schemes) {
   if (url.find_first_not_of(" \t\r\n\f\v") == url.npos)
-    return invalid("Webhook URL cannot be empty or just whitespace: " + quoted(url));
+    return invalid("Webhook URL cannot be empty or just whitespace: " + in_quotes(url));
   if (url.size() > kUrlBytes) {
     return invalid("a webhook's URL has at most " + std::to_string(kUrlBytes) + " bytes; this one has " +
                    std::to_string(url.size()));
   }
   const auto odd = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '\\'; };
   if (std::ranges::any_of(url, odd)) {
-    return invalid("Invalid webhook URL " + quoted(url) +
+    return invalid("Invalid webhook URL " + in_quotes(url) +
                    ": it must have no blanks, control characters or backslashes");
   }
   UrlParts parts;
@@ -147,8 +147,8 @@ Result<UrlParts> check_url(std::string_view url, std::span<const std::string> sc
   std::ranges::transform(parts.scheme, parts.scheme.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (std::ranges::find(schemes, parts.scheme) == schemes.end()) {
-    return invalid("Invalid webhook URL scheme: " + quoted(parts.scheme) + ". Allowed schemes are: " + joined(schemes) +
-                   ".");
+    return invalid("Invalid webhook URL scheme: " + in_quotes(parts.scheme) +
+                   ". Allowed schemes are: " + joined(schemes) + ".");
   }
   std::string_view authority = url.substr(colon + 3);
   authority = authority.substr(0, authority.find_first_of("/?#"));
@@ -159,7 +159,7 @@ Result<UrlParts> check_url(std::string_view url, std::span<const std::string> sc
   } else {
     parts.host = std::string(authority.substr(0, authority.find(':')));
   }
-  if (parts.host.empty()) return invalid("Webhook URL must include a hostname: " + quoted(url));
+  if (parts.host.empty()) return invalid("Webhook URL must include a hostname: " + in_quotes(url));
   return parts;
 }
 

@@ -14,7 +14,7 @@ bool parse(std::string_view text, T& out) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-std::string quoted(std::string_view name, std::string_view found) {
+std::string in_quotes(std::string_view name, std::string_view found) {
   return "'" + std::string(name) + "' is '" + std::string(found.substr(0, 200)) + "'";
 }
 
@@ -23,7 +23,7 @@ std::string quoted(std::string_view name, std::string_view found) {
 bool PageArgs::flag(std::string_view name) {
   const auto text = request_.query_value(name);
   if (!text || *text == "0" || *text == "false") return false;
-  if (*text != "1" && *text != "true") fail(quoted(name, *text) + "; allowed: 0, 1");
+  if (*text != "1" && *text != "true") fail(in_quotes(name, *text) + "; allowed: 0, 1");
   return true;
 }
 
@@ -32,7 +32,7 @@ std::optional<int64_t> PageArgs::integer(std::string_view name) {
   if (!text) return std::nullopt;
   int64_t out = 0;
   if (parse(*text, out)) return out;
-  fail(quoted(name, *text) + "; it must be a whole number");
+  fail(in_quotes(name, *text) + "; it must be a whole number");
   return std::nullopt;
 }
 
@@ -40,8 +40,8 @@ int64_t PageArgs::integer(std::string_view name, int64_t fallback, int64_t least
   const auto found = integer(name);
   if (!found) return fallback;
   if (*found < least || *found > most) {
-    fail(quoted(name, std::to_string(*found)) + "; it must be a whole number from " + std::to_string(least) + " to " +
-         std::to_string(most));
+    fail(in_quotes(name, std::to_string(*found)) + "; it must be a whole number from " + std::to_string(least) +
+         " to " + std::to_string(most));
   }
   return *found;
 }
@@ -50,7 +50,7 @@ double PageArgs::number(std::string_view name, double fallback) {
   const auto text = request_.query_value(name);
   if (!text) return fallback;
   double out = 0;
-  if (!parse(*text, out) || !std::isfinite(out)) fail(quoted(name, *text) + "; it must be a number");
+  if (!parse(*text, out) || !std::isfinite(out)) fail(in_quotes(name, *text) + "; it must be a number");
   return out;
 }
 
@@ -61,7 +61,7 @@ std::string_view PageArgs::choice(std::string_view name, std::span<const std::st
   if (found != allowed.end()) return *found;
   std::string list;
   for (const std::string_view one : allowed) list.append(list.empty() ? "" : ", ").append(one);
-  fail(quoted(name, *text) + "; allowed: " + list);
+  fail(in_quotes(name, *text) + "; allowed: " + list);
   return allowed[0];
 }
 

@@ -196,7 +196,7 @@ constexpr Root kRoots[] = {
 
 constexpr std::string_view kViews[] = {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"};
 
-std::string quoted(std::string_view name) { return "'" + std::string(name.substr(0, 80)) + "'"; }
+std::string in_quotes(std::string_view name) { return "'" + std::string(name.substr(0, 80)) + "'"; }
 
 // --- planning -------------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,8 @@ class Planner {
     for (const Selection* field : fields) {
       TRY_SET(RootCall call, root_call(*field, out.type));
       const bool known = std::ranges::any_of(out.calls, [&](const RootCall& other) { return other.key == call.key; });
-      if (known) return base::invalid("Fields " + quoted(call.key) + " conflict. Use different aliases on the fields.");
+      if (known)
+        return base::invalid("Fields " + in_quotes(call.key) + " conflict. Use different aliases on the fields.");
       out.calls.push_back(std::move(call));
     }
     return out;
@@ -236,7 +237,7 @@ class Planner {
       return &document_.operations.front();
     }
     const auto found = std::ranges::find(document_.operations, name, &Operation::name);
-    if (found == document_.operations.end()) return base::invalid("Unknown operation named " + quoted(name) + ".");
+    if (found == document_.operations.end()) return base::invalid("Unknown operation named " + in_quotes(name) + ".");
     if (found->kind == Operation::Kind::kSubscription)
       return base::invalid("Schema is not configured for subscriptions.");
     return &*found;
@@ -253,7 +254,7 @@ class Planner {
         TRY_SET(auto value, to_json(variable.otherwise));
         values_[variable.name] = std::move(value);
       } else if (variable.type.ends_with('!')) {
-        return base::invalid("Variable '$" + variable.name + "' of required type " + quoted(variable.type) +
+        return base::invalid("Variable '$" + variable.name + "' of required type " + in_quotes(variable.type) +
                              " was not provided.");
       } else {
         values_[variable.name];  // declared, and absent
@@ -272,13 +273,13 @@ class Planner {
         int64_t n = 0;
         const char* end = value.text.data() + value.text.size();
         const auto [stop, error] = std::from_chars(value.text.data(), end, n);
-        if (error != std::errc() || stop != end) return base::invalid("Int cannot represent " + quoted(value.text));
+        if (error != std::errc() || stop != end) return base::invalid("Int cannot represent " + in_quotes(value.text));
         return json::value(n);
       }
       case Value::Kind::kFloat: {
         double d = 0;
         const auto [stop, error] = std::from_chars(value.text.data(), value.text.data() + value.text.size(), d);
-        if (error != std::errc()) return base::invalid("Float cannot represent " + quoted(value.text));
+        if (error != std::errc()) return base::invalid("Float cannot represent " + in_quotes(value.text));
         return json::value(d);
       }
       case Value::Kind::kVariable: {
@@ -348,14 +349,14 @@ class Planner {
       const bool spread = one.kind == Selection::Kind::kSpread;
       const auto found = std::ranges::find(document_.fragments, one.name, &Fragment::name);
       if (spread && found == document_.fragments.end())
-        return base::invalid("Unknown fragment " + quoted(one.name) + ".");
+        return base::invalid("Unknown fragment " + in_quotes(one.name) + ".");
       const std::string_view condition = spread ? std::string_view(found->type) : std::string_view(one.name);
       if (!fits(condition, type)) {
-        return base::invalid("Fragment cannot be spread here as objects of type " + quoted(type) +
-                             " can never be of type " + quoted(condition) + ".");
+        return base::invalid("Fragment cannot be spread here as objects of type " + in_quotes(type) +
+                             " can never be of type " + in_quotes(condition) + ".");
       }
       if (spread && std::ranges::find(inside, one.name) != inside.end())
-        return base::invalid("Cannot spread fragment " + quoted(one.name) + " within itself.");
+        return base::invalid("Cannot spread fragment " + in_quotes(one.name) + " within itself.");
       if (!take) continue;
       if (spread) inside.push_back(one.name);
       TRY(flatten_into(spread ? found->selections : one.selections, type, out, aliases, inside));
@@ -371,11 +372,11 @@ class Planner {
     const auto* root = std::ranges::find_if(
         kRoots, [&](const Root& r) { return r.name == selection.name && (mutation_ ? r.in_mutation : r.in_query); });
     if (root == std::end(kRoots))
-      return base::invalid("Cannot query field " + quoted(selection.name) + " on type " + quoted(type) + ".");
+      return base::invalid("Cannot query field " + in_quotes(selection.name) + " on type " + in_quotes(type) + ".");
     call.root = root;
     for (const auto& [name, value] : selection.arguments) {
       if (name != root->argument)
-        return base::invalid("Unknown argument " + quoted(name) + " on field '" + std::string(type) + "." +
+        return base::invalid("Unknown argument " + in_quotes(name) + " on field '" + std::string(type) + "." +
                              std::string(root->name) + "'.");
       TRY_SET(const auto given, to_json(value));
       TRY_SET(call.input, input_of(*root, given));
@@ -386,7 +387,7 @@ class Planner {
 
   static Result<json::value> coerce(const json::value& given, const InputField& field) {
     const auto wrong = [&](std::string_view type) {
-      return base::invalid(std::string(type) + " cannot represent the value of field " + quoted(field.name) + ": " +
+      return base::invalid(std::string(type) + " cannot represent the value of field " + in_quotes(field.name) + ": " +
                            base::to_text(given).substr(0, 80));
     };
     int64_t n = 0;
@@ -421,13 +422,13 @@ class Planner {
       return out;
     }
     if (!given.is_object())
-      return base::invalid("Expected value of type " + quoted(root.input) + ", found " +
+      return base::invalid("Expected value of type " + in_quotes(root.input) + ", found " +
                            std::string(base::kind_name(given.kind())) + ".");
     for (const auto& pair : given.get_object()) {
       const std::string_view name = pair.key();
       const auto found = std::ranges::find(root.fields, name, &InputField::name);
       if (found == root.fields.end())
-        return base::invalid("Field " + quoted(name) + " is not defined by type " + quoted(root.input) + ".");
+        return base::invalid("Field " + in_quotes(name) + " is not defined by type " + in_quotes(root.input) + ".");
       if (pair.value().is_null()) continue;
       if (!found->list) {
         TRY_SET(out[found->source], coerce(pair.value(), *found));
@@ -453,7 +454,7 @@ class Planner {
     std::vector<const Selection*> fields;
     for (const Selection* place : places) TRY(flatten(place->selections, type.name, depth, fields));
     if (fields.empty())
-      return base::invalid("Field " + quoted(places.front()->name) + " of type " + quoted(type.name) +
+      return base::invalid("Field " + in_quotes(places.front()->name) + " of type " + in_quotes(type.name) +
                            " must have a selection of subfields.");
     std::vector<Picked> out;
     std::map<std::string, std::vector<const Selection*>> same;
@@ -461,20 +462,21 @@ class Planner {
       const std::string& key = selection->alias.empty() ? selection->name : selection->alias;
       const Field* field = type.find(selection->name);
       if (field == nullptr && selection->name != "__typename")
-        return base::invalid("Cannot query field " + quoted(selection->name) + " on type " + quoted(type.name) + ".");
+        return base::invalid("Cannot query field " + in_quotes(selection->name) + " on type " + in_quotes(type.name) +
+                             ".");
       if (!selection->arguments.empty())
-        return base::invalid("Unknown argument " + quoted(selection->arguments[0].first) + " on field '" +
+        return base::invalid("Unknown argument " + in_quotes(selection->arguments[0].first) + " on field '" +
                              std::string(type.name) + "." + selection->name + "'.");
       const bool object = field != nullptr && field->scalar == Scalar::kObject;
       if (!object && !selection->selections.empty())
-        return base::invalid("Field " + quoted(selection->name) +
+        return base::invalid("Field " + in_quotes(selection->name) +
                              " must not have a selection since it has no subfields.");
       auto& all = same[key];
       if (all.empty()) {
         out.push_back({key, selection, field, {}});
       } else if (all.front()->name != selection->name) {
-        return base::invalid("Fields " + quoted(key) + " conflict because " + quoted(all.front()->name) + " and " +
-                             quoted(selection->name) + " are different fields.");
+        return base::invalid("Fields " + in_quotes(key) + " conflict because " + in_quotes(all.front()->name) +
+                             " and " + in_quotes(selection->name) + " are different fields.");
       }
       all.push_back(selection);
     }

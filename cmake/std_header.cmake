@@ -1,0 +1,27 @@
+# src/base/std.h as a precompiled header for every C++ source that is configured after this file is included.
+# CMake's own target_precompile_headers puts the build folder's path into what ccache compares, so that clones would share
+# nothing; here the text of the headers is compared instead (std.pch.sum, see CCACHE_PCH_EXTSUM in tools/ccache).
+option(LATHE_STD_HEADER "parse the standard library's headers once (off: find missing includes)" ON)
+if(LATHE_STD_HEADER)
+  set(header ${PROJECT_SOURCE_DIR}/src/base/std.h)
+  set(compiled ${PROJECT_BINARY_DIR}/std.pch)
+  string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
+  separate_arguments(flags UNIX_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}} ${CMAKE_CXX23_STANDARD_COMPILE_OPTION}")
+  list(APPEND flags -fPIE)
+  if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+    list(APPEND flags -D_GLIBCXX_ASSERTIONS)
+  endif()
+  if(LATHE_SANITIZE)
+    list(APPEND flags -fsanitize=${LATHE_SANITIZE})
+  endif()
+  set(compile ${CMAKE_CXX_COMPILER} ${flags} -x c++-header ${header})
+  execute_process(COMMAND ${compile} -E -P -o ${compiled}.text COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${compile} -Xclang -fno-pch-timestamp -o ${compiled} COMMAND_ERROR_IS_FATAL ANY)
+  file(SHA256 ${compiled}.text sum)
+  file(REMOVE ${compiled}.text)
+  file(WRITE ${compiled}.sum ${sum})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header} ${CMAKE_CXX_COMPILER})
+  # A target whose sources are compiled for other machine features or with coverage says so: the two must agree.
+  set(wanted "$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:LATHE_WITHOUT_STD_HEADER>>>>")
+  add_compile_options("$<${wanted}:SHELL:-include-pch ${compiled}>")
+endif()
