@@ -18,7 +18,8 @@ ROOT = "/api/lathe/v1"
 
 SUMMARIES = {
     "GET /status": "The server: version, process, store, disk; what serves, what runs, open alerts",
-    "GET /audit": "Audit lines, newest first; ?after=&limit=&actor=&kind=",
+    "GET /audit": "Audit lines, newest first; ?after=&limit=&actor=&kind=&model=&about=models",
+    "GET /models/{name}/audit": "What was done to a registered model, by whom, newest first; ?after=&limit=&actor=&kind=",
     "POST /login": "Log in with user and password: 204 and a session cookie; 401, or 429 with Retry-After",
     "POST /logout": "End the session of this cookie",
     "GET /me": "Who the caller is: name, kind, roles and permissions in the project, projects, mode (local or users)",

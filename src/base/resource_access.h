@@ -33,6 +33,12 @@ struct ResourceAccess {
     const auto found = model.find(name);
     return std::min(found == model.end() ? models : found->second, most);
   }
+  // Whatever experiment or model there is. Together with the role's right to read: all that the project's pages show.
+  bool reads_all() const {
+    const auto readable = [](const auto& named) { return named.second >= Level::kRead; };
+    return std::min({experiments, models, most}) >= Level::kRead && std::ranges::all_of(experiment, readable) &&
+           std::ranges::all_of(model, readable);
+  }
   bool operator==(const ResourceAccess&) const = default;
 };
 

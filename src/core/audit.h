@@ -23,8 +23,11 @@ struct AuditLine {
   std::string body;  // JSON object
 };
 
+// `model`: the registered model that it is about, by which its own history is read; "": none.
 void audit(store::Tx& tx, std::string_view action, std::string_view subject_kind, std::string_view subject,
-           std::string_view body = "{}");
+           std::string_view body = "{}", std::string_view model = {});
+// A registered model's lines go with it to its new name.
+void move_audit(store::Tx& tx, std::string_view model, std::string_view new_name);
 // Newest first, before `before_id` (0: from the newest).
 std::vector<AuditLine> audit_lines(store::Tx& tx, int64_t before_id, size_t limit);
 

@@ -13,6 +13,8 @@ struct AuditFilter {
   std::string actor;         // "": anybody
   std::string action;        // "user.disabled", or "user" for all that begin with "user."
   bool with_server = false;  // also what was done to the whole server: users, tokens, sessions
+  std::string model;         // of this registered model only
+  bool models = false;       // of registered models only
 };
 // Newest first, of the Tx's project.
 std::vector<AuditLine> audit_lines(store::Tx& tx, const AuditFilter& filter, size_t limit);

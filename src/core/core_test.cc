@@ -1,7 +1,7 @@
 // Projects, identity, audit, lineage: the same on every engine.
 #include <gmock/gmock.h>
 
-#include "core/audit.h"
+#include "core/audit_log.h"
 #include "core/event.h"
 #include "core/identity.h"
 #include "core/lineage.h"
@@ -129,6 +129,34 @@ TEST_P(CoreTest, AuditLinesComeNewestFirstInPages) {
   auto none =
       store_->read_blocking(elsewhere, [](Tx& tx) -> Result<std::vector<AuditLine>> { return audit_lines(tx, 0, 3); });
   EXPECT_TRUE(none->empty());
+}
+
+TEST_P(CoreTest, AuditLinesOfAModelGoWithItsName) {
+  ASSERT_TRUE(write([](Tx& tx) -> Result<int> {
+    audit(tx, "registered_model.created", "registered_model", "a", "{}", "a");
+    audit(tx, "alias.set", "model_version", "a/1", "{}", "a");
+    audit(tx, "alias.set", "model_version", "ab/1", "{}", "ab");
+    audit(tx, "user.added", "user", "a");
+    return 0;
+  }));
+  const auto subjects = [&](const AuditFilter& filter) {
+    std::vector<std::string> out;
+    auto lines = read([&](Tx& tx) -> Result<std::vector<AuditLine>> { return audit_lines(tx, filter, 10); });
+    for (const AuditLine& line : *lines) out.push_back(line.subject);
+    return out;
+  };
+  EXPECT_THAT(subjects({.model = "a"}), testing::ElementsAre("a/1", "a"));
+  EXPECT_THAT(subjects({.action = "alias", .model = "a"}), testing::ElementsAre("a/1"));
+  EXPECT_THAT(subjects({.models = true}), testing::ElementsAre("ab/1", "a/1", "a"));
+  EXPECT_THAT(subjects({}), testing::ElementsAre("a", "ab/1", "a/1", "a"));
+  ASSERT_TRUE(write([](Tx& tx) -> Result<int> {
+    move_audit(tx, "a", "z");
+    move_audit(tx, "", "q");  // what is about no model stays so
+    return 0;
+  }));
+  EXPECT_THAT(subjects({.model = "z"}), testing::ElementsAre("a/1", "a"));
+  EXPECT_THAT(subjects({.model = "a"}), testing::IsEmpty());
+  EXPECT_THAT(subjects({.model = "q"}), testing::IsEmpty());
 }
 
 TEST_P(CoreTest, LineageIsTracedBothWaysThroughDiamondsAndCycles) {

@@ -165,6 +165,20 @@ CREATE TABLE named_role_users (
 ) $without_rowid;
 CREATE INDEX named_role_users_of ON named_role_users (principal);
 )"},
+    // Which registered model an audit line is about, by its name now. Names of models have no '/', what follows it in a
+    // version's is its number. A promotion's is in its body.
+    store::Migration{5, R"(
+ALTER TABLE audit ADD COLUMN model $text NOT NULL DEFAULT '';
+UPDATE audit SET model = subject WHERE subject_kind = 'registered_model';
+UPDATE audit SET model = substr(subject, 1, length(rtrim(subject, '0123456789')) - 1)
+ WHERE subject_kind = 'model_version' AND subject LIKE '%/%';
+$sqlite UPDATE audit SET model = COALESCE(body ->> 'model', '')
+ WHERE subject_kind = 'endpoint' AND action LIKE 'model_version.%';
+$postgres UPDATE audit SET model = COALESCE(body::json ->> 'model', '')
+ WHERE subject_kind = 'endpoint' AND action LIKE 'model_version.%';
+CREATE INDEX audit_of_model ON audit (project, model, id) WHERE model <> '';
+CREATE INDEX audit_of_models ON audit (project, id) WHERE model <> '';
+)"},
 };
 
 }  // namespace

@@ -78,7 +78,7 @@ void record(store::Tx& tx, const Promotion& p, std::optional<bool> runs_code) {
   json.field("version", p.version).field("verdict", p.verdict);
   if (runs_code) json.field("runs_code", *runs_code);
   json.end_object();
-  core::audit(tx, "model_version." + p.kind, "endpoint", p.endpoint, body);
+  core::audit(tx, "model_version." + p.kind, "endpoint", p.endpoint, body, p.model);
 }
 
 base::Result<std::optional<Promotion>> promotion_by_verdict(store::Tx& tx, std::string_view verdict,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/resource_access.h"
 #include "net/text.h"
 
 namespace net {
@@ -325,6 +326,9 @@ base::Result<void> check_permission(const Grant& grant, const Route& route) {
       route.protocol == Protocol::kKserveV1)
     return check_permission(grant, route.permission, route.scope);
   // It may show or change what belongs to any experiment.
+  const auto resources = grant.resources.load();
+  if (route.permission == base::Permission::kRead && resources && resources->reads_all())
+    return check_permission(grant, route.permission, route.scope);
   return base::fail(Code::kForbidden, "'" + grant.actor.name + "' has rights by experiment and model in project '" +
                                           grant.project_name + "'; this is about the whole project");
 }

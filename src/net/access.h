@@ -67,7 +67,8 @@ struct Grant {
   base::Permissions permissions;  // in the project
   bool rules_server = false;
   // His rights are by experiment and model: then `resources` says which, and only routes that look at it are open to
-  // him. They are swapped when he gets more; less revokes the grant.
+  // him, and what only reads where he may read every experiment and model. They are swapped when he gets more; less
+  // revokes the grant.
   bool limited = false;
   std::atomic<std::shared_ptr<const base::ResourceAccess>> resources;
   std::atomic<bool> revoked{false};

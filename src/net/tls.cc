@@ -219,4 +219,15 @@ std::string TlsIdentity::first_name() const {
 bool TlsIdentity::is_self_made() const { return impl_->current()->self_made; }
 std::string TlsIdentity::authority_pem() const { return impl_->current()->authority_pem; }
 
+base::Result<int64_t> certificate_end_us(const base::Path& file) {
+  TRY_SET(const std::string text, base::read_file(file));
+  std::unique_ptr<BIO, Freed<BIO_free_all>> bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  std::unique_ptr<X509, Freed<X509_free>> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  ERR_clear_error();
+  tm end{};
+  if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1)
+    return base::invalid(file.string() + " is not a PEM file with a certificate");
+  return static_cast<int64_t>(timegm(&end)) * 1'000'000;
+}
+
 }  // namespace net

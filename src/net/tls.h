@@ -55,6 +55,9 @@ class TlsIdentity {
   std::unique_ptr<Impl> impl_;
 };
 
+// When the first certificate of a PEM file ends: wall clock, microseconds.
+base::Result<int64_t> certificate_end_us(const base::Path& file);
+
 // How a handshake ended.
 enum class TlsHandshake : uint8_t {
   kDone,

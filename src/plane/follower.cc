@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "net/tls.h"
 
 namespace plane {
 namespace {
@@ -24,7 +25,7 @@ bool is_refusal(const base::Error& error) {
 }  // namespace
 
 Follower::Follower(Control& control, Home& home, PlaneSource& source, serve::Runtime& runtime, Doorkeeper& doors,
-                   const Shipper& shipper, const base::Clock& clock, Report self)
+                   const Shipper& shipper, const base::Clock& clock, Report self, std::vector<base::Path> certificates)
     : control_(control),
       home_(home),
       source_(source),
@@ -32,7 +33,8 @@ Follower::Follower(Control& control, Home& home, PlaneSource& source, serve::Run
       doors_(doors),
       shipper_(shipper),
       clock_(clock),
-      self_(std::move(self)) {}
+      self_(std::move(self)),
+      certificates_(std::move(certificates)) {}
 
 Follower::~Follower() {
   for (std::jthread* thread : {&listener_, &worker_}) thread->request_stop();
@@ -173,7 +175,8 @@ void Follower::apply(const Snapshot& wanted) {
       const auto loaded = runtime_.prepare(deployment.project, name, other.number, serve::Runtime::Code::kMayRun);
       if (!loaded) problems[name] = "revision " + std::to_string(other.number) + ": " + loaded.error().message;
     }
-    const auto loaded = runtime_.prepare(deployment.project, name, deployment.live.number, serve::Runtime::Code::kMayRun);
+    const auto loaded =
+        runtime_.prepare(deployment.project, name, deployment.live.number, serve::Runtime::Code::kMayRun);
     if (loaded) continue;
     problems[name] = "revision " + std::to_string(deployment.live.number) + ": " + loaded.error().message;
     base::log::error("a revision cannot be served", {{"endpoint", name}, {"why", problems[name]}});
@@ -214,6 +217,11 @@ void Follower::report() {
   out.writer = home_.writer();
   out.captures_sent = shipper_.sent();
   out.captures_lost = shipper_.lost();
+  if (const int64_t since_us = shipper_.waiting_since_us()) out.captures_waiting_since_us = since_us;
+  for (const base::Path& file : certificates_) {  // read each time: they are renewed in place
+    if (const auto end_us = net::certificate_end_us(file))
+      out.certificate_ends_us = std::min(out.certificate_ends_us.value_or(*end_us), *end_us);
+  }
   if (const auto reported = control_.report(home_.id(), out); !reported)
     base::log::debug("not reported", {{"why", reported.error().message}});
 }

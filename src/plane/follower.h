@@ -13,8 +13,10 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "plane/control.h"
 #include "plane/doorkeeper.h"
 #include "plane/home.h"
@@ -26,9 +28,9 @@ namespace plane {
 
 class Follower {
  public:
-  // All outlive it. `self`: name, version, address and start of the report.
+  // All outlive it. `self`: name, version, address and start of the report; `certificates`: the files of its own.
   Follower(Control& control, Home& home, PlaneSource& source, serve::Runtime& runtime, Doorkeeper& doors,
-           const Shipper& shipper, const base::Clock& clock, Report self);
+           const Shipper& shipper, const base::Clock& clock, Report self, std::vector<base::Path> certificates);
   ~Follower();
   Follower(const Follower&) = delete;
 
@@ -53,6 +55,7 @@ class Follower {
   const Shipper& shipper_;
   const base::Clock& clock_;
   const Report self_;
+  const std::vector<base::Path> certificates_;
   std::map<std::string, std::string> problems_;  // by endpoint; the working thread's
 
   std::mutex mutex_;

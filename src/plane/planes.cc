@@ -61,6 +61,8 @@ std::string to_json(const Report& report) {
   json.begin_object().field("name", report.name).field("version", report.version).field("address", report.address);
   json.field("started_us", report.started_us).field("position", core::to_text(report.position));
   if (report.writer) json.field("writer", *report.writer);
+  if (report.captures_waiting_since_us) json.field("captures_waiting_since_us", *report.captures_waiting_since_us);
+  if (report.certificate_ends_us) json.field("certificate_ends_us", *report.certificate_ends_us);
   json.field("captures_sent", report.captures_sent).field("captures_lost", report.captures_lost);
   json.key("endpoints").begin_array();
   for (const AppliedEndpoint& endpoint : report.endpoints) {
@@ -87,6 +89,8 @@ base::Result<Report> report_of_json(std::string_view text) {
   if (writer) out.writer = static_cast<uint16_t>(*writer);
   TRY_SET(out.captures_sent, base::required_int(*object, "captures_sent"));
   TRY_SET(out.captures_lost, base::required_int(*object, "captures_lost"));
+  TRY_SET(out.captures_waiting_since_us, base::optional_int(*object, "captures_waiting_since_us"));
+  TRY_SET(out.certificate_ends_us, base::optional_int(*object, "certificate_ends_us"));
   TRY_SET(const base::json::array* endpoints, base::required_array(*object, "endpoints"));
   for (const base::json::value& entry : *endpoints) {
     TRY_SET(const base::json::object* endpoint, base::as_object(entry, "an endpoint"));

@@ -35,8 +35,10 @@ struct Report {
   std::optional<uint16_t> writer;  // that it has been given before; a row that was forgotten is made anew with it
   core::EventPosition position;    // all events up to it have been acted on
   std::vector<AppliedEndpoint> endpoints;
-  int64_t captures_sent = 0;  // requests, since it started
-  int64_t captures_lost = 0;  // that its spool could not keep, or the control plane refused
+  int64_t captures_sent = 0;                         // requests, since it started
+  int64_t captures_lost = 0;                         // that its spool could not keep, or the control plane refused
+  std::optional<int64_t> captures_waiting_since_us;  // when the oldest that is still to be sent was answered
+  std::optional<int64_t> certificate_ends_us;        // the first of its certificates to end
 };
 std::string to_json(const Report& report);
 base::Result<Report> report_of_json(std::string_view text);

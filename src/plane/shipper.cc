@@ -49,6 +49,16 @@ void Shipper::advance(const std::string& endpoint, serve::CapturePosition to) {
                     {{"why", written.error().message}});
 }
 
+void Shipper::note_waiting(const std::string& endpoint, int64_t since_us) {
+  if (since_us == 0)
+    waiting_.erase(endpoint);
+  else
+    waiting_[endpoint] = since_us;
+  int64_t oldest = 0;
+  for (const auto& [name, at_us] : waiting_) oldest = oldest == 0 ? at_us : std::min(oldest, at_us);
+  waiting_since_us_ = oldest;
+}
+
 void Shipper::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     bool more = false;
@@ -70,6 +80,7 @@ bool Shipper::send_some(int64_t project, const std::string& endpoint) {
     base::log::error("captured requests cannot be read", {{"endpoint", endpoint}, {"why", batch.error().message}});
     return false;
   }
+  note_waiting(endpoint, batch->requests.empty() ? 0 : batch->requests.front().at_us);
   if (batch->requests.empty()) return false;
   std::string packed = serve::format::pack_requests(batch->requests);
   if (packed.size() > kBatchBytes && limit_ > kFewest) {

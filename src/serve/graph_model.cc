@@ -211,6 +211,7 @@ struct BoundStep {
   std::optional<Leaf> leaf;         // either a model …
   std::unique_ptr<BoundNode> node;  // … or a node
   BoundCondition condition;
+  StepMeters meters;  // null where nobody counts
   bool response = false, soft = false;
   double weight = 0;
 
@@ -240,7 +241,17 @@ struct BoundNode {
 const AnswerShape& BoundStep::shape() const { return leaf ? leaf->shape : node->shape; }
 
 base::Result<GraphAnswer> BoundStep::run(const Slice& slice, Walk& walk) const {
+  const int64_t start_us = base::system_clock().mono_us();
   auto answer = leaf ? leaf->ask(slice, walk) : node->run(slice, walk);
+  if (meters.requests) {
+    meters.requests->add();
+    if (answer) {
+      meters.rows->add(slice.rows);
+      meters.seconds->observe(static_cast<double>(base::system_clock().mono_us() - start_us) * 1e-6);
+    } else {
+      meters.failures->add();
+    }
+  }
   if (!answer && leaf) return std::unexpected(std::move(answer).error().within("step '" + leaf->path + "'"));
   return answer;
 }
@@ -368,7 +379,8 @@ base::Result<GraphAnswer> BoundNode::run_splitter(const Slice& slice, Walk& walk
 
 class Binder {
  public:
-  Binder(const Graph& graph, const FindTarget& find) : graph_(graph), find_(find) {}
+  Binder(const Graph& graph, const FindTarget& find, const MeterStep& meter)
+      : graph_(graph), find_(find), meter_(meter) {}
 
   base::Result<void> bind() {
     TRY(check(graph_));
@@ -548,6 +560,7 @@ class Binder {
       BoundStep bound{.label = step.label(), .response = step.response, .soft = step.soft, .weight = step.weight};
       if (node.router == Router::kEnsemble && bound.weight == 0) bound.weight = 1;
       const std::string where = path + "/" + step.label();
+      if (meter_) bound.meters = meter_(where);
       const AnswerShape* before = i > 0 && node.router == Router::kSequence ? &out->steps[i - 1].shape() : nullptr;
       if (step.response) out->responses[i] = schema_of(*before);
       const Schema& given = step.response ? out->responses[i] : out->request;
@@ -603,6 +616,7 @@ class Binder {
 
   const Graph& graph_;
   const FindTarget& find_;
+  const MeterStep& meter_;
   std::vector<LivePtr> first_;
   bool aligned_ = false;
 };
@@ -696,8 +710,9 @@ class GraphModel final : public Model {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Predictor>> make_graph_predictor(const Graph& graph, const FindTarget& find) {
-  Binder binder(graph, find);
+base::Result<std::unique_ptr<Predictor>> make_graph_predictor(const Graph& graph, const FindTarget& find,
+                                                              const MeterStep& meter) {
+  Binder binder(graph, find, meter);
   TRY(binder.bind());
   return Predictor::over(std::make_unique<GraphModel>(std::move(binder)));
 }

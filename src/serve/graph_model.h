@@ -24,7 +24,10 @@ namespace serve {
 
 // What stands behind a step's endpoint or model version.
 using FindTarget = std::function<base::Result<LivePtr>(const GraphStep&)>;
+// What counts a step with this path; asked once for each while the graph is bound.
+using MeterStep = std::function<StepMeters(const std::string& path)>;
 
-base::Result<std::unique_ptr<Predictor>> make_graph_predictor(const Graph& graph, const FindTarget& find);
+base::Result<std::unique_ptr<Predictor>> make_graph_predictor(const Graph& graph, const FindTarget& find,
+                                                              const MeterStep& meter = {});
 
 }  // namespace serve

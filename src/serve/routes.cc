@@ -218,6 +218,18 @@ void add_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base
       &metrics.histogram("lathe_inference_seconds", "Computation of an answered request.", kLatencyBounds, labels);
 }
 
+StepMeters step_meters(std::string path, base::Registry& metrics, const base::Registry::Labels& labels) {
+  base::Registry::Labels of_step = labels;
+  of_step.emplace_back("step", path);
+  return {
+      .path = std::move(path),
+      .requests = &metrics.counter("lathe_graph_step_requests_total", "Requests that came to a graph's step.", of_step),
+      .failures = &metrics.counter("lathe_graph_step_failures_total", "Those of them that it failed.", of_step),
+      .rows = &metrics.counter("lathe_graph_step_rows_total", "Rows that a graph's step answered.", of_step),
+      .seconds =
+          &metrics.histogram("lathe_graph_step_seconds", "Computation of a graph's step.", kLatencyBounds, of_step)};
+}
+
 void add_waiting_instruments(LiveEndpoint& endpoint, base::Registry& metrics, const base::Registry::Labels& labels) {
   const auto gauge = [&](const char* name, const char* help) { return &metrics.gauge(name, help, labels); };
   endpoint.waiting = {

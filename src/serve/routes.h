@@ -51,6 +51,16 @@ struct LiveShadow {
   uint32_t share = kWholeShare;
 };
 
+// What a graph's step, a model's or a node's, has done since the server started; `path` as in GraphRoute.
+struct StepMeters {
+  std::string path;
+  base::Counter* requests = nullptr;  // that came to it
+  base::Counter* failures = nullptr;
+  base::Counter* rows = nullptr;  // that it answered
+  base::Histogram* seconds = nullptr;
+};
+StepMeters step_meters(std::string path, base::Registry& metrics, const base::Registry::Labels& labels);
+
 // One revision of an endpoint that answers; the snapshot names the live one, its split the others.
 struct LiveEndpoint {  // immutable; kept alive by the snapshot
   std::string name;
@@ -71,8 +81,8 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
   base::Counter* rows = nullptr;
   base::Counter* refused = nullptr;  // not among the requests: there were too many, or it was too late
   base::Histogram* seconds = nullptr;
-  std::shared_ptr<Limiter> limiter;     // of its predictor; null without one
-  size_t body_bytes = base::limits::kInferBody;  // of a request over REST
+  std::shared_ptr<Limiter> limiter;                        // of its predictor; null without one
+  size_t body_bytes = base::limits::kInferBody;            // of a request over REST
   std::shared_ptr<const ::inference::ModelConfig> config;  // null: made from the model, where it is asked for
   std::shared_ptr<std::atomic<int64_t>> used_us;           // last request; null: nobody wants to know
   std::shared_ptr<const LiveSplit> split;                  // null: all requests are this revision's
@@ -92,6 +102,7 @@ struct LiveEndpoint {  // immutable; kept alive by the snapshot
     base::Gauge* waited = nullptr;
     base::Gauge* wait_us = nullptr;
   } waiting;
+  std::vector<StepMeters> steps;  // of a graph
 
   bool ready() const { return predictor != nullptr || cold; }
   // What is wrong with it: it could not be loaded, or its workers fail; "" if nothing is.

@@ -120,7 +120,7 @@ class RuntimeImpl final : public Runtime {
   std::shared_ptr<LiveEndpoint> make_one(const Deployment& deployment, const Revision& revision, bool is_shadow,
                                          const Problems& problems);
   void give_model(LiveEndpoint& live, const RevisionKey& key, const Problems& problems);
-  void give_graph(LiveEndpoint& live, const Problems& problems);
+  void give_graph(LiveEndpoint& live, const base::Registry::Labels& labels, const Problems& problems);
   base::Result<LivePtr> find_step(int64_t project, const GraphStep& step, const Problems& problems);
   std::shared_ptr<LiveRules> make_rules(const TrafficPlan& plan, const LiveEndpoint& live);
   std::shared_ptr<const LiveEndpoint> make_live(const Deployment& deployment, const Problems& problems);
@@ -440,11 +440,15 @@ base::Result<LivePtr> RuntimeImpl::find_step(int64_t project, const GraphStep& s
 }
 
 // Bound to the endpoints of the snapshot that is being made.
-void RuntimeImpl::give_graph(LiveEndpoint& live, const Problems& problems) {
+void RuntimeImpl::give_graph(LiveEndpoint& live, const base::Registry::Labels& labels, const Problems& problems) {
   live.graph = true;
   const auto bind = [&]() -> base::Result<std::shared_ptr<const Predictor>> {
     TRY_SET(const Graph graph, parse_graph(live.revision.graph));
-    return make_graph_predictor(graph, [&](const GraphStep& step) { return find_step(live.project, step, problems); });
+    const auto meter = [&](const std::string& path) {
+      return live.steps.emplace_back(step_meters(path, metrics_, labels));
+    };
+    return make_graph_predictor(
+        graph, [&](const GraphStep& step) { return find_step(live.project, step, problems); }, meter);
   };
   if (auto bound = bind())
     live.predictor = std::move(*bound);
@@ -470,7 +474,7 @@ std::shared_ptr<LiveEndpoint> RuntimeImpl::make_one(const Deployment& deployment
   const RevisionKey key{deployment.project, deployment.endpoint.name, revision.number};
   const auto problem = problems.find(key);
   if (!revision.graph.empty()) {
-    give_graph(*live, problems);
+    give_graph(*live, labels, problems);
   } else if (options_.memory_budget > 0 && !loaded_.contains(key) && problem == problems.end()) {
     live->cold = live->waits = true;
     live->problem = {base::Code::kUnavailable, "the model is not in memory yet"};

@@ -102,8 +102,11 @@ base::Result<void> start_serving(Outpost& out, const PlaneOptions& options) {
   out.doors->load();
   out.shipper =
       std::make_unique<plane::Shipper>(*out.control, out.runtime->capture(), out.home->id(), options.dir / "sent.json");
+  std::vector<base::Path> certificates;
+  for (const base::Path& file : {base::Path(options.tls_cert), options.control.certificate.certificate})
+    if (!file.empty()) certificates.push_back(file);
   out.follower = std::make_unique<plane::Follower>(*out.control, *out.home, *out.source, *out.runtime, *out.doors,
-                                                   *out.shipper, out.clock, std::move(self));
+                                                   *out.shipper, out.clock, std::move(self), std::move(certificates));
   if (orders.fresh) out.follower->apply(*orders.fresh);
   out.follower->start(orders.fresh.has_value());
   return {};

@@ -268,7 +268,7 @@ Result<bool> import_version(store::Tx& tx, int64_t registered, const ImportedVer
     core::add_edge(tx, {"run", version.run_id}, {"model_version", subject}, "registered");
   }
   core::emit(tx, "model_version.imported", "model_version", subject);
-  core::audit(tx, "model_version.imported", "model_version", subject);
+  core::audit(tx, "model_version.imported", "model_version", subject, "{}", version.name);
   return true;
 }
 

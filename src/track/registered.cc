@@ -33,11 +33,12 @@ Result<std::string_view> canonical_stage(std::string_view stage) {
                  ". Value must be one of None, Staging, Production, Archived.");
 }
 
-// Audit line and event of one change; every change of the registry leaves both.
+// Audit line and event of one change; every change of the registry leaves both. `subject` is the model `name` or a
+// version of it.
 void record(store::Tx& tx, std::string_view kind, std::string_view subject_kind, std::string_view subject,
-            std::string_view body = "{}") {
+            std::string_view name, std::string_view body = "{}") {
   core::emit(tx, kind, subject_kind, subject, body);
-  core::audit(tx, kind, subject_kind, subject, body);
+  core::audit(tx, kind, subject_kind, subject, body, name);
 }
 
 std::string subject_of(std::string_view name, int64_t version) {
@@ -139,7 +140,7 @@ Result<RegisteredModel> create_registered_model(store::Tx& tx, std::string_view 
     put_tag(tx, *row, tag);
     birth.tags.insert_or_assign(tag.key, tag.value);
   }
-  record(tx, "registered_model.created", "registered_model", name, registry_event_body(tx, *row, {}, birth));
+  record(tx, "registered_model.created", "registered_model", name, name, registry_event_body(tx, *row, {}, birth));
   return get_registered_model(tx, name);
 }
 
@@ -174,7 +175,8 @@ Result<RegisteredModel> rename_registered_model(store::Tx& tx, std::string_view 
           row);
   std::string body = "{\"new_name\":";
   base::append_json_string(body, new_name);
-  record(tx, "registered_model.renamed", "registered_model", name, body + "}");
+  record(tx, "registered_model.renamed", "registered_model", name, name, body + "}");
+  core::move_audit(tx, name, new_name);
   return get_registered_model(tx, new_name);
 }
 
@@ -183,7 +185,7 @@ Result<RegisteredModel> describe_registered_model(store::Tx& tx, std::string_vie
   TRY_SET(const int64_t row, registered_row(tx, name));
   tx.exec("UPDATE track_registered SET description = ?, updated_ms = ? WHERE project = ? AND id = ?", description,
           now_ms(tx), tx.project(), row);
-  record(tx, "registered_model.updated", "registered_model", name);
+  record(tx, "registered_model.updated", "registered_model", name, name);
   return get_registered_model(tx, name);
 }
 
@@ -197,7 +199,7 @@ Result<void> delete_registered_model(store::Tx& tx, std::string_view name) {
   tx.exec("DELETE FROM track_aliases WHERE project = ? AND registered = ?", tx.project(), row);
   tx.exec("DELETE FROM track_registered_tags WHERE project = ? AND registered = ?", tx.project(), row);
   tx.exec("DELETE FROM track_registered WHERE project = ? AND id = ?", tx.project(), row);
-  record(tx, "registered_model.deleted", "registered_model", name);
+  record(tx, "registered_model.deleted", "registered_model", name, name);
   return {};
 }
 
@@ -206,7 +208,7 @@ Result<void> set_registered_tag(store::Tx& tx, std::string_view name, const Tag&
   TRY(check_registered_tag(tag));
   TRY_SET(const int64_t row, registered_row(tx, name));
   put_tag(tx, row, tag);
-  record(tx, "registered_model.tagged", "registered_model", name,
+  record(tx, "registered_model.tagged", "registered_model", name, name,
          registry_event_body(tx, row, {{"key", tag.key}, {"value", tag.value}}));
   return {};
 }
@@ -217,7 +219,7 @@ Result<void> delete_registered_tag(store::Tx& tx, std::string_view name, std::st
   TRY_SET(const int64_t row, registered_row(tx, name));
   std::string body = registry_event_body(tx, row, {{"key", key}});  // before: the tag may be what makes it a prompt
   tx.exec("DELETE FROM track_registered_tags WHERE project = ? AND registered = ? AND key = ?", tx.project(), row, key);
-  record(tx, "registered_model.untagged", "registered_model", name, body);
+  record(tx, "registered_model.untagged", "registered_model", name, name, body);
   return {};
 }
 
@@ -238,11 +240,18 @@ Result<void> set_alias(store::Tx& tx, std::string_view name, std::string_view al
   TRY(check_alias_not_reserved(alias));
   TRY_SET(const ModelVersion found, get_model_version(tx, name, version));
   TRY_SET(const int64_t row, registered_row(tx, name));
+  const auto before = tx.query_i64(
+      "SELECT version FROM track_aliases WHERE project = ? AND registered = ? AND alias = ?", tx.project(), row, alias);
   tx.exec(
       "INSERT INTO track_aliases (project, registered, alias, version) VALUES (?, ?, ?, ?) "
       "ON CONFLICT (project, registered, alias) DO UPDATE SET version = excluded.version",
       tx.project(), row, alias, found.version);
-  record(tx, "alias.set", "model_version", subject_of(name, version), registry_event_body(tx, row, {{"alias", alias}}));
+  std::string body = registry_event_body(tx, row, {{"alias", alias}});
+  if (before) {  // it moved
+    body.pop_back();
+    body += ",\"previous\":\"" + std::to_string(*before) + "\"}";
+  }
+  record(tx, "alias.set", "model_version", subject_of(name, version), name, body);
   return {};
 }
 
@@ -253,7 +262,7 @@ Result<void> delete_alias(store::Tx& tx, std::string_view name, std::string_view
   const int64_t gone =
       tx.exec("DELETE FROM track_aliases WHERE project = ? AND registered = ? AND alias = ?", tx.project(), row, alias);
   if (gone == 0) return {};
-  record(tx, "alias.deleted", "registered_model", name, registry_event_body(tx, row, {{"alias", alias}}));
+  record(tx, "alias.deleted", "registered_model", name, name, registry_event_body(tx, row, {{"alias", alias}}));
   return {};
 }
 
@@ -306,17 +315,22 @@ Result<ModelVersion> transition_stage(store::Tx& tx, std::string_view name, int6
   }
   TRY_SET(const ModelVersion found, get_model_version(tx, name, version));
   TRY_SET(const int64_t row, registered_row(tx, name));
+  std::vector<int64_t> archived;
   if (archive_existing) {
-    tx.exec(
+    auto rows = tx.query(
         "UPDATE track_versions SET stage = 'Archived', updated_ms = ? "
-        "WHERE project = ? AND registered = ? AND stage = ? AND version <> ? AND deleted = 0",
+        "WHERE project = ? AND registered = ? AND stage = ? AND version <> ? AND deleted = 0 RETURNING version",
         now_ms(tx), tx.project(), row, to, version);
+    while (rows.next()) archived.push_back(rows.i64(0));
   }
+  for (const int64_t other : archived)
+    record(tx, "model_version.staged", "model_version", subject_of(name, other), name,
+           "{\"stage\":\"Archived\",\"previous\":\"" + std::string(to) + "\"}");
   tx.exec("UPDATE track_versions SET stage = ?, updated_ms = ? WHERE project = ? AND id = ?", to, now_ms(tx),
           tx.project(), found.row);
   touch(tx, row);
-  record(tx, "model_version.staged", "model_version", subject_of(name, version),
-         "{\"stage\":\"" + std::string(to) + "\"}");
+  record(tx, "model_version.staged", "model_version", subject_of(name, version), name,
+         "{\"stage\":\"" + std::string(to) + "\",\"previous\":\"" + found.stage + "\"}");
   return get_model_version(tx, name, version);
 }
 

@@ -26,7 +26,7 @@ void record(store::Tx& tx, std::string_view kind, std::string_view name, int64_t
             std::string_view body = "{}") {
   const std::string subject = std::string(name).append("/").append(std::to_string(version));
   core::emit(tx, kind, "model_version", subject, body);
-  core::audit(tx, kind, "model_version", subject, body);
+  core::audit(tx, kind, "model_version", subject, body, name);
 }
 
 void put_tag(store::Tx& tx, int64_t version_row, std::string_view key, std::string_view value) {

@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -125,6 +126,38 @@ def test_every_door_answers_a_graph_as_a_model(house):
     assert seldon.status_code in (200, 404), seldon.text  # its own paths; the answer is the same core
     wrong = requests.post(f"{house.url}/v1/models/triage:predict", json={"instances": [[1.0, 2.0]]})
     assert wrong.status_code == 400, wrong.text
+
+
+def test_each_step_tells_what_it_has_done_and_each_request_its_way(house):
+    _, scores = models()
+    apply(house, SEQUENCE)
+    wanted, sure = triage(scores)
+    assert infer(house).json()["predictions"] == labels(wanted)
+    one = next(i for i in range(len(ROWS)) if sure[i])
+    infer(house, [ROWS[one]])
+    told = requests.get(house.api("/endpoints/triage/graph")).json()
+    assert (told["requests"], told["failures"], told["rows"]) == (2, 0, len(ROWS) + 1)
+    steps = {s["path"]: s for s in told["steps"]}
+    assert (steps["root/screen"]["requests"], steps["root/screen"]["rows"]) == (2, len(ROWS) + 1)
+    assert (steps["root/expert"]["requests"], steps["root/expert"]["rows"]) == (1, int((~sure).sum()))
+    assert all(s["failures"] == 0 and 0 < s["p50"] <= s["p99"] for s in steps.values())
+    metrics = requests.get(house.url + "/metrics").text
+    assert f'step="root/expert"}} {int((~sure).sum())}' in metrics.split("lathe_graph_step_rows_total", 1)[1]
+
+    card = next(e for e in requests.get(house.api("/pages/endpoints")).json()["endpoints"] if e["name"] == "triage")
+    assert card["graph"] and not requests.get(house.api("/pages/endpoints/screen")).json()["graph"]
+    until = time.monotonic() + 30
+    while len(kept := requests.get(house.api("/pages/endpoints/triage/requests")).json()["requests"]) < 2:
+        assert time.monotonic() < until, "the requests are not kept"
+        time.sleep(0.05)
+    ran = [[s["path"] for s in r["route"]["steps"] if s.get("ran")] for r in kept]
+    assert ran == [["root/screen"], ["root/screen", "root/expert"]]
+    assert kept[0]["route"]["steps"][1]["model"] == "expert"
+    infer(house, name="screen")
+    while not (plain := requests.get(house.api("/pages/endpoints/screen/requests")).json()["requests"]):
+        assert time.monotonic() < until, "the request is not kept"
+        time.sleep(0.05)
+    assert "route" not in plain[0]
 
 
 def test_one_row_at_a_time_gives_the_same(house):

@@ -385,6 +385,10 @@ def test_mutual_tls_between_planes_and_control_plane(start_server, tmp_path):
     try:
         assert good.url.startswith("https://")
         assert requests.get(f"{good.url}/health", verify=ca).text == "OK"
+        ends = [subprocess.run(["openssl", "x509", "-enddate", "-noout", "-dateopt", "iso_8601", "-in", pki / name], capture_output=True, text=True, check=True)
+                .stdout.strip().removeprefix("notAfter=") for name in ("server.pem", "client.pem")]
+        told = wait_for(lambda: next((p["certificate_ends_us"] for p in ann("GET", "/planes").json()["planes"] if p["name"] == "good"), None), what="its certificate's end")
+        assert time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(told / 1e6)) == min(ends)
     finally:
         good.kill()
 

@@ -80,7 +80,7 @@ def shared(tmp_path):
     server.args = ["--require-login", "1"]
     server.start()
     ann = user(server, "ann")
-    for name, role in (("vera", "viewer"), ("ivan", "infer")):
+    for name, role in (("vera", "viewer"), ("ivan", "infer"), ("cora", "contributor"), ("otto", "contributor")):
         assert ann.api("POST", "/users", json={"name": name, "password": PASSWORD, "roles": {"default": role}}).status_code == 201
     asked = ann("POST", "/v1/models/flowers:predict", json={"instances": [[5.1, 3.5, 1.4, 0.2]]})
     assert asked.status_code == 200, asked.text + server.log()
@@ -91,12 +91,16 @@ def shared(tmp_path):
         server.down()
 
 
-def test_who_may_only_look_sees_every_page_and_why_acts_are_not_theirs(shared, browse):
-    server, run = shared
+def pages_of(run):
     p = "/p/default"
-    paths = [p, *(f"{p}/{page}" for page in (
+    return [p, *(f"{p}/{page}" for page in (
         "data", "pipelines", "runs", "runs?view=charts", "runs/alerts", f"runs/{run}", f"runs/{run}/code", "models", "evaluations", "traces", "prompts", "endpoints", "endpoints?view=models",
         "endpoints/flowers", "endpoints/flowers/traffic", "endpoints/flowers/requests", "endpoints/flowers/try", "monitors", "lab", "lineage")), "/admin/tokens", "/admin/about", "/projects"]
+
+
+def test_who_may_only_look_sees_every_page_and_why_acts_are_not_theirs(shared, browse):
+    server, run = shared
+    paths = pages_of(run)
     no_problems(browse("acts.mjs", "viewer", server.url, json.dumps({"user": "vera", "password": PASSWORD, "paths": paths})))
 
 
@@ -104,3 +108,19 @@ def test_who_may_only_ask_models_is_told_how(shared, browse):
     server, _ = shared
     paths = ["/p/default", "/p/default/runs", "/p/default/endpoints/flowers"]
     no_problems(browse("acts.mjs", "infer", server.url, json.dumps({"user": "ivan", "password": PASSWORD, "paths": paths})))
+
+
+def test_a_contributor_sees_every_page(shared, browse):
+    server, run = shared
+    no_problems(browse("acts.mjs", "contributor", server.url, json.dumps({"user": "cora", "password": PASSWORD, "paths": pages_of(run)})))
+
+
+def test_who_sees_a_part_of_a_project_is_told_why_its_pages_are_closed(shared, browse):
+    server, _ = shared
+    ann = user(server, "ann")
+    grant = {"experiment_id": "0", "username": "otto", "permission": "NO_PERMISSIONS"}
+    assert ann("POST", "/api/2.0/mlflow/experiments/permissions/create", json=grant).status_code == 200
+    told = {"user": "otto", "password": PASSWORD, "paths": ["/p/default", "/p/default/runs", "/p/default/models"], "heading": "You see a part of this project"}
+    no_problems(browse("acts.mjs", "part", server.url, json.dumps(told)))
+    nobody = {**told, "paths": ["/p/elsewhere/runs"], "heading": "You may not see this project"}
+    no_problems(browse("acts.mjs", "part", server.url, json.dumps(nobody)))

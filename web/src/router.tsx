@@ -24,7 +24,7 @@ const project = createRoute({ getParentRoute: () => shell, path: "/p/$project", 
 const admin = createRoute({
   getParentRoute: () => shell,
   path: "/admin/{-$section}",
-  ...searchParams({ q: text(), actor: text(), kind: text(), after: text(), peek: text(), state: oneOf(["", "waiting", "delivered", "dead"], "") }),
+  ...searchParams({ q: text(), actor: text(), kind: text(), about: oneOf(["", "models"], ""), after: text(), peek: text(), state: oneOf(["", "waiting", "delivered", "dead"], "") }),
   component: lazyRouteComponent(() => import("./pages/Admin"), "Admin"),
 });
 
@@ -82,7 +82,7 @@ const pages = [
   }),
 
   createRoute({ ...within, path: "/models", component: lazyRouteComponent(() => import("./pages/Models"), "Models"), ...searchParams({ q: text(), sort: text(), peek: text() }) }),
-  createRoute({ ...within, path: "/models/$name", component: lazyRouteComponent(() => import("./pages/Model"), "Model"), ...searchParams({ q: text(), sort: text(), peek: text(), against: text() }) }),
+  createRoute({ ...within, path: "/models/$name", component: lazyRouteComponent(() => import("./pages/Model"), "Model"), ...searchParams({ q: text(), sort: text(), peek: text(), against: text(), tab: oneOf(["", "audit"], ""), actor: text(), kind: text() }) }),
   createRoute({ ...within, path: "/models/$name/$version", component: lazyRouteComponent(() => import("./pages/ModelVersion"), "ModelVersion"), ...searchParams({ against: text(), tab: text() }) }),
 
   createRoute({ ...within, path: "/evaluations", component: lazyRouteComponent(() => import("./pages/Evaluations"), "Evaluations"), ...searchParams({ q: text(), model: text(), sort: text(), peek: text() }) }),
@@ -99,7 +99,7 @@ const pages = [
   createRoute({ ...within, path: "/prompts", component: lazyRouteComponent(() => import("./pages/Prompts"), "Prompts"), ...searchParams({ q: text() }) }),
   createRoute({ ...within, path: "/prompts/$name", component: lazyRouteComponent(() => import("./pages/Prompt"), "Prompt"), ...searchParams({ version: number(0, 0), against: number(0, 0) }) }),
 
-  createRoute({ ...within, path: "/endpoints", component: lazyRouteComponent(() => import("./pages/Endpoints"), "Endpoints"), ...searchParams({ q: text(), peek: text(), view: oneOf(["endpoints", "models"], "endpoints") }) }),
+  createRoute({ ...within, path: "/endpoints", component: lazyRouteComponent(() => import("./pages/Endpoints"), "Endpoints"), ...searchParams({ q: text(), peek: text(), view: oneOf(["endpoints", "models", "planes"], "endpoints") }) }),
   createRoute({
     ...within,
     path: "/endpoints/$name/{-$tab}",

@@ -175,6 +175,10 @@ base::Task<void> get_me(const AccessDoor& door, Request& request, Response& resp
   json.end_array().key("projects").begin_array();
   for (const auto& project : reach->projects) json.value(project);
   json.end_array().field("mode", door.keeper.has_users() ? "users" : "local");
+  const auto limits = who.limited ? who.resources.load() : nullptr;
+  json.field("by_resource", limits != nullptr);
+  json.field("creates", limits ? limits->creates : who.permissions.has(base::Permission::kWrite));
+  json.field("reads_project", who.permissions.has(base::Permission::kRead) && (!limits || limits->reads_all()));
   json.field("session", who.via == Via::kSession).end_object();
   response.send_json(std::move(body));
 }

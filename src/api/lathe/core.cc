@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 
 #include "api/lathe/errors.h"
+#include "api/lathe/limits.h"
 #include "api/lathe/routes.h"
 #include "base/json_writer.h"
 #include "base/limits.h"
@@ -14,6 +16,7 @@
 #include "gate/gatekeeper.h"
 #include "net/access.h"
 #include "net/sse.h"
+#include "track/registered.h"
 
 namespace api::lathe {
 
@@ -114,21 +117,25 @@ base::Task<void> events_stream(const CoreDoor& door, net::Request& request, net:
   std::ignore = co_await response.end();
 }
 
-base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Response& response) {
+base::Result<core::AuditFilter> audit_filter_of(const net::Request& request) {
   core::AuditFilter filter;
   for (const char* name : {"before", "after"}) {  // "after" a page, in the order of the list: older than it
     if (const auto text = request.query_value(name)) {
-      auto n = parse_count(*text, name, INT64_MAX);
-      if (!n) co_return fail(response, request, n.error());
-      filter.before_id = *n;
+      TRY_SET(filter.before_id, parse_count(*text, name, INT64_MAX));
     }
   }
   filter.actor = request.query_value("actor").value_or("");
   filter.action = request.query_value("kind").value_or("");
-  filter.with_server = request.grant->rules_server;
+  return filter;
+}
+
+// `look`: what a caller must be allowed, and what must be there, in the transaction that reads.
+base::Task<void> send_audit(const CoreDoor& door, core::AuditFilter filter, net::Request& request,
+                            net::Response& response, std::function<base::Result<void>(store::Tx&)> look = {}) {
   const auto limit = limit_of(request);
   if (!limit) co_return fail(response, request, limit.error());
-  auto read = [&filter, n = *limit](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
+  auto read = [&filter, &look, n = *limit](store::Tx& tx) -> base::Result<std::vector<core::AuditLine>> {
+    if (look) TRY(look(tx));
     auto lines = core::audit_lines(tx, filter, n);
     TRY(tx.status());
     return lines;
@@ -151,6 +158,31 @@ base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Re
   if (lines->size() == *limit) json.field("next", std::to_string(lines->back().id));
   json.end_object();
   response.send_json(std::move(body));
+}
+
+base::Task<void> audit_page(const CoreDoor& door, net::Request& request, net::Response& response) {
+  auto filter = audit_filter_of(request);
+  if (!filter) co_return fail(response, request, filter.error());
+  const std::string about = request.query_value("about").value_or("");
+  if (!about.empty() && about != "models")
+    co_return fail(response, request,
+                   {base::Code::kInvalid, "about is '" + about.substr(0, 80) + "'; allowed: models"});
+  filter->models = about == "models";
+  filter->model = request.query_value("model").value_or("");
+  filter->with_server = request.grant->rules_server;
+  co_await send_audit(door, std::move(*filter), request, response);
+}
+
+base::Task<void> model_audit(const CoreDoor& door, net::Request& request, net::Response& response) {
+  auto filter = audit_filter_of(request);
+  if (!filter) co_return fail(response, request, filter.error());
+  filter->model = request.param("name");
+  auto look = [name = filter->model, limits = limits_of(request)](store::Tx& tx) -> base::Result<void> {
+    TRY(check_model(tx, limits, name, base::Level::kRead));
+    TRY(track::registered_row(tx, name));
+    return {};
+  };
+  co_await send_audit(door, std::move(*filter), request, response, std::move(look));
 }
 
 // Numbers of all projects, with names of theirs in the labels.
@@ -219,6 +251,7 @@ void add_core_routes(net::RouteTable& routes, const CoreDoor& door) {
               net::Scope::kSelf});
   routes.add({Method::kGet, "/api/lathe/v1/audit", Protocol::kLathe, Permission::kAdmin, kNoBody,
               [door](net::Request& request, net::Response& response) { return audit_page(door, request, response); }});
+  guarded_route_adder(routes, door)(Method::kGet, "/models/{name}/audit", Permission::kRead, kNoBody, model_audit);
   routes.add({Method::kGet, "/api/lathe/v1/routes", Protocol::kLathe, Permission::kNone, kNoBody,
               [&routes](net::Request&, net::Response& response) { return routes_table(routes, response); },
               net::Scope::kSelf});

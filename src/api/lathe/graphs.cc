@@ -4,6 +4,7 @@
 #include "api/lathe/routes.h"
 #include "base/json_writer.h"
 #include "serve/graph.h"
+#include "serve/traffic.h"
 
 namespace api::lathe {
 namespace {
@@ -57,6 +58,28 @@ void write_step(base::JsonWriter& w, const serve::Routes& routes, int64_t projec
   w.end_object();
 }
 
+// What each step has done since the server started. A node that stands at several places has several paths.
+void write_meters(base::JsonWriter& w, const serve::LiveEndpoint& live) {
+  w.field("requests", static_cast<int64_t>(live.requests->value()));
+  w.field("failures", static_cast<int64_t>(live.failures->value()));
+  w.field("rows", static_cast<int64_t>(live.rows->value()));
+  w.key("steps").begin_array();
+  for (const serve::StepMeters& step : live.steps) {
+    const auto bounds = step.seconds->bounds();
+    const serve::LatencyCounts latency{{bounds.begin(), bounds.end()}, step.seconds->counts()};
+    w.begin_object().field("path", step.path).field("requests", static_cast<int64_t>(step.requests->value()));
+    w.field("failures", static_cast<int64_t>(step.failures->value()));
+    w.field("rows", static_cast<int64_t>(step.rows->value()));
+    for (const auto& [key, share] : {std::pair("p50", 0.5), std::pair("p99", 0.99)}) {
+      const auto value = latency.quantile(share);
+      w.key(key);
+      value ? w.value(*value) : w.null();
+    }
+    w.end_object();
+  }
+  w.end_array();
+}
+
 std::string render(const serve::Routes& routes, int64_t project, const GraphNow& g) {
   std::string out;
   base::JsonWriter w(out);
@@ -73,6 +96,7 @@ std::string render(const serve::Routes& routes, int64_t project, const GraphNow&
   }
   w.end_array();
   if (live && live->predictor) {
+    write_meters(w, *live);
     write_tensors(w, "inputs", live->predictor->inputs());
     write_tensors(w, "outputs", live->predictor->outputs());
     w.key("columns").begin_array();

@@ -1,5 +1,6 @@
 // What an endpoint's graph is made of, and what it means now. Below /api/lathe/v1:
 //   GET /endpoints/{name}/graph   nodes and steps as declared; which revision stands behind each; inputs and outputs;
+//                                 what each step has answered since the server started, how fast, with how many errors;
 //                                 why it cannot answer, if it cannot
 #pragma once
 

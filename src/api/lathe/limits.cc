@@ -34,4 +34,9 @@ base::Result<void> check_experiment(store::Tx& tx, const Limits& limits, const s
   return tx.status();
 }
 
+base::Result<void> check_model(store::Tx& tx, const Limits& limits, std::string_view name, base::Level least) {
+  if (limits && !core::allows_model(tx, *limits, name, least)) return denied();
+  return tx.status();
+}
+
 }  // namespace api::lathe

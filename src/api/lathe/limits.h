@@ -1,9 +1,11 @@
 // Callers whose rights are by experiment and model (base/resource_access.h), on those of our own routes that are about
-// named runs or one experiment. Such a route is added with guarded_route_adder(); all others are closed to them.
+// named runs, one experiment or one registered model. Such a route is added with guarded_route_adder(); all others are
+// closed to them, but for what only reads where nothing is hidden from them.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/resource_access.h"
@@ -19,6 +21,7 @@ Limits limits_of(const net::Request& request);  // null, nearly always: the call
 // kForbidden unless the caller has that level on it. What does not exist is left to the call itself.
 base::Result<void> check_runs(store::Tx& tx, const Limits& limits, const std::vector<std::string>& run_ids,
                               base::Level least);
+base::Result<void> check_model(store::Tx& tx, const Limits& limits, std::string_view name, base::Level least);
 base::Result<void> check_experiment(store::Tx& tx, const Limits& limits, const std::string& id, base::Level least);
 
 template <class Door>

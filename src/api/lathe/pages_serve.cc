@@ -9,6 +9,7 @@
 #include "api/lathe/page_text.h"
 #include "loop/apply.h"
 #include "loop/promote.h"
+#include "serve/graph.h"
 #include "serve/traffic.h"
 #include "stats/metrics.h"
 #include "watch/watch.h"
@@ -93,6 +94,9 @@ void write_facts(base::JsonWriter& w, const EndpointPagesDoor& door, int64_t pro
     return found == facts.revisions.end() ? "" : found->model_name + "/" + std::to_string(found->model_version);
   };
   w.field("model", of(e.live_revision)).field("previous_model", of(e.previous_revision));
+  w.field("graph", std::ranges::any_of(facts.revisions, [&](const serve::Revision& r) {
+            return r.number == e.live_revision && !r.graph.empty();
+          }));
   const auto live = door.runtime.route(project, e.name);
   w.field("state", e.live_revision == 0 ? "empty" : live && live->ready() ? "ready" : "failed").key("problem");
   if (const std::string trouble = live ? live->trouble() : std::string(); !trouble.empty())
@@ -448,6 +452,10 @@ void write_request(base::JsonWriter& w, const LabelledRequest& one, size_t layou
   w.begin_object().field("id", r.id).field("at_us", r.at_us).field("revision", r.revision).key("duration_us");
   r.duration_us > 0 ? w.value(r.duration_us) : w.null();
   text_or_null("client_id", r.client_id.empty() ? nullptr : &r.client_id);
+  // A data plane may have sent it: what is no route is not shown.
+  if (const auto route = r.routed ? serve::parse_route(r.route) : base::Result<serve::GraphRoute>(base::not_found(""));
+      route)
+    w.key("route").raw(serve::to_json(*route));
   w.field("row_count", r.row_count).field("layout", layout).key("rows").begin_array();
   const size_t numbers = r.features.size(), texts = r.text_features.size();
   for (size_t row = 0; row < std::min<size_t>(r.row_count, kMaxRowsShown); ++row) {

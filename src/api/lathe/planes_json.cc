@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/event_text.h"
+
 namespace api::lathe {
 
 std::vector<PlaneFacts> plane_facts(store::Tx& tx) {
@@ -22,6 +24,11 @@ void write_planes(base::JsonWriter& json, const std::vector<PlaneFacts>& planes,
     json.field("address", report.address).field("principal", plane.principal).field("started_us", report.started_us);
     json.field("seen_us", plane.seen_us).field("connected", connected);
     json.field("current", std::ranges::all_of(endpoints, &plane::EndpointLag::current));
+    json.field("position", core::to_text(report.position));
+    json.key("captures_waiting_since_us");
+    report.captures_waiting_since_us ? json.value(*report.captures_waiting_since_us) : json.null();
+    json.key("certificate_ends_us");
+    report.certificate_ends_us ? json.value(*report.certificate_ends_us) : json.null();
     json.field("captures_sent", report.captures_sent).field("captures_lost", report.captures_lost);
     json.key("endpoints").begin_array();
     for (const plane::EndpointLag& lag : endpoints) {

@@ -9,11 +9,11 @@ import { copyText } from "../lib/copy";
 import { setTimeZone, shortId, timeZone } from "../lib/format";
 import { followLinks } from "../lib/links";
 import { followProject, useLiveness } from "../lib/live";
-import { may, useMe } from "../lib/me";
+import { useMe } from "../lib/me";
 import { PLACES, type Place, lastProject, rememberProject } from "../lib/places";
 import { PAGE_NAMES } from "../lib/words";
 import { KeySheet } from "./KeySheet";
-import { MayOnlyAsk } from "./MayOnlyAsk";
+import { NoPages } from "./NoPages";
 import { Palette, openPalette } from "./Palette";
 import classes from "./Shell.module.css";
 
@@ -45,9 +45,9 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the drawer closes when one has gone somewhere
   useEffect(() => setDrawer(false), [pathname]);
 
-  // Whoever may only ask models sees no page of the project: each would be refused.
+  // To whom each page of the project would be refused, none is shown: he is told what he may do instead.
   const me = useMe(project).data;
-  const blind = inPath !== undefined && me !== undefined && !may(me, "read") && may(me, "infer");
+  const blind = inPath !== undefined && me !== undefined && !me.reads_project;
 
   const { setColorScheme } = useMantineColorScheme();
   const dark = useComputedColorScheme("light") === "dark";
@@ -74,7 +74,7 @@ export function Shell() {
         </Tooltip>
         <UserMenu project={project} onLogin={() => navigate({ to: "/login" })} />
       </header>
-      <main id="main" className={classes.main} tabIndex={-1}>{blind ? <MayOnlyAsk project={project} /> : <Outlet />}</main>
+      <main id="main" className={classes.main} tabIndex={-1}>{blind ? <NoPages project={project} me={me} /> : <Outlet />}</main>
       <Drawer opened={drawer} onClose={() => setDrawer(false)} size={240} title="Lathe" padding="xs"><div className={classes.drawer}><Navigation project={project} /></div></Drawer>
       <Palette project={project} />
       <KeySheet />
@@ -104,7 +104,7 @@ function Navigation({ project }: { project: string }) {
           ))}
         </Menu.Dropdown>
       </Menu>
-      {PLACES.map(({ path, name, icon: Icon, key, hint }) => <PlaceLink key={path} project={project} path={path} name={name} Icon={Icon} keys={`g ${key}`} hint={hint} />)}
+      {(me.data && !me.data.reads_project ? [] : PLACES).map(({ path, name, icon: Icon, key, hint }) => <PlaceLink key={path} project={project} path={path} name={name} Icon={Icon} keys={`g ${key}`} hint={hint} />)}
       <Link className={classes.foot} to="/admin/{-$section}" params={{ section: undefined }}><IconSettings size={16} aria-hidden /> <span>Admin</span></Link>
     </>
   );

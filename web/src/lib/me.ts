@@ -11,6 +11,9 @@ export interface Me {
   projects: string[];
   mode: "local" | "users";
   permissions: Permission[]; // in this project
+  by_resource: boolean; // rights by experiment and model, above or below the role's
+  creates: boolean; // may make experiments and models
+  reads_project: boolean; // the project's pages answer
   session?: boolean; // signed in here, so one can sign out
 }
 
@@ -18,13 +21,20 @@ export function useMe(project: string) {
   return useQuery<Me, ApiError>({ queryKey: [project, "/me", {}], queryFn: ({ signal }) => get<Me>("/me", undefined, signal), meta: { topics: ["principal", "user", "project"] } });
 }
 
-/** The server decides; this only greys what it would refuse, and says why. */
-export type Permission = "read" | "write" | "infer" | "run-code" | "admin" | "server"; // "server": what only its administrators may
-export const may = (me: Me | undefined, what: Permission): boolean => !me || (what === "server" ? me.admin : me.permissions.includes(what));
+/** The server decides; this only greys what it would refuse, and says why. "own": to change experiments, runs, models and traces, which
+ * whoever has rights by experiment may do with some of them; "server": what only its administrators may. */
+export type Permission = "read" | "write" | "own" | "infer" | "run-code" | "admin" | "server";
+export function may(me: Me | undefined, what: Permission): boolean {
+  if (!me) return true;
+  if (what === "server") return me.admin;
+  if (what === "own") return me.permissions.includes("write") || me.by_resource;
+  return me.permissions.includes(what);
+}
 
 const DENIED: Record<Permission, string> = {
   read: "You have no role in this project.",
   write: "You may look here, not change anything: that takes the role editor.",
+  own: "You may look here, not change anything: that takes the role contributor or editor.",
   infer: "Asking an endpoint takes the role infer, runner or editor.",
   "run-code": "This runs code or changes what is served: that takes the role runner.",
   admin: "Only an administrator of this project may do this.",

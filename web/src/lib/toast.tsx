@@ -18,7 +18,7 @@ export function toastError(what: string, error: unknown): void {
   const e = error instanceof Error ? error : new Error(String(error));
   notifications.show({
     title: what,
-    message: <>{e.message}{e instanceof ApiError && e.requestId && <span className="muted small"> Request {e.requestId}</span>}</>,
+    message: <>{e.message}{e instanceof ApiError && e.status === 403 && ". Its owner or an administrator of the project can give you the right."}{e instanceof ApiError && e.requestId && <span className="muted small"> Request {e.requestId}</span>}</>,
     color: "red", autoClose: false, withBorder: true, closeButtonProps: CLOSE, role: "alert",
   });
 }

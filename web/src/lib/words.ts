@@ -47,7 +47,6 @@ export const PAGE_NAMES: Record<string, string> = {
   endpoints: "Endpoints",
   monitors: "Monitors",
   lab: "Lab",
-  outlier: "Outlier score: how surprising the row's most unusual value is, in standard deviations of a normal feature, against the rows on which the gate judged the model.",
   lineage: "Lineage",
   admin: "Admin",
   projects: "All projects",

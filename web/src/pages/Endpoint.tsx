@@ -1,11 +1,11 @@
 // One endpoint: what it answers and how fast, what it was asked, and a form to ask it.
 import { IconArrowBackUp } from "@tabler/icons-react";
 import { Link, getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { Suspense, lazy, useState } from "react";
 import { ActButton } from "../components/ActButton";
 import { ConfirmSheet } from "../components/ConfirmSheet";
 import { PageHead } from "../components/PageHead";
-import { Loaded } from "../components/Problem";
+import { Empty, Loaded, Waiting } from "../components/Problem";
 import { StatusMark } from "../components/StatusMark";
 import { Tabs } from "../components/Tabs";
 import { useAction } from "../lib/actions";
@@ -23,10 +23,11 @@ import { Revisions } from "./endpoints/Revisions";
 import { Traffic } from "./endpoints/Traffic";
 import { Try } from "./endpoints/Try";
 import type { EndpointPage } from "./endpoints/types";
-import { stateOf } from "./endpoints/words";
+import { previousName, stateOf } from "./endpoints/words";
 
+const GraphView = lazy(() => import("./endpoints/GraphView").then((m) => ({ default: m.GraphView }))); // drawing is a chunk of its own
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
-const TABS = ["live", "traffic", "requests", "images", "try", "settings"] as const;
+const TABS = ["live", "graph", "traffic", "requests", "images", "try", "settings"] as const;
 const QUARTER_MS = 900_000;
 const relative = (spanUs: number) => (spanUs < 3600e6 ? `now-${Math.round(spanUs / 60e6)}m` : `now-${Math.round(spanUs / 3600e6)}h`);
 
@@ -42,16 +43,17 @@ export function Endpoint() {
   const e = query.data;
   const chosen = e ? relative(e.traffic.to_us - e.traffic.from_us) : suited;
   if (!from && !query.isPlaceholderData && chosen !== suited) setSuited(chosen);
+  const before = e && previousName(e);
   const open = e?.alerts.filter((a) => a.ended_us === 0) ?? [];
   const image = e?.signature ? imageShape(e.signature.features.map((f) => f.name)) : undefined;
-  useAction(e?.previous_revision && mayRun ? { id: "rollback", label: `Back to ${e.previous_model}`, group: "Here", run: () => setRollingBack(true) } : null);
+  useAction(e?.previous_revision && mayRun ? { id: "rollback", label: `Back to ${before}`, group: "Here", run: () => setRollingBack(true) } : null);
   return (
     <section className="page">
       <PageHead
         title={name} kind="Endpoint" note={e && <StatusMark {...stateOf(e)} />}
         facts={e && (
           <>
-            <span>{e.model ? <>serves <Link to={placeOf(project, "model_version", e.model) as "/"}>{e.model}</Link> since revision {e.live_revision}</> : "serves nothing yet"}</span>
+            <span>{e.graph ? <>a graph, revision {e.live_revision}</> : e.model ? <>serves <Link to={placeOf(project, "model_version", e.model) as "/"}>{e.model}</Link> since revision {e.live_revision}</> : "serves nothing yet"}</span>
             <span>{e.environment}{e.default && ", default"}</span>
             {e.pipeline && <span>made by <Link to={placeOf(project, "pipeline", e.pipeline) as "/"}>{e.pipeline}</Link></span>}
             {e.monitored && <Link to={placeOf(project, "monitor", name) as "/"}>{open.length ? <StatusMark status="drifted" label={plural(open.length, "open alert")} /> : "Monitor"}</Link>}
@@ -59,11 +61,11 @@ export function Endpoint() {
           </>
         )}
       >
-        {e && e.previous_revision > 0 && <ActButton needs="run-code" leftSection={<IconArrowBackUp size={14} />} onClick={() => setRollingBack(true)}>Back to {e.previous_model}</ActButton>}
+        {e && e.previous_revision > 0 && <ActButton needs="run-code" leftSection={<IconArrowBackUp size={14} />} onClick={() => setRollingBack(true)}>Back to {before}</ActButton>}
       </PageHead>
       <Tabs
         label="Endpoint" active={tab} to={(id) => `/p/${encodeURIComponent(project)}/endpoints/${encodeURIComponent(name)}${id === "live" ? "" : `/${id}`}`}
-        tabs={[{ id: "live", label: "Live" }, { id: "traffic", label: "Traffic" }, { id: "requests", label: "Requests" }, { id: "images", label: "Images", hidden: !image }, { id: "try", label: "Try" }, { id: "settings", label: "Revisions", count: e?.revisions.length }]}
+        tabs={[{ id: "live", label: "Live" }, { id: "graph", label: "Graph", hidden: !e?.graph }, { id: "traffic", label: "Traffic", hidden: e?.graph }, { id: "requests", label: "Requests" }, { id: "images", label: "Images", hidden: !image }, { id: "try", label: "Try" }, { id: "settings", label: "Revisions", count: e?.revisions.length }]}
       />
       {/* A relative range moves on by itself: what is shown then is not stale, only a step old. */}
       <Loaded query={range.relative ? ({ ...query, isPlaceholderData: false } as typeof query) : query} what="The endpoint">
@@ -71,6 +73,7 @@ export function Endpoint() {
           <>
             {page.problem && <p className="panel-body" role="alert" style={{ color: "var(--fail)", whiteSpace: "pre-wrap" }}>{page.state === "failed" ? "It cannot serve" : "A worker failed"}: {page.problem}</p>}
             {tab === "live" && <Live page={page} image={image} from={from || suited} />}
+            {tab === "graph" && (page.graph ? <Suspense fallback={<Waiting />}><GraphView page={page} /></Suspense> : <Empty title="This endpoint is no graph">It serves one model. Graphs are declared in lathe.yaml, under graphs.</Empty>)}
             {tab === "traffic" && <Traffic page={page} />}
             {tab === "requests" && <Requests page={page} image={image} />}
             {tab === "images" && image && <Images page={page} image={image} />}
@@ -81,14 +84,14 @@ export function Endpoint() {
       </Loaded>
       {e && (
         <ConfirmSheet
-          opened={rollingBack} onClose={() => setRollingBack(false)} title={`Back to ${e.previous_model}`} confirm={`Back to ${e.previous_model}`}
+          opened={rollingBack} onClose={() => setRollingBack(false)} title={`Back to ${before}`} confirm={`Back to ${before}`}
           run={async () => {
             await send(`/endpoints/${encodeURIComponent(name)}/rollback`);
-            toast(`${name} serves ${e.previous_model} again`);
+            toast(`${name} serves ${before} again`);
             void queries.invalidateQueries({ predicate: (q) => ((q.meta?.topics ?? []) as string[]).includes("endpoint") });
           }}
         >
-          <p>All traffic of <b>{name}</b> moves from {e.model} (revision {e.live_revision}) to {e.previous_model} (revision {e.previous_revision}). Its monitor compares with that revision's baseline again. Requests under way end where they began.</p>
+          <p>All traffic of <b>{name}</b> moves from {e.graph ? "this graph" : e.model} (revision {e.live_revision}) to {e.graph ? "the one before" : e.previous_model} (revision {e.previous_revision}). Its monitor compares with that revision's baseline again. Requests under way end where they began.</p>
         </ConfirmSheet>
       )}
     </section>

@@ -14,13 +14,14 @@ import { placeOf } from "../lib/places";
 import { useArrayRows } from "../lib/rows";
 import { WORDS } from "../lib/words";
 import { Loaded } from "./endpoints/Loaded";
+import { Planes } from "./endpoints/Planes";
 import type { EndpointCard, EndpointList } from "./endpoints/types";
 import { filled, stateOf } from "./endpoints/words";
 
 const route = getRouteApi("/shell/p/$project/endpoints");
 
 export function Endpoints() {
-  const { q, view } = route.useSearch();
+  const { q, view, peek } = route.useSearch();
   const navigate = route.useNavigate();
   const query = useApi<EndpointList>("/pages/endpoints", undefined, { topics: ["endpoint", "revision", "alert", "window"] });
   const list = query.data;
@@ -30,7 +31,7 @@ export function Endpoints() {
   const columns = useMemo<Column<EndpointCard>[]>(() => [
     { key: "name", label: "Endpoint", width: "minmax(140px, 1.2fr)", cell: (e) => <a className="quiet" tabIndex={-1} href={placeOf(currentProject(), "endpoint", e.name)}>{e.name}</a>, raw: (e) => e.name },
     { key: "state", label: "State", width: "110px", cell: (e) => <StatusMark {...stateOf(e)} />, title: (e) => e.problem ?? undefined },
-    { key: "model", label: "Serves", width: "minmax(120px, 1fr)", cell: (e) => (e.model ? <a tabIndex={-1} href={placeOf(currentProject(), "model_version", e.model)}>{e.model}</a> : <span className="muted">nothing yet</span>) },
+    { key: "model", label: "Serves", width: "minmax(120px, 1fr)", cell: (e) => (e.graph ? <a tabIndex={-1} href={`${placeOf(currentProject(), "endpoint", e.name)}/graph`}>a graph, revision {e.live_revision}</a> : e.model ? <a tabIndex={-1} href={placeOf(currentProject(), "model_version", e.model)}>{e.model}</a> : <span className="muted">nothing yet</span>) },
     { key: "environment", label: "Environment", width: "110px", hint: WORDS.environment, cell: (e) => e.environment },
     { key: "spark", label: "Requests, 15 m", width: "130px", cell: (e) => <Sparkline label={`Requests of ${e.name}`} values={filled(e.points, list?.from_us ?? 0, list?.to_us ?? 0, list?.step_us ?? 30e6).map((p) => p?.requests ?? 0)} width={110} fromZero area /> },
     { key: "rate", label: "Rate", width: "90px", right: true, cell: (e) => formatRate(e.requests / seconds), title: (e) => `${formatCount(e.requests)} requests in 15 minutes` },
@@ -41,12 +42,12 @@ export function Endpoints() {
   ], [list, seconds]);
   return (
     <section className="page">
-      <PageHead title="Endpoints" note={list && formatCount(list.endpoints.length)} />
+      <PageHead title="Endpoints" note={view === "endpoints" && list ? formatCount(list.endpoints.length) : undefined} />
       <FilterBar>
-        <SearchInput label="Name, model" value={q} onChange={(v) => navigate({ search: (s) => ({ ...s, q: v }), replace: true })} />
-        <SegmentedControl aria-label="What is listed" value={view} onChange={(v) => navigate({ search: (s) => ({ ...s, view: v as typeof view }) })} data={[{ value: "endpoints", label: "Endpoints" }, { value: "models", label: "Models in memory" }]} />
+        <SearchInput label={view === "planes" ? "Name, address" : "Name, model"} value={q} onChange={(v) => navigate({ search: (s) => ({ ...s, q: v }), replace: true })} />
+        <SegmentedControl aria-label="What is listed" value={view} onChange={(v) => navigate({ search: (s) => ({ ...s, view: v as typeof view }) })} data={[{ value: "endpoints", label: "Endpoints" }, { value: "models", label: "Models in memory" }, { value: "planes", label: "Data planes" }]} />
       </FilterBar>
-      {view === "models" ? <Loaded q={q} /> : <DataGrid
+      {view === "models" ? <Loaded q={q} /> : view === "planes" ? <Planes q={q} peek={peek} /> : <DataGrid
         label="Endpoints" columns={columns} rows={rows} id={(e) => e.name} href={(e) => placeOf(currentProject(), "endpoint", e.name)}
         empty={q ? <Empty title={`No endpoint matches "${q}"`}><Button onClick={() => navigate({ search: (s) => ({ ...s, q: "" }), replace: true })}>Clear the filter</Button></Empty> : <Empty title="No endpoint yet" code={"endpoint: {name: digits, environment: production}    # in lathe.yaml, then: lathe apply"}>An endpoint answers predictions. A pipeline makes it when its first model passes the gate.</Empty>}
       />}

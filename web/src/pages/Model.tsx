@@ -3,15 +3,18 @@ import { Button } from "@mantine/core";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { ActButton } from "../components/ActButton";
+import { FilterBar, SearchInput } from "../components/FilterBar";
 import { PageHead } from "../components/PageHead";
 import { Empty, Loaded } from "../components/Problem";
 import { asked, type Promotable, PromoteSheet, RollbackSheet } from "../components/PromoteSheet";
 import { StatusMark } from "../components/StatusMark";
+import { Tabs } from "../components/Tabs";
 import { useAction } from "../lib/actions";
 import { may, useMe } from "../lib/me";
 import { formatAgo, formatInstant, fromUs, plural, shortId } from "../lib/format";
 import { type ModelDetail, type Preview, runHref, usePage } from "../lib/tracking";
 import { WORDS } from "../lib/words";
+import { AuditLines, DID, WHEN, WHO } from "./audit/AuditLines";
 import { AliasTags, EndpointLink, History, Quality, Served, VerdictMark } from "./model-parts";
 
 const route = getRouteApi("/shell/p/$project/models/$name");
@@ -28,6 +31,7 @@ export function Model() {
 
 function Body({ data }: { data: ModelDetail }) {
   const { project, name } = route.useParams();
+  const { tab } = route.useSearch();
   const me = useMe(project).data;
   const [writes, runs] = [may(me, "write"), may(me, "run-code")];
   const [promote, setPromote] = useState<Promotable | null>(null);
@@ -47,7 +51,8 @@ function Body({ data }: { data: ModelDetail }) {
         {live[0] && canGoBack.has(live[0].endpoint) && <ActButton needs="run-code" onClick={() => setBack(live[0]?.endpoint ?? "")}>Roll back</ActButton>}
         {next && <ActButton needs="write" variant="filled" onClick={() => setPromote(asked(next))}>Promote v{next.then?.version} to {next.environment}</ActButton>}
       </PageHead>
-      <div className="page-body stack">
+      <Tabs label="Model" active={tab || "versions"} to={() => `/p/${encodeURIComponent(project)}/models/${encodeURIComponent(name)}`} search={(id) => ({ tab: id === "audit" ? id : "", peek: "" })} tabs={[{ id: "versions", label: "Versions", count: data.count }, { id: "audit", label: "Audit" }]} />
+      {tab === "audit" ? <ModelAudit name={name} /> : <div className="page-body stack">
         {ready.map((p) => <Ready key={p.endpoint} preview={p} onPromote={() => setPromote(asked(p))} disabled={!writes} />)}
         {live.length > 0 && (
           <section className="panel">
@@ -94,9 +99,30 @@ function Body({ data }: { data: ModelDetail }) {
           )}
         </section>
         {promotions.length > 0 && <section className="panel"><header><h2>Promotions and rollbacks</h2></header><History promotions={promotions} /></section>}
-      </div>
+      </div>}
       <PromoteSheet of={promote} onClose={() => setPromote(null)} />
       <RollbackSheet endpoint={back} onClose={() => setBack("")} />
+    </>
+  );
+}
+
+const AUDIT_COLUMNS = [WHEN, WHO, DID];
+const AUDIT_TOPICS = ["registered_model", "model_version", "endpoint"];
+/** Who made it, tagged it, moved an alias or a stage, promoted or deleted, and when. */
+function ModelAudit({ name }: { name: string }) {
+  const { actor, kind, peek } = route.useSearch();
+  const navigate = route.useNavigate();
+  const go = (change: { actor?: string; kind?: string; peek?: string }) => void navigate({ search: (s) => ({ ...s, ...change }), replace: true });
+  return (
+    <>
+      <FilterBar>
+        <SearchInput label="Who" placeholder="Who: user:ann" value={actor} onChange={(value) => go({ actor: value })} width={200} />
+        <SearchInput label="Did" placeholder="Did: alias.set, model_version" value={kind} onChange={(value) => go({ kind: value })} width={240} />
+      </FilterBar>
+      <AuditLines
+        label={`Audit of ${name}`} path={`/models/${encodeURIComponent(name)}/audit`} params={{ actor, kind }} columns={AUDIT_COLUMNS} topics={AUDIT_TOPICS} peek={peek} onPeek={(id) => go({ peek: id })}
+        empty={actor || kind ? <Empty title="No line matches">An actor is written whole, as in user:ann; an act whole or its first word, as in alias.</Empty> : <Empty title="Nothing is known of its past">Each change of the model leaves a line here.</Empty>}
+      />
     </>
   );
 }

@@ -28,7 +28,7 @@ export function RunAlerts() {
   const { project } = route.useParams();
   const { exp, rule, view } = route.useSearch();
   const navigate = route.useNavigate();
-  const writes = may(useMe(project).data, "write");
+  const writes = may(useMe(project).data, "own");
   const set = (change: Partial<{ exp: string; rule: string; view: "raised" | "rules" }>) => void navigate({ search: (s) => ({ ...s, ...change }) });
   const experiments = usePage<{ experiments: Experiment[] }>("/experiments", {}, { topics: ["experiment"] }).data?.experiments ?? [];
   const names = useMemo(() => new Map(experiments.map((e) => [e.id, e.name])), [experiments]);
@@ -36,7 +36,7 @@ export function RunAlerts() {
   const alerts = useApi<{ alerts: MetricAlert[] }>("/metric-alerts", { experiment: exp, rule, limit: MOST }, { topics: ["metric_rule", "run"], keep: true });
   const [making, setMaking] = useState(false);
   const [removing, setRemoving] = useState<MetricRule>();
-  useAction({ id: "rule", label: "Make an alert rule", keys: "a", group: "Here", disabled: writes ? undefined : denied("write"), run: () => setMaking(true) });
+  useAction({ id: "rule", label: "Make an alert rule", keys: "a", group: "Here", disabled: writes ? undefined : denied("own"), run: () => setMaking(true) });
   const chosen = rules.data?.rules.find((r) => r.id === rule);
   const fired = useMemo(() => {
     const out = new Map<string, number>();
@@ -48,7 +48,7 @@ export function RunAlerts() {
   const alertRows = useArrayRows(unnamed ? [] : alerts.data?.alerts, { error: alerts.error, retry: () => void alerts.refetch(), stale: alerts.isPlaceholderData });
   const ruleRows = useArrayRows(unnamed ? [] : rules.data?.rules, { error: rules.error, retry: () => void rules.refetch(), stale: rules.isPlaceholderData });
   const experiment = (id: string) => names.get(id) ?? id;
-  const make = <ActButton needs="write" variant="filled" leftSection={<IconPlus size={14} />} onClick={() => setMaking(true)}>Make a rule</ActButton>;
+  const make = <ActButton needs="own" variant="filled" leftSection={<IconPlus size={14} />} onClick={() => setMaking(true)}>Make a rule</ActButton>;
 
   const raisedColumns: Column<MetricAlert>[] = [
     { key: "at", label: "When", width: "100px", right: true, cell: (a) => formatAgo(a.at_ms), title: (a) => formatInstant(a.at_ms) },
@@ -64,7 +64,7 @@ export function RunAlerts() {
     { key: "experiment", label: "Experiment", width: "minmax(120px, 1fr)", cell: (r) => experiment(r.experiment) },
     { key: "fired", label: "Fired", width: "80px", right: true, hint: `Among the newest ${MOST} alerts`, cell: (r) => (fired.get(r.id) ? <button type="button" tabIndex={-1} className="plain" onClick={() => set({ rule: r.id, view: "raised" })}>{plural(fired.get(r.id) ?? 0, "run")}</button> : <span className="muted">never</span>) },
     { key: "by", label: "Made by", width: "100px", cell: (r) => r.created_by || "–", title: (r) => formatInstant(r.created_ms) },
-    { key: "act", label: <span className="hidden">Remove</span>, width: "70px", right: true, cell: (r) => <button type="button" tabIndex={-1} className="plain" disabled={!writes} title={writes ? undefined : denied("write")} onClick={() => setRemoving(r)}>Remove</button> },
+    { key: "act", label: <span className="hidden">Remove</span>, width: "70px", right: true, cell: (r) => <button type="button" tabIndex={-1} className="plain" disabled={!writes} title={writes ? undefined : denied("own")} onClick={() => setRemoving(r)}>Remove</button> },
   ];
   const noRule = <Empty title="No rule yet" code="lathe alert add --experiment 1 --metric loss --not-finite">A rule tells when a run goes wrong: a metric above or below a bound, NaN, or a run that has stopped logging. Alerts show here and on the run, and go to webhooks that listen to run.alerted. {make}</Empty>;
   return (

@@ -46,7 +46,7 @@ export function Runs() {
   const { searchStr } = useLocation();
   const { project } = route.useParams();
   const me = useMe(project).data;
-  const writes = may(me, "write");
+  const writes = may(me, "own");
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const [side, setSide] = useState(() => localStorage.getItem(SIDE) !== "hidden");
   const { q, sort, cols, peek, view, deleted } = search;

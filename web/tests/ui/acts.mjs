@@ -147,6 +147,45 @@ const flows = {
     await page.getByText("Only an administrator of this project").waitFor();
   },
 
+  /** A contributor sees every page, and acts on runs are his as far as the runs are; what is about the project is greyed. */
+  async contributor() {
+    const context = await signIn();
+    const refused = [];
+    context.on("response", (r) => r.status() === 403 && refused.push(r.url().replace(base, "")));
+    const page = await context.newPage();
+    for (const path of options.paths) {
+      await page.goto(base + path);
+      await settled(page);
+      if (await page.getByText("You may not see this").count()) browser.problem(path, "a page is refused");
+    }
+    expect(`refused to a contributor: ${refused.join(", ")}`, refused.length === 0);
+    await page.goto(`${base}/p/default/runs/alerts`);
+    await settled(page);
+    expect("a contributor may make no rule", (await page.getByRole("button", { name: "Make a rule" }).first().getAttribute("aria-disabled")) !== "true");
+    await page.goto(`${base}/p/default/endpoints/flowers/try`);
+    await settled(page);
+    expect("a contributor may ask", (await page.getByRole("button", { name: "Ask", exact: true }).getAttribute("aria-disabled")) === "true");
+    await page.goto(`${base}/admin`);
+    await settled(page);
+    expect("the audit of all is offered", (await page.getByRole("navigation", { name: "Administration" }).getByText("Audit").count()) === 0);
+  },
+
+  /** From whom an experiment is hidden, or who has no role, is told so and whom to ask, in the place of each page. */
+  async part() {
+    const context = await signIn();
+    const page = await context.newPage();
+    await browser.expecting([/403|404/], async () => { // a page asks at once, before it is known who looks
+      for (const path of options.paths) {
+        await page.goto(base + path);
+        await page.getByRole("heading", { name: options.heading }).waitFor(PATIENT);
+        await settled(page);
+      }
+    });
+    await page.getByText("can give you the role viewer").waitFor();
+    expect("pages are offered that are refused", (await page.getByRole("navigation", { name: "Project" }).getByRole("link", { name: "Runs" }).count()) === 0);
+    await browser.inspect(page, "a part of a project", { shift: 1 });
+  },
+
   /** Who may only ask models is told so, and how, at every address of the project. */
   async infer() {
     const context = await signIn();

@@ -5,7 +5,7 @@ export interface AuditLine { id: number; at_us: number; actor: string; action: s
 export const ROLES = ["viewer", "contributor", "editor", "runner", "admin", "infer", "plane"] as const;
 export const ROLE_WORDS: Record<string, string> = {
   viewer: "sees everything of the project",
-  contributor: "reads everything in MLflow's clients, and manages the experiments and models that are his own",
+  contributor: "reads everything, and manages the experiments and models that are his own",
   editor: "also changes runs, models and data",
   runner: "also runs code: pipelines and notebooks",
   admin: "everything in the project",

@@ -14,7 +14,7 @@ import { WORDS } from "../../lib/words";
 import classes from "./endpoints.module.css";
 import type { EndpointPage, Queue } from "./types";
 import { type RequestRow, useRequests } from "./useRequests";
-import { filled } from "./words";
+import { filled, revisionName } from "./words";
 
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 const seconds = (v: number | null) => (v === null ? MISSING : formatDuration(v * 1000));
@@ -90,14 +90,14 @@ function Split({ page }: { page: EndpointPage }) {
     <div className="panel"><header><h2 title={WORDS.revision}>Traffic by revision</h2></header>
       <div className="panel-body stack">
         <div className={classes.split} role="img" aria-label={shown.map((r) => `revision ${r.number}: ${formatPercent(r.traffic.requests / all)}`).join(", ")}>
-          {shown.map((r, i) => <i key={r.number} style={{ width: `${(r.traffic.requests / all) * 100}%`, background: `var(--series-${(i % 8) + 1})` }} title={`${r.model}/${r.version}: ${formatCount(r.traffic.requests)} requests`} />)}
+          {shown.map((r, i) => <i key={r.number} style={{ width: `${(r.traffic.requests / all) * 100}%`, background: `var(--series-${(i % 8) + 1})` }} title={`${revisionName(page, r)}: ${formatCount(r.traffic.requests)} requests`} />)}
         </div>
         <table className="plain"><thead><tr><th>Revision</th><th>Model</th><th className="num">Share</th><th className="num">p50</th><th className="num">p99</th><th className="num">Errors</th></tr></thead>
           <tbody>
             {shown.map((r, i) => (
               <tr key={r.number}>
                 <td><i className={classes.dot} style={{ background: `var(--series-${(i % 8) + 1})` }} />{r.number}{r.number === page.live_revision && <span className="muted"> live</span>}</td>
-                <td><a href={placeOf(project, "model_version", `${r.model}/${r.version}`)}>{r.model}/{r.version}</a></td>
+                <td>{page.graph ? <a href={`${placeOf(project, "endpoint", page.name)}/graph`}>the graph</a> : <a href={placeOf(project, "model_version", `${r.model}/${r.version}`)}>{r.model}/{r.version}</a>}</td>
                 <td className="num">{formatPercent(r.traffic.requests / all)}</td><td className="num">{seconds(r.traffic.p50)}</td><td className="num">{seconds(r.traffic.p99)}</td><td className="num">{formatPercent(r.traffic.failures / r.traffic.requests)}</td>
               </tr>
             ))}
@@ -114,7 +114,7 @@ function Newest({ page, image }: { page: EndpointPage; image?: ImageShape }) {
   const { project } = route.useParams();
   const rows = useRequests(page.name, { toUs: page.traffic.to_us }, NEWEST); // again with each step of time
   const shown = Array.from({ length: NEWEST }, (_, i) => rows.at(i)).filter((r): r is RequestRow => r !== undefined);
-  const versions = new Map(page.revisions.map((r) => [r.number, `${r.model}/${r.version}`]));
+  const versions = new Map(page.revisions.map((r) => [r.number, revisionName(page, r)]));
   const here = `${placeOf(project, "endpoint", page.name)}/requests`;
   return (
     <div className="panel"><header><h2>Newest requests</h2><span className="spacer" /><a href={`${here}?only=wrong`}>Wrong ones</a><a href={here}>All</a></header>

@@ -17,8 +17,10 @@ import type { ImageShape } from "../../lib/image";
 import { placeOf } from "../../lib/places";
 import { toast, toastError } from "../../lib/toast";
 import classes from "./endpoints.module.css";
+import { Way } from "./Way";
 import type { EndpointPage, ReplayAnswer } from "./types";
 import { type Filter, type RequestRow, useRequests } from "./useRequests";
+import { revisionName } from "./words";
 
 const route = getRouteApi("/shell/p/$project/endpoints/$name/{-$tab}");
 export const ONLY = [{ value: "", label: "All" }, { value: "labelled", label: "With a label" }, { value: "wrong", label: "Wrong" }, { value: "unsure", label: "Unsure" }];
@@ -39,7 +41,7 @@ export function RequestFilters({ page, first, onNewer }: { page: EndpointPage; f
     <div className={classes.filters}>
       <SearchInput label="Prediction, >5ms, pr_…" value={search.q} onChange={(q) => set({ q })} width={220} mono />
       <SegmentedControl aria-label="Which requests" value={search.only} onChange={(only) => set({ only })} data={ONLY} />
-      <Select aria-label="Revision" w={170} value={search.version} onChange={(version) => set({ version: version ?? "" })} data={[{ value: "", label: "Every revision" }, ...page.revisions.map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} allowDeselect={false} />
+      <Select aria-label="Revision" w={170} value={search.version} onChange={(version) => set({ version: version ?? "" })} data={[{ value: "", label: "Every revision" }, ...page.revisions.map((r) => ({ value: String(r.number), label: page.graph ? `Revision ${r.number}` : `${r.number} · ${r.model}/${r.version}` }))]} allowDeselect={false} />
       <Select aria-label="Whose answers" w={150} value={search.role} onChange={(role) => set({ role: (role ?? "") as typeof search.role })} data={[{ value: "", label: "Answers given" }, { value: "shadow", label: "Shadow's copies" }]} allowDeselect={false} />
       {filter.fromUs !== undefined && filter.toUs !== undefined && <Chip label="time" onRemove={() => set({ from: "", to: "now" })}>{formatMinute(filter.fromUs / 1000)} to {formatMinute(filter.toUs / 1000)}</Chip>}
       <Button variant="subtle" leftSection={<IconRefresh size={14} />} onClick={onNewer}>Newer ones</Button>
@@ -52,7 +54,7 @@ export function Requests({ page, image }: { page: EndpointPage; image?: ImageSha
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const rows = useRequests(page.name, filterOf(search));
-  const versions = useMemo(() => new Map(page.revisions.map((r) => [r.number, `${r.model}/${r.version}`])), [page.revisions]);
+  const versions = useMemo(() => new Map(page.revisions.map((r) => [r.number, revisionName(page, r)])), [page]);
   const columns = useMemo<Column<RequestRow>[]>(() => [
     ...(image ? [{ key: "image", label: "Input", width: "52px", cell: (r: RequestRow) => r.request.rows[0] && <PixelImage shape={image} values={r.request.rows[0].values} size={24} label={`Input of ${r.request.id}`} /> }] : []),
     { key: "time", label: "Time", width: "104px", cell: (r) => formatClockMs(r.request.at_us / 1000), title: (r) => formatInstant(r.request.at_us / 1000) },
@@ -61,10 +63,11 @@ export function Requests({ page, image }: { page: EndpointPage; image?: ImageSha
     { key: "label", label: "True label", width: "minmax(110px, 1fr)", hint: "From feedback; it may come late", cell: (r) => <Label row={r} /> },
     { key: "score", label: "Score", width: "74px", right: true, hint: "The highest class probability", cell: (r) => formatMetric(r.request.rows[0]?.score) },
     { key: "latency", label: "Latency", width: "84px", right: true, hint: "Computation of the answer", cell: (r) => formatDurationUs(r.request.duration_us) },
-    { key: "version", label: "Version", width: "minmax(100px, 0.8fr)", cell: (r) => versions.get(r.request.revision) ?? `revision ${r.request.revision}` },
+    ...(page.graph ? [{ key: "way", label: "Its way", width: "minmax(140px, 1.6fr)", hint: "The steps of the graph that it asked", cell: (r: RequestRow) => wayText(r), title: wayText, raw: wayText }] : []),
+    { key: "version", label: page.graph ? "Graph" : "Version", width: "minmax(100px, 0.8fr)", cell: (r) => versions.get(r.request.revision) ?? `revision ${r.request.revision}` },
     ...(image ? [] : [{ key: "input", label: "Input", width: "minmax(200px, 2.4fr)", cell: (r: RequestRow) => <span className="mono muted">{inputText(r)}</span>, title: inputText }]),
     { key: "id", label: "Id", width: "110px", cell: (r) => <span className="mono muted">{r.request.id.slice(-8)}</span>, raw: (r) => r.request.id, title: (r) => r.request.id },
-  ], [image, versions]);
+  ], [image, versions, page.graph]);
   const peeked = useMemo(() => {
     for (let i = 0; i < rows.count; i++) if (rows.at(i)?.request.id === search.peek) return rows.at(i);
     return undefined;
@@ -87,6 +90,7 @@ function Label({ row }: { row: RequestRow }) {
   if (!first?.label) return <span className="muted">{MISSING}</span>;
   return first.wrong ? <StatusMark status="failed" label={first.label} /> : <StatusMark status="finished" label={first.label} />;
 }
+const wayText = ({ request }: RequestRow): string => request.route?.steps.filter((s) => s.ran).map((s) => s.path.split("/").at(-1)).join(", ") ?? "";
 const inputText = ({ request, layout }: RequestRow): string => {
   const row = request.rows[0];
   if (!row) return "";
@@ -156,10 +160,11 @@ export function RequestPeek({ row, page, image, onClose }: { row: RequestRow; pa
         ]}
       />
       <div className="row">
-        <Select aria-label="Replay with" w={190} value={through} onChange={(v) => setThrough(v ?? "")} allowDeselect={false} data={[{ value: "", label: "The revision that answered" }, ...page.revisions.map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} />
+        <Select aria-label="Replay with" w={190} value={through} onChange={(v) => setThrough(v ?? "")} allowDeselect={false} data={[{ value: "", label: "The revision that answered" }, ...page.revisions.filter(() => !page.graph).map((r) => ({ value: String(r.number), label: `${r.number} · ${r.model}/${r.version}` }))]} />
         <ActButton needs="run-code" loading={replaying} onClick={() => void again()}>Replay</ActButton>
       </div>
       {replayed && <Replayed r={replayed} />}
+      {request.route && <Way way={request.route} href={`${placeOf(project, "endpoint", page.name)}/graph?peek=${request.id}`} />}
       <form className="row" onSubmit={(e) => { e.preventDefault(); if (label) void tell(); }}>
         <TextInput aria-label="The true label" placeholder="True label" value={label} onChange={(e) => setLabel(e.currentTarget.value)} w={120} /><ActButton needs="infer" type="submit" disabled={!label}>Tell the label</ActButton>
       </form>

@@ -23,7 +23,7 @@ export function Revisions({ page }: { page: EndpointPage }) {
             {page.revisions.map((r) => (
               <tr key={r.number}>
                 <td><a href={placeOf(project, "revision", `${page.name}/${r.number}`)}>{r.number}</a></td>
-                <td><a href={placeOf(project, "model_version", `${r.model}/${r.version}`)}>{r.model}/{r.version}</a></td>
+                <td>{page.graph ? "a graph" : <a href={placeOf(project, "model_version", `${r.model}/${r.version}`)}>{r.model}/{r.version}</a>}</td>
                 <td>{r.number === page.live_revision ? <StatusMark status="serving" label="Live" /> : r.number === page.previous_revision ? <span className="muted">before this one</span> : ""}</td>
                 <td className="num">{all ? formatPercent(r.traffic.requests / all) : "–"}</td>
                 <td className="num">{formatCount(r.traffic.requests)}</td>
@@ -43,7 +43,7 @@ export function Revisions({ page }: { page: EndpointPage }) {
             {page.promotions.map((p) => (
               <tr key={p.at_us}>
                 <td title={formatInstant(fromUs(p.at_us))}>{formatAgo(fromUs(p.at_us))}</td><td>{ACTS[p.kind] ?? p.kind}</td>
-                <td>{p.previous || <span className="muted">nothing</span>}</td><td>{p.revision} · {p.model}/{p.version}</td>
+                <td>{p.previous || <span className="muted">nothing</span>}</td><td>{p.revision}{!page.graph && ` · ${p.model}/${p.version}`}</td>
                 <td>{p.verdict ? <a className="mono" href={placeOf(project, "verdict", p.verdict)}>{p.verdict.slice(-8)}</a> : "–"}</td><td className="muted cut" style={{ maxWidth: 260 }} title={p.actor}>{p.actor.startsWith("attempt:") ? "its pipeline" : p.actor}</td>
               </tr>
             ))}

@@ -111,7 +111,7 @@ function Form({ page, signature, image, start, from }: { page: EndpointPage; sig
           <div className="panel" aria-live="polite">
             <header><h2>Answer</h2>{answer && <span className="muted small">in {formatDuration(answer.tookMs)}, from here and back</span>}</header>
             <div className="panel-body stack">
-              {error ? <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p> : answer ? <Answered page={page} answer={answer} /> : <p className="muted">The answer of {page.model} shows here. Each ask counts as traffic of the endpoint, and its monitor sees it.</p>}
+              {error ? <p role="alert" style={{ color: "var(--fail)" }}>{error instanceof Error ? error.message : String(error)}</p> : answer ? <Answered page={page} answer={answer} /> : <p className="muted">The answer of {page.graph ? "the graph" : page.model} shows here. Each ask counts as traffic of the endpoint, and its monitor sees it.</p>}
             </div>
           </div>
           {call && (
@@ -150,9 +150,9 @@ function Answered({ page, answer }: { page: EndpointPage; answer: Answer }) {
       ))}</div>}
       <Facts
         facts={[
-          ["Version", answer.version ? <a key="v" href={placeOf(project, "model_version", `${page.model.slice(0, page.model.lastIndexOf("/"))}/${answer.version}`)}>{answer.version}</a> : "–"],
+          page.graph ? ["Graph", `revision ${answer.version || page.live_revision}`] : ["Version", answer.version ? <a key="v" href={placeOf(project, "model_version", `${page.model.slice(0, page.model.lastIndexOf("/"))}/${answer.version}`)}>{answer.version}</a> : "–"],
           answer.outlier === null ? null : ["Outlier score", <span key="o" className="row" title={WORDS.outlier}><b>{formatMetric(answer.outlier)}</b> <StatusMark {...unusual(answer.outlier)} /></span>],
-          ["Request", answer.id ? <span key="i" className="row"><CopyId id={answer.id} /> <a href={placeOf(project, "prediction", answer.id, { endpoint: page.name })}>open</a> <a href={placeOf(project, "", answer.id)}>lineage</a></span> : "not captured"],
+          ["Request", answer.id ? <span key="i" className="row"><CopyId id={answer.id} /> {page.graph && <a href={`${placeOf(project, "endpoint", page.name)}/graph?peek=${answer.id}`}>its way</a>} <a href={placeOf(project, "prediction", answer.id, { endpoint: page.name })}>open</a> <a href={placeOf(project, "", answer.id)}>lineage</a></span> : "not captured"],
         ]}
       />
     </>

@@ -20,6 +20,7 @@ export interface EndpointFacts {
   pipeline: string;
   model: string; // "digits/3"
   previous_model: string;
+  graph: boolean; // made of other endpoints and model versions
   state: "empty" | "ready" | "failed";
   problem: string | null;
 }
@@ -83,6 +84,28 @@ export interface TrafficFacts {
 export interface ReplayAnswer { revision: number; model: string; version: number; requests: number; rows: number; identical: number; changed_labels: number; skipped: Record<string, number>; differing: { row: number; was: string; now: string; was_score: number | null; now_score: number | null; detail: string }[] }
 
 export interface CapturedRow { prediction: string | null; label: string | null; wrong: boolean; score: number | null; values: (number | string)[]; texts: string[] }
-export interface Captured { id: string; at_us: number; revision: number; duration_us: number | null; client_id: string | null; row_count: number; layout: number; rows: CapturedRow[] }
+// The way that one request took through a graph.
+export interface RouteStep { path: string; endpoint?: string; revision?: number; model: string; version: number; ran?: boolean }
+export interface Route { steps: RouteStep[]; splits?: Record<string, number>; headers?: Record<string, string> }
+export interface Captured { route?: Route; id: string; at_us: number; revision: number; duration_us: number | null; client_id: string | null; row_count: number; layout: number; rows: CapturedRow[] }
 export interface Layout { features: string[]; text_features: string[] }
 export interface RequestsAnswer { requests: Captured[]; layouts: Layout[]; scanned: number; oldest_us: number; next: string | null }
+
+// What GET /endpoints/{name}/graph answers.
+export interface GraphStep {
+  name: string; node?: string; endpoint?: string; revision?: number; model?: string; version?: number; ready?: boolean;
+  condition?: string; data: "$request" | "$response"; dependency: "soft" | "hard"; weight?: number;
+}
+export interface GraphNode { name: string; router: "sequence" | "switch" | "ensemble" | "splitter"; combine?: "average" | "vote" | "merge"; steps: GraphStep[] }
+export interface StepNumbers { path: string; requests: number; failures: number; rows: number; p50: number | null; p99: number | null }
+export interface GraphFacts {
+  endpoint: string; revision: number; ready: boolean; problem: string; nodes: GraphNode[];
+  requests?: number; failures?: number; rows?: number; steps?: StepNumbers[]; columns?: { name: string; type: "text" | "number" }[]; // of one that is ready
+}
+
+// What GET /planes answers.
+export interface Plane {
+  id: string; name: string; version: string; address: string; principal: string; started_us: number; seen_us: number; connected: boolean; current: boolean;
+  position: string; captures_waiting_since_us: number | null; certificate_ends_us: number | null; captures_sent: number; captures_lost: number;
+  endpoints: { name: string; revision: number; generation: number; wanted_revision: number; wanted_generation: number; current: boolean; problem?: string }[];
+}

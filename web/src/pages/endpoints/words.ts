@@ -17,3 +17,7 @@ export function filled(points: readonly Point[], fromUs: number, toUs: number, s
   }
   return out;
 }
+
+/** A revision as people name it: by its model, or as a revision of the graph, which is no model. */
+export const revisionName = (e: Pick<EndpointFacts, "graph">, r: { number: number; model: string; version: number }): string => (e.graph ? `revision ${r.number}` : `${r.model}/${r.version}`);
+export const previousName = (e: EndpointFacts): string => (e.graph ? `revision ${e.previous_revision}` : e.previous_model);

@@ -17,7 +17,7 @@ export function Assessments({ info, span, onChanged }: { info: TraceInfo; span?:
   const all = (info.assessments ?? []).filter((a) => a.valid !== false);
   return (
     <section className={classes.part} aria-label="Assessments">
-      <h3>Assessments<span className="spacer" />{!adding && <ActButton needs="write" size="compact-xs" onClick={() => setAdding(true)}>Judge it</ActButton>}</h3>
+      <h3>Assessments<span className="spacer" />{!adding && <ActButton needs="own" size="compact-xs" onClick={() => setAdding(true)}>Judge it</ActButton>}</h3>
       {adding && <Judge trace={info.trace_id} onDone={(changed) => { setAdding(false); if (changed) onChanged(); }} />}
       {all.length === 0 && !adding ? <p className="muted">Nobody has judged this trace. Write what you think of it, or let a judge do it with mlflow.genai.evaluate.</p> : (
         <ul className={classes.judged}>{all.map((a) => <Line key={a.assessment_id} a={a} here={a.span_id !== undefined && a.span_id === span?.id} />)}</ul>
