@@ -3,7 +3,7 @@
 // Up at once from none; otherwise only when requests have waited for kPatienceUs, or as many wait as there are seats: a
 // burst that the workers there are take in their stride starts nothing. Growth at most doubles. Down one worker at a
 // time, each after it has rested for the model's idle time: what traffic comes and goes within that time changes
-// nothing. Thread: pure.
+// nothing. (A lower maximum is obeyed at once, see let_go() in python_workers.cc.) Thread: pure.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ struct Load {
   int64_t longest_wait_us = 0;  // of those
 };
 
-// Never more than `most` (at least 1), nor fewer than `least`; what is there beyond that stays until it has rested.
+// Never more than `most` (at least 1), nor fewer than `least`.
 inline size_t wanted_workers(const Load& load, size_t least, size_t most) {
   most = std::max<size_t>(most, 1);
   size_t wanted = std::max(load.live, least);

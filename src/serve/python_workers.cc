@@ -42,7 +42,7 @@ struct Process {
   uint64_t number = 0;
   pid_t pid = 0;
   bool ready = false;
-  bool retired = false;  // its end is our wish
+  bool retired = false;  // takes no new request; ends after those that it runs
   bool ended = false;
   bool told = false;  // why it did not start was said, and counted
   std::string doom;   // why we end it
@@ -182,6 +182,8 @@ class WorkersImpl final : public Workers {
   void sample(int64_t now);
   void watch_memory();
   void let_go(int64_t now);
+  void retire(const std::shared_ptr<Process>& process);
+  void park(const std::shared_ptr<Seat>& seat);
   size_t live() const;
   int64_t patience_us(int64_t now) const;
   size_t memory_bytes() const { return limits_.memory_bytes ? limits_.memory_bytes : free_bytes_; }
@@ -202,6 +204,7 @@ class WorkersImpl final : public Workers {
   std::map<uint64_t, std::shared_ptr<Process>> processes_;
   std::vector<std::shared_ptr<Seat>> starting_;  // first seats of workers that have not said hello
   std::map<uint64_t, std::vector<std::shared_ptr<Seat>>> more_seats_;
+  std::map<uint64_t, std::vector<std::shared_ptr<Seat>>> leaving_;  // retired workers that still run requests
   std::vector<std::shared_ptr<Seat>> idle_;
   std::vector<std::shared_ptr<Seat>> abandoned_;
   std::deque<Waiter*> waiting_;  // by priority, then arrival
@@ -284,7 +287,9 @@ base::Result<std::shared_ptr<Seat>> WorkersImpl::take_seat(const Call& call) {
 }
 
 void WorkersImpl::offer(const std::shared_ptr<Seat>& seat) {
-  if (!waiting_.empty()) {
+  if (seat->process->retired) {
+    park(seat);
+  } else if (!waiting_.empty()) {
     Waiter* first = waiting_.front();
     waiting_.pop_front();
     first->seat = seat;
@@ -436,7 +441,8 @@ void WorkersImpl::process_ended(uint64_t number, const std::string& how) {
   }
   std::erase_if(starting_, its);
   more_seats_.erase(number);
-  if (!process->retired && !stopping_ && !process->told) {
+  const bool busy = leaving_.erase(number) > 0;  // retired, and not done yet: this end was nobody's wish
+  if ((!process->retired || busy) && !stopping_ && !process->told) {
     const std::string tail = keeper_.tail();
     crashed((process->doom.empty() ? "it ended with " + how : process->doom) +
             (tail.empty() ? "" : "\nits last output:\n" + tail));
@@ -458,6 +464,7 @@ void WorkersImpl::keeper_gone(const std::string& why) {
   abandoned_.clear();
   starting_.clear();
   more_seats_.clear();
+  leaving_.clear();
   if (!stopping_) {
     const std::string tail = keeper_.tail();
     crashed(!why.empty() ? why : "it ended with " + how + (tail.empty() ? "" : "\nits last output:\n" + tail));
@@ -586,23 +593,54 @@ size_t WorkersImpl::live() const {
       processes_, [](const auto& entry) { return !entry.second->retired && entry.second->doom.empty(); }));
 }
 
+// A worker ends with the first of its sockets, so all are closed together: when each of its requests was answered.
+void WorkersImpl::park(const std::shared_ptr<Seat>& seat) {
+  const auto found = leaving_.find(seat->process->number);
+  if (found == leaving_.end()) return;
+  found->second.push_back(seat);
+  if (found->second.size() < concurrency_) return;
+  more_seats_.erase(found->first);
+  leaving_.erase(found);
+}
+
+void WorkersImpl::retire(const std::shared_ptr<Process>& process) {
+  process->retired = true;
+  leaving_[process->number];
+  for (const auto& seat : std::vector(idle_)) {
+    if (seat->process != process) continue;
+    std::erase(idle_, seat);
+    park(seat);
+  }
+}
+
 // Ends workers that rest: those beyond what is wanted that have rested long enough, the longest idle ones first (what
-// was used last is at the back); and those that were started with another limit of memory, which others replace.
+// was used last is at the back); and those that were started with another limit of memory, which others replace. Those
+// beyond the most that may be, which a lower setting leaves, do not wait until they rest.
 void WorkersImpl::let_go(int64_t now) {
   size_t left = live();
+  const auto serves = [](const auto& entry) {
+    const Process& process = *entry.second;
+    return process.ready && !process.retired && process.doom.empty();
+  };
   for (const auto& entry : processes_) {
     const auto& process = entry.second;
-    if (!process->ready || process->retired || !process->doom.empty()) continue;
+    if (!serves(entry)) continue;
     const bool stale = process->memory_bytes != limits_.memory_bytes, above = left > limits_.max_workers;
     if (!stale && left <= limits_.min_workers) continue;
     const int64_t rest_us = stale || above ? 0 : limits_.idle_us;
     const auto resting = std::ranges::count_if(
         idle_, [&](const auto& seat) { return seat->process == process && now - seat->used_us >= rest_us; });
     if (static_cast<size_t>(resting) < concurrency_) continue;
-    process->retired = true;
-    std::erase_if(idle_, [&](const auto& seat) { return seat->process == process; });  // closed: it ends by itself
-    more_seats_.erase(process->number);
+    retire(process);
     --left;
+  }
+  // Of those that serve: what is still starting must not push them out before it can take their place.
+  size_t serving = static_cast<size_t>(std::ranges::count_if(processes_, serves));
+  for (const auto& entry : processes_) {
+    if (serving <= std::max<size_t>(limits_.max_workers, 1)) return;
+    if (!serves(entry)) continue;
+    retire(entry.second);
+    --serving;
   }
 }
 
@@ -673,6 +711,7 @@ void WorkersImpl::supervise() {
   starting_.clear();
   abandoned_.clear();
   more_seats_.clear();
+  leaving_.clear();
   keeper_.finish();
 }
 

@@ -74,8 +74,8 @@ def infer(server, x, name="plain", what=0.0, timeout=30):
     return requests.post(f"{server.url}/v2/models/{name}/infer", json=body, timeout=timeout)
 
 
-def workers_of(server):
-    """Forked workers of this server: grandchildren whose parent is a keeper."""
+def workers_of(server, holding=""):
+    """Forked workers of this server: grandchildren whose parent is a keeper; of the model whose folder holds this file."""
     def parent(pid):
         try:
             return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -86,7 +86,7 @@ def workers_of(server):
 
     def is_worker(pid):
         try:
-            return b"keeper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            return b"keeper" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() and pathlib.Path(f"/proc/{pid}/cwd/{holding}").exists()
         except OSError:  # it has just ended
             return False
     return [pid for pid in pids if parents.get(parents[pid]) == server.process.pid and is_worker(pid)]
@@ -415,7 +415,7 @@ def test_an_endpoints_settings_take_effect_without_a_failed_request(plain, tmp_p
             assert (now["min_workers"], now["max_workers"], now["timeout_ms"]) == (workers["min"], workers["max"], 20_000)
             assert now["memory_mb"] == workers.get("memory_mb", 200) and now.get("batch", {}).get("max_rows", 1) == batch.get("max_size", 1)
             until = time.monotonic() + 60
-            while len(asked) < before + 20 or len(workers_of(plain)) < workers["min"]:  # busy ones beyond a lower max stay while they are busy
+            while len(asked) < before + 20 or not workers["min"] <= len(workers_of(plain, "factor.txt")) <= workers["max"]:
                 assert time.monotonic() < until, (serving(plain), workers_of(plain), plain.log())
                 time.sleep(0.1)
     finally:
@@ -428,6 +428,39 @@ def test_an_endpoints_settings_take_effect_without_a_failed_request(plain, tmp_p
     # A worker that was started with another limit of memory is replaced: the new limit holds.
     refused = infer(plain, 1, what=-3)  # takes a gigabyte
     assert refused.status_code in (500, 503), refused.text
+
+
+@pytest.mark.parametrize("concurrency", (1, 2))
+def test_workers_beyond_a_lower_maximum_finish_what_they_run_and_go(start_server, tmp_path, concurrency):
+    """Under requests that never let one of them rest: none is lost, and none goes on for ever."""
+    source = PLAIN.replace('"timeout_ms": 1500', f'"timeout_ms": 20_000, "concurrency": {concurrency}')
+    server = start_server(env=ENV)
+    server.stop()
+    deploy(server.dir, "plain", folder(tmp_path / "plain", source, factor_txt="3"))
+    start_loaded(server)
+    wrong, stop = [], threading.Event()
+
+    def ask(number):
+        while not stop.is_set():
+            answer = infer(server, float(number), what=-7, timeout=60)
+            if answer.status_code != 200 or answer.json()["outputs"][0]["data"] != [3.0 * number]:
+                wrong.append((answer.status_code, answer.text))
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    try:
+        for most, count in ((4, 4), (1, 1)):
+            apply(server, tmp_path / "project", {"name": "plain", "workers": {"min": 1, "max": most}})
+            until = time.monotonic() + 60
+            while len(workers_of(server)) != count:
+                assert time.monotonic() < until, (serving(server), workers_of(server), wrong[:3], server.log())
+                time.sleep(0.05)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[:3]
+    assert {line.split()[-1] for line in requests.get(server.url + "/metrics").text.splitlines() if line.startswith("lathe_inference_worker_failures{")} == {"0"}
 
 
 def test_workers_come_from_none_and_go_again(start_server, tmp_path):
