@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "blob/rows.h"
+#include "blob/s3_store.h"
 
 namespace blob {
 namespace {
@@ -129,6 +130,7 @@ base::Result<GcReport> collect_garbage(store::Store& store, BlobStore& blobs, co
     const std::vector<BlobStore::Found> step(first, first + static_cast<ptrdiff_t>(std::min(kPage, old.size() - at)));
     TRY(remove_files(store, blobs, ctx, step, before_us, report));
   }
+  if (DirectUploads* const bucket = direct_uploads(blobs)) bucket->drop_stale_uploads();
   return report;
 }
 

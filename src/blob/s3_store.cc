@@ -28,6 +28,7 @@ constexpr int64_t kSmallBytes = int64_t{8} << 20;     // uploaded without asking
 constexpr int64_t kPartsFrom = int64_t{32} << 20;     // uploaded in parts, several at once
 constexpr size_t kParallel = 8;                       // objects at once, of one call
 constexpr int64_t kStaleUploadUs = 24 * int64_t{3'600'000'000};
+constexpr int64_t kStaleDirectUs = 2 * kStaleUploadUs;  // of clients', whose rows live for a day
 constexpr size_t kMarkerBytes = 64 << 10;
 constexpr std::string_view kMarker = "lathe-store.json";
 
@@ -109,7 +110,7 @@ class S3Reader final : public BlobReader {
   base::Hasher hasher_{base::HashAlgo::kSha256};
 };
 
-class S3Store final : public BlobStore {
+class S3Store final : public BlobStore, public DirectUploads {
  public:
   S3Store(std::unique_ptr<s3::Client> client, const S3StoreOptions& options, const base::Clock& clock)
       : client_(std::move(client)),
@@ -277,6 +278,23 @@ class S3Store final : public BlobStore {
   size_t parallel() const override { return kParallel; }
   void no_more_retries() override { client_->no_more_retries(); }
 
+  base::Result<std::string> begin_upload(const std::string& name) override {
+    return client_->begin_parts(incoming_key(name));
+  }
+  base::Result<std::string> part_url(const Upload& upload, int64_t number, int64_t seconds) override {
+    return client_->presigned_part(incoming_key(upload.name), upload.remote, number, seconds);
+  }
+  base::Result<BlobInfo> complete_upload(const Upload& upload, const std::vector<std::string>& etags,
+                                         uint64_t max_bytes) override;
+  base::Result<void> drop_upload(const Upload& upload) override {
+    TRY(client_->abort_parts(incoming_key(upload.name), upload.remote));
+    return client_->remove(incoming_key(upload.name));
+  }
+  void drop_stale_uploads() override {
+    if (const auto dropped = drop_unended(); !dropped)
+      base::log::warn("unfinished uploads in the bucket cannot be looked for", {{"why", dropped.error().message}});
+  }
+
  private:
   struct Fetch {
     std::optional<base::Result<LocalFile>> outcome;
@@ -306,6 +324,9 @@ class S3Store final : public BlobStore {
     const std::string hex = sha256.hex();
     return prefix_ + "sha256/" + hex.substr(0, 2) + "/" + hex.substr(2);
   }
+
+  base::Result<void> drop_unended();
+  std::string incoming_key(const std::string& name) const { return prefix_ + "incoming/" + name; }
 
   base::Result<int64_t> remote_size(const base::Digest& sha256) const {
     const auto object = client_->head(key_of(sha256));
@@ -400,13 +421,53 @@ base::Result<void> S3Store::claim(const std::string& store_id, bool take_over) {
     }
     TRY(client_->put(key, {.bytes = text}, !found));  // then read again: another server may have been faster
   }
-  const auto stale = client_->abort_stale_uploads(prefix_ + "sha256/", clock_.wall_us() - kStaleUploadUs);
-  if (!stale) {
-    base::log::warn("unfinished uploads in the bucket cannot be looked for", {{"why", stale.error().message}});
-  } else if (*stale > 0) {
-    base::log::info("unfinished uploads removed from the bucket", {{"uploads", *stale}});
-  }
+  drop_stale_uploads();
   claimed_ = true;
+  return {};
+}
+
+// The parts' object has no digest for a name yet: it is read once, here, and copied to its name within the bucket. It
+// cannot change in between: an upload that was completed takes no more parts.
+base::Result<BlobInfo> S3Store::complete_upload(const Upload& upload, const std::vector<std::string>& etags,
+                                                uint64_t max_bytes) {
+  const std::string from = incoming_key(upload.name);
+  auto object = client_->head(from);
+  if (!object && object.error().code == base::Code::kNotFound) {
+    TRY(client_->complete_parts(from, upload.remote, etags, std::nullopt));
+    object = client_->head(from);
+  }
+  TRY(object);
+  const auto size = static_cast<uint64_t>(object->size);
+  if (size > max_bytes) {
+    return base::fail(base::Code::kTooLarge,
+                      "the file has " + std::to_string(size) + " bytes, allowed are " + std::to_string(max_bytes));
+  }
+  base::Hasher hasher(base::HashAlgo::kSha256);
+  TRY(client_->get(from, 0, size, [&](std::string_view bytes) -> base::Result<void> {
+    hasher.update(bytes);
+    return {};
+  }));
+  const BlobInfo info{.sha256 = hasher.finish(), .md5 = std::nullopt, .size = object->size};
+  const Uploading uploading(*this, info.sha256);
+  if (touched_) TRY(touched_->touch(info.sha256, clock_.wall_us()));
+  const auto there = remote_size(info.sha256);
+  if (there && *there == info.size) return info;
+  if (!there && there.error().code != base::Code::kNotFound) return std::unexpected(there.error());
+  TRY(client_->copy(from, key_of(info.sha256), size));
+  return info;
+}
+
+base::Result<void> S3Store::drop_unended() {
+  const int64_t now_us = clock_.wall_us();
+  TRY_SET(const int64_t own, client_->abort_stale_uploads(prefix_ + "sha256/", now_us - kStaleUploadUs));
+  TRY_SET(const int64_t clients, client_->abort_stale_uploads(prefix_ + "incoming/", now_us - kStaleDirectUs));
+  std::vector<std::string> left;  // completed, and then a crash
+  TRY(client_->for_each(prefix_ + "incoming/", [&](const s3::Object& object) {
+    if (object.modified_us < now_us - kStaleDirectUs) left.push_back(object.key);
+  }));
+  for (const std::string& key : left) TRY(client_->remove(key));
+  if (const auto dropped = own + clients + static_cast<int64_t>(left.size()); dropped > 0)
+    base::log::info("unfinished uploads removed from the bucket", {{"uploads", dropped}});
   return {};
 }
 
@@ -420,6 +481,8 @@ base::Result<std::unique_ptr<BlobStore>> open_s3_store(std::unique_ptr<s3::Clien
   TRY(store->prepare(options, metrics));
   return store;
 }
+
+DirectUploads* direct_uploads(BlobStore& store) { return dynamic_cast<S3Store*>(&store); }
 
 base::Result<std::string> presigned(BlobStore& store, const base::Digest& sha256, int64_t seconds) {
   auto* const bucket = dynamic_cast<S3Store*>(&store);

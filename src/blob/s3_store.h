@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -31,6 +32,29 @@ struct S3StoreOptions {
 
 base::Result<std::unique_ptr<BlobStore>> open_s3_store(std::unique_ptr<s3::Client> client, S3StoreOptions options,
                                                        const base::Clock& clock, base::Registry* metrics = nullptr);
+
+// Uploads whose parts clients bring to the bucket themselves, past this server. An upload is named by its caller
+// (lower-case letters and digits, never twice). Thread: safe anywhere; calls block.
+class DirectUploads {
+ public:
+  struct Upload {
+    std::string name;
+    std::string remote;  // the bucket's own id of it, which begin_upload() answers
+  };
+  virtual ~DirectUploads() = default;
+  virtual base::Result<std::string> begin_upload(const std::string& name) = 0;
+  // Where part `number` (from 1) may be PUT, by anybody.
+  virtual base::Result<std::string> part_url(const Upload& upload, int64_t number, int64_t seconds) = 0;
+  // Joins the parts, named by the ETags that their PUTs answered, reads what came of them, and makes it a blob. May be
+  // called again after a failure. kInvalid: not those parts; kNotFound: no such upload; kTooLarge.
+  virtual base::Result<BlobInfo> complete_upload(const Upload& upload, const std::vector<std::string>& etags,
+                                                 uint64_t max_bytes) = 0;
+  // Nothing of it remains but the blob that it became, if any.
+  virtual base::Result<void> drop_upload(const Upload& upload) = 0;
+  // Nor of those that nobody has ended for long; what cannot be asked is logged.
+  virtual void drop_stale_uploads() = 0;
+};
+DirectUploads* direct_uploads(BlobStore& store);  // null: bytes come through this server
 
 // A URL by which anybody can GET a blob for a while. kUnsupported: the store is none of these, and only this server can
 // give its blobs out.

@@ -18,7 +18,8 @@ namespace {
 
 constexpr size_t kErrorBytes = 64 << 10;           // kept of an answer that is an error
 constexpr int64_t kSmallCallUs = 30'000'000;       // a request without much of a body
-constexpr int64_t kCompleteStallUs = 300'000'000;  // S3 joins the parts before it answers
+constexpr int64_t kCompleteStallUs = 300'000'000;  // S3 joins the parts, or copies, before it answers
+constexpr uint64_t kCopyPart = uint64_t{512} << 20;  // what is larger is copied in parts of it; S3's limit is 5 GiB
 constexpr uint64_t kMostParts = 10'000;
 constexpr uint64_t kLeastPart = uint64_t{5} << 20;
 constexpr size_t kHashChunk = 1 << 20;
@@ -312,6 +313,8 @@ base::Error Client::explain(const Request& request, const net::ClientResponse& a
                                           "s3_addressing as the bucket wants"};
   if (refusal.code == "NoSuchBucket")
     return {base::Code::kUnavailable, "S3: there is no bucket " + options_.bucket + " at " + origin_};
+  constexpr std::string_view kBadParts[] = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall"};
+  if (std::ranges::find(kBadParts, refusal.code) != std::end(kBadParts)) return {base::Code::kInvalid, "S3: " + said};
   if (answer.status == 404) return {base::Code::kNotFound, "S3: " + said};
   if (answer.status == 412) return {base::Code::kConflict, "S3: " + said};
   return {base::Code::kUnavailable, "S3: " + said};
@@ -437,11 +440,21 @@ base::Result<void> Client::check() {
 }
 
 base::Result<std::string> Client::presigned(std::string_view method, const std::string& key, int64_t expires_s) {
+  return presigned(to_sign({.method = std::string(method), .key = key}), expires_s);
+}
+
+base::Result<std::string> Client::presigned_part(const std::string& key, const std::string& upload, int64_t number,
+                                                 int64_t expires_s) {
+  Request request{.method = "PUT", .key = key};
+  request.query = {{"partNumber", std::to_string(number)}, {"uploadId", upload}};
+  return presigned(to_sign(request), expires_s);
+}
+
+base::Result<std::string> Client::presigned(ToSign signing, int64_t expires_s) {
   constexpr int64_t kMost = 7 * 86'400;
   if (expires_s < 1 || expires_s > kMost)
     return base::invalid("a presigned URL lives for 1 to " + std::to_string(kMost) + " seconds");
   TRY_SET(const Credentials credentials, credentials_.get());
-  ToSign signing = to_sign({.method = std::string(method), .key = key});
   const std::string path = uri_encode(signing.path, true);
   return origin_ + path + "?" +
          presign(std::move(signing), {options_.region}, credentials, clock_.wall_us() + skew_us_, expires_s);
@@ -470,7 +483,7 @@ base::Result<std::string> Client::put_part(const std::string& key, const std::st
 }
 
 base::Result<void> Client::complete_parts(const std::string& key, const std::string& upload,
-                                          const std::vector<std::string>& etags, uint64_t size) {
+                                          const std::vector<std::string>& etags, std::optional<uint64_t> size) {
   std::string xml = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
   for (size_t i = 0; i < etags.size(); ++i) {
     xml += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + net::escape_markup(etags[i]) +
@@ -487,8 +500,8 @@ base::Result<void> Client::complete_parts(const std::string& key, const std::str
   const bool done = answer && !answer->body.contains("<Error");
   if (done) return {};
   const auto object = head(key);
-  if (object && object->size == static_cast<int64_t>(size)) return {};
-  if (!answer && answer.error().code != base::Code::kNotFound) return std::unexpected(answer.error());
+  if (object && (!size || object->size == static_cast<int64_t>(*size))) return {};
+  if (!answer && (!size || answer.error().code != base::Code::kNotFound)) return std::unexpected(answer.error());
   return base::fail(base::Code::kUnavailable,
                     "S3: " + request.what + " failed" + (answer ? ": " + Refusal::of(*answer).message : ""));
 }
@@ -498,21 +511,67 @@ base::Result<void> Client::put_file_in_parts(const std::string& key, const base:
   const uint64_t least = (size / kMostParts / kMiB + 1) * kMiB;
   const uint64_t part = std::max(options_.part_bytes, least);
   const size_t parts = static_cast<size_t>(std::max<uint64_t>(1, (size + part - 1) / part));
-  TRY_SET(const std::string upload, begin_parts(key));
-  std::vector<std::string> etags(parts);
-  auto done = base::for_each_parallel(parts, options_.parallel_parts, [&](size_t i) -> base::Result<void> {
+  return put_in_parts(key, parts, size, [&](const std::string& upload, size_t i) -> base::Result<std::string> {
     const uint64_t offset = i * part;
     Body body{.file = file, .offset = offset, .size = std::min(part, size - offset)};
     TRY_SET(body.sha256, sha256_of(file, body.offset, body.size));
-    TRY_SET(etags[i], put_part(key, upload, i + 1, body));
+    return put_part(key, upload, i + 1, body);
+  });
+}
+
+base::Result<void> Client::put_in_parts(const std::string& key, size_t parts, uint64_t size, const PutPart& part) {
+  TRY_SET(const std::string upload, begin_parts(key));
+  std::vector<std::string> etags(parts);
+  auto done = base::for_each_parallel(parts, options_.parallel_parts, [&](size_t i) -> base::Result<void> {
+    TRY_SET(etags[i], part(upload, i));
     return {};
   });
   if (done) done = complete_parts(key, upload, etags, size);
   if (done) return {};
-  Request abort{.method = "DELETE", .key = key, .query = {{"uploadId", upload}}, .what = "abort multipart " + key};
-  if (const auto aborted = run(abort); !aborted && aborted.error().code != base::Code::kNotFound)
+  if (const auto aborted = abort_parts(key, upload); !aborted)
     base::log::warn("a multipart upload was left behind", {{"key", key}, {"why", aborted.error().message}});
   return done;
+}
+
+base::Result<void> Client::abort_parts(const std::string& key, const std::string& upload) {
+  Request abort{.method = "DELETE", .key = key, .query = {{"uploadId", upload}}, .what = "abort multipart " + key};
+  const auto aborted = run(abort);
+  if (!aborted && aborted.error().code != base::Code::kNotFound) return std::unexpected(aborted.error());
+  return {};
+}
+
+// --- copies ---------------------------------------------------------------------------------------------------------
+
+base::Result<std::string> Client::copy_part(const std::string& from, const std::string& key, const std::string& upload,
+                                            size_t number, uint64_t first, uint64_t size) {
+  Request request{.method = "PUT", .key = key, .timeout_us = 0, .stall_us = kCompleteStallUs};
+  request.query = {{"partNumber", std::to_string(number)}, {"uploadId", upload}};
+  request.headers = {
+      {"x-amz-copy-source", uri_encode("/" + options_.bucket + "/" + from, true)},
+      {"x-amz-copy-source-range", "bytes=" + std::to_string(first) + "-" + std::to_string(first + size - 1)}};
+  request.what = "copy part " + std::to_string(number) + " of " + from;
+  TRY_SET(const auto answer, run(request));
+  const auto root = parse_xml(answer.body);
+  if (root && root->name == "CopyPartResult" && !root->child_text("ETag").empty())
+    return std::string(root->child_text("ETag"));
+  return base::fail(base::Code::kUnavailable, "S3: " + request.what + " failed: " + Refusal::of(answer).message);
+}
+
+base::Result<void> Client::copy(const std::string& from, const std::string& to, uint64_t size) {
+  if (size > kCopyPart) {
+    const auto parts = static_cast<size_t>((size + kCopyPart - 1) / kCopyPart);
+    return put_in_parts(to, parts, size, [&](const std::string& upload, size_t i) {
+      const uint64_t first = i * kCopyPart;
+      return copy_part(from, to, upload, i + 1, first, std::min(kCopyPart, size - first));
+    });
+  }
+  Request request{.method = "PUT", .key = to, .timeout_us = 0, .stall_us = kCompleteStallUs};
+  request.headers = {{"x-amz-copy-source", uri_encode("/" + options_.bucket + "/" + from, true)}};
+  request.what = "copy " + from + " to " + to;
+  TRY_SET(const auto answer, run(request));
+  if (const auto root = parse_xml(answer.body); root && root->name == "CopyObjectResult") return {};
+  // An error under status 200.
+  return base::fail(base::Code::kUnavailable, "S3: " + request.what + " failed: " + Refusal::of(answer).message);
 }
 
 base::Result<int64_t> Client::abort_stale_uploads(const std::string& prefix, int64_t before_us) {
@@ -526,8 +585,7 @@ base::Result<int64_t> Client::abort_stale_uploads(const std::string& prefix, int
     const auto begun_us = base::parse_iso8601(entry.child_text("Initiated"));
     const std::string key(entry.child_text("Key")), id(entry.child_text("UploadId"));
     if (!begun_us || *begun_us >= before_us || !key.starts_with(prefix)) continue;
-    Request abort{.method = "DELETE", .key = key, .query = {{"uploadId", id}}, .what = "abort multipart " + key};
-    if (run(abort)) ++aborted;
+    if (abort_parts(key, id)) ++aborted;
   }
   return aborted;
 }

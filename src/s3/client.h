@@ -72,6 +72,17 @@ class Client {
   base::Result<bool> put(const std::string& key, const Body& body, bool if_absent = false);
   // By multipart, several parts at once; nothing of it remains after a failure.
   base::Result<void> put_file_in_parts(const std::string& key, const base::Path& file, uint64_t size);
+  // A multipart upload whose parts somebody else PUTs, each to the URL of its number (from 1). begin_parts answers its
+  // id. complete_parts: `etags` in the order of the numbers; `size` as far as it is known; kInvalid: S3 does not take
+  // these parts; kNotFound: there is no such upload.
+  base::Result<std::string> begin_parts(const std::string& key);
+  base::Result<std::string> presigned_part(const std::string& key, const std::string& upload, int64_t number,
+                                           int64_t expires_s);
+  base::Result<void> complete_parts(const std::string& key, const std::string& upload,
+                                    const std::vector<std::string>& etags, std::optional<uint64_t> size);
+  base::Result<void> abort_parts(const std::string& key, const std::string& upload);  // absent is fine
+  // Within the bucket: the bytes do not come here. `size` is the source's.
+  base::Result<void> copy(const std::string& from, const std::string& to, uint64_t size);
   using Sink = std::function<base::Result<void>(std::string_view)>;  // its failure ends the download
   // `length` bytes from `first`, or to the end. All of them have gone to the sink when it succeeds.
   base::Result<void> get(const std::string& key, uint64_t first, std::optional<uint64_t> length, const Sink& sink);
@@ -104,11 +115,14 @@ class Client {
   bool sleep(int64_t us);
   ToSign to_sign(const Request& request) const;
   std::string path_of(std::string_view key) const;
-  base::Result<std::string> begin_parts(const std::string& key);
   base::Result<std::string> put_part(const std::string& key, const std::string& upload, size_t number,
                                      const Body& body);
-  base::Result<void> complete_parts(const std::string& key, const std::string& upload,
-                                    const std::vector<std::string>& etags, uint64_t size);
+  base::Result<std::string> copy_part(const std::string& from, const std::string& key, const std::string& upload,
+                                      size_t number, uint64_t first, uint64_t size);
+  // Makes a key of parts that `part` puts, several at once; aborts if one fails.
+  using PutPart = std::function<base::Result<std::string>(const std::string& upload, size_t index)>;
+  base::Result<void> put_in_parts(const std::string& key, size_t parts, uint64_t size, const PutPart& part);
+  base::Result<std::string> presigned(ToSign signing, int64_t expires_s);
 
   const Options options_;
   const base::Clock& clock_;

@@ -214,14 +214,6 @@ Result<void> delete_experiment_tag(store::Tx& tx, std::string_view id, std::stri
   return {};
 }
 
-Result<int64_t> ensure_experiment(store::Tx& tx, std::string_view name) {
-  if (const auto id =
-          tx.query_i64("SELECT id FROM track_experiments WHERE project = ? AND name = ?", tx.project(), name)) {
-    return *id;
-  }
-  return create_experiment(tx, {.name = std::string(name), .artifact_location = "", .default_root = "", .tags = {}});
-}
-
 Result<std::vector<ExperimentSummary>> experiment_summaries(store::Tx& tx, size_t limit) {
   std::vector<ExperimentSummary> out;
   auto rows = tx.query(

@@ -66,9 +66,6 @@ struct FolderContent {
 base::Result<FolderContent> experiment_folder(store::Tx& tx, std::string_view path);
 base::Result<std::vector<std::string>> active_experiment_ids(store::Tx& tx, size_t limit);
 
-// For callers that only need an experiment of that name to exist (pipelines): its id.
-base::Result<int64_t> ensure_experiment(store::Tx& tx, std::string_view name);
-
 // Used by the other files of this room.
 base::Result<int64_t> experiment_row(store::Tx& tx,
                                      std::string_view id);  // the number that an id means in this project

@@ -348,6 +348,10 @@ CREATE INDEX track_metric_chunks_listed
   ON track_metric_chunks (project, run, key_id, first_ms, first_step, first_value, first_nan, last_ms, min_step,
     max_step, points, nans, in_step_order, least, least_ms, least_step, greatest, greatest_ms, greatest_step, id);
 )sql"},
+    // Uploads whose parts go past this server (blob::DirectUploads).
+    {8, R"sql(
+ALTER TABLE track_uploads ADD COLUMN remote $text;
+)sql"},
 };
 
 }  // namespace

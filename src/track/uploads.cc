@@ -31,7 +31,7 @@ base::Result<Upload> begin_upload(store::Tx& tx, std::string_view path, int64_t 
     while (rows.next()) old.push_back(rows.str(0));
   }
   for (const std::string& id : old) TRY(end_upload(tx, id));
-  Upload upload{.id = base::random_hex(*tx.ctx().random, 16), .path = std::string(path), .parts = parts};
+  Upload upload{.id = base::random_hex(*tx.ctx().random, 16), .path = std::string(path), .parts = parts, .remote = ""};
   tx.exec("INSERT INTO track_uploads (project, id, path, parts, created_us) VALUES (?, ?, ?, ?, ?)", tx.project(),
           upload.id, upload.path, upload.parts, tx.now_us());
   TRY(tx.status());
@@ -39,11 +39,17 @@ base::Result<Upload> begin_upload(store::Tx& tx, std::string_view path, int64_t 
 }
 
 base::Result<Upload> get_upload(store::Tx& tx, std::string_view id) {
-  auto rows = tx.query("SELECT id, path, parts FROM track_uploads WHERE project = ? AND id = ?", tx.project(), id);
-  if (rows.next()) return Upload{rows.str(0), rows.str(1), rows.i64(2)};
+  auto rows =
+      tx.query("SELECT id, path, parts, remote FROM track_uploads WHERE project = ? AND id = ?", tx.project(), id);
+  if (rows.next()) return Upload{rows.str(0), rows.str(1), rows.i64(2), rows.is_null(3) ? "" : rows.str(3)};
   TRY(tx.status());
   return base::not_found("No multipart upload with id '" + std::string(id.substr(0, 64)) +
                          "' is under way; it may be completed, aborted, or older than a day");
+}
+
+base::Result<void> note_remote(store::Tx& tx, std::string_view id, std::string_view remote) {
+  tx.exec("UPDATE track_uploads SET remote = ? WHERE project = ? AND id = ?", remote, tx.project(), id);
+  return tx.status();
 }
 
 base::Result<void> put_part(store::Tx& tx, std::string_view id, int64_t number, const blob::BlobInfo& info) {

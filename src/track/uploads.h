@@ -1,5 +1,6 @@
 // Uploads in parts: begun, filled part by part in any order, then made one file or dropped. The parts are files of the
-// artifact table under the upload's own root until then. Thread: functions on a Tx.
+// artifact table under the upload's own root until then, or lie where blob::DirectUploads put them. Thread: functions
+// on a Tx.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,12 @@ struct Upload {
   std::string id;
   std::string path;  // where the file will be, as the artifact proxy names it
   int64_t parts = 0;
+  std::string remote;  // its parts go past this server: blob::DirectUploads' id of it; else ""
 };
 
 base::Result<Upload> begin_upload(store::Tx& tx, std::string_view path, int64_t parts);
 base::Result<Upload> get_upload(store::Tx& tx, std::string_view id);  // kNotFound
+base::Result<void> note_remote(store::Tx& tx, std::string_view id, std::string_view remote);
 // A part sent twice is the later one.
 base::Result<void> put_part(store::Tx& tx, std::string_view id, int64_t number, const blob::BlobInfo& info);
 // All of them, by number; kInvalid names what is missing.

@@ -15,9 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 import boto3
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -84,7 +85,17 @@ def signature_is_right(method, path, headers, body):
     """Why it is not; "" if it is."""
     auth = headers.get("authorization", "")
     if not auth:
-        return "" if "X-Amz-Signature=" in path else "no signature"
+        plain, _, signature = path.partition("&X-Amz-Signature=")
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(plain).query))
+        if not signature:
+            return "no signature"
+        if asked["X-Amz-Credential"].split("/")[0] != KEY:
+            return "another key"
+        request = AWSRequest(method=method, url=f"http://{headers['host']}{plain}", headers={"host": headers["host"]})
+        request.context["timestamp"] = asked["X-Amz-Date"]
+        signer = S3SigV4QueryAuth(Credentials(KEY, SECRET), "s3", REGION)
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        return "" if signer.signature(text, request) == signature else "the signature of the URL is wrong"
     fields = dict(f.strip().split("=", 1) for f in auth.removeprefix("AWS4-HMAC-SHA256 ").split(","))
     if fields["Credential"].split("/")[0] != KEY:
         return "another key"

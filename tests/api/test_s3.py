@@ -329,6 +329,118 @@ def test_a_server_killed_in_the_middle_of_an_upload(server, bucket, http):
     assert list((server.dir / "blobs/s3/tmp").iterdir()) == [], "no leftovers here"
 
 
+# --- uploads whose parts clients bring to the bucket themselves --------------------------------------------------------
+
+CLIENT = """
+import pathlib, sys, mlflow
+source, out = map(pathlib.Path, sys.argv[1:])
+with mlflow.start_run() as run:
+    mlflow.log_artifact(str(source), "deep/er")
+    mlflow.log_artifact(str(source))
+for path in ("deep/er/" + source.name, source.name):
+    got = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path, dst_path=str(out))
+    assert pathlib.Path(got).read_bytes() == source.read_bytes(), path
+"""
+
+
+@pytest.mark.parametrize("venv", [".venv", ".venv-mlflow312"])
+def test_the_stock_client_puts_its_parts_into_the_bucket(server, bucket, tmp_path, venv):
+    source, out, data = tmp_path / "b\u00efg file.bin", tmp_path / "out", noise(12 * MIB, 21)
+    source.write_bytes(data)
+    out.mkdir()
+    bucket.requests()
+    done = subprocess.run([ROOT / venv / "bin/python", "-c", CLIENT, source, out], capture_output=True, text=True, timeout=300,
+                          env=clean_environment() | {
+                              "MLFLOW_TRACKING_URI": server.url, "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+                              "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 * MIB),
+                              "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(5 * MIB)})
+    assert done.returncode == 0, done.stderr[-3000:]
+    asked = bucket.requests("PUT")
+    parts = [r for r in asked if "partNumber=" in r[1] and "X-Amz-Signature=" in r[1]]
+    assert [r[4] for r in parts].count(5 * MIB) == 4 and len(parts) == 6, "both files' parts, signed for anybody"
+    assert sum(r[4] for r in asked if r not in parts) < MIB, "no byte of them came through the server"
+    assert set(bucket.blobs()) == {key_of(data)} and bucket.get(key_of(data)) == data
+    assert bucket.uploads() == [] and bucket.peer("keys", bucket=bucket.name, prefix="lathe/incoming/") == {}
+
+
+class PartsOf:
+    """An upload of the proxy's own calls."""
+
+    def __init__(self, server, http, parts, name="f.bin"):
+        self.url, self.http, self.name = f"{server.url}/api/2.0/mlflow-artifacts", http, name
+        made = self.call("create", num_parts=parts)
+        assert made.status_code == 200, made.text
+        self.id, self.urls = made.json()["upload_id"], [c["url"] for c in made.json()["credentials"]]
+        assert all(c["headers"] == {} for c in made.json()["credentials"])
+
+    def call(self, act, **body):
+        return self.http.post(f"{self.url}/mpu/{act}/0/x/artifacts", json={"path": self.name, **body}, timeout=120)
+
+    def put(self, *parts):
+        return [{"part_number": n + 1, "etag": self.http.put(self.urls[n], data=data, timeout=60).headers["ETag"]}
+                for n, data in enumerate(parts)]
+
+    def end(self, act, **body):
+        return self.call(act, upload_id=self.id, **body)
+
+    def file(self):
+        return self.http.get(f"{self.url}/artifacts/0/x/artifacts/{self.name}", timeout=60)
+
+
+def nothing_left(bucket):
+    return bucket.uploads() == [] and bucket.peer("keys", bucket=bucket.name, prefix="lathe/incoming/") == {}
+
+
+def test_an_upload_of_parts_is_a_file_when_it_is_whole_or_not_at_all(server, bucket, http):
+    first, second = noise(5 * MIB, 22), noise(1000, 23)
+    upload = PartsOf(server, http, 2)
+    told = upload.put(first, second)
+    assert upload.file().status_code == 404 and bucket.blobs() == {}
+    refused = upload.end("complete", parts=told[:1])
+    assert refused.status_code == 400 and "part 2 of 2" in refused.json()["message"]
+    wrong = upload.end("complete", parts=[told[0], {**told[1], "etag": '"0123456789abcdef0123456789abcdef"'}])
+    assert wrong.status_code == 400 and "InvalidPart" in wrong.json()["message"], wrong.text
+    through = http.put(f"{upload.url}/mpu/parts/{upload.id}/1", data=b"x", timeout=10)
+    assert through.status_code == 400 and "bucket" in through.json()["message"]
+    assert upload.file().status_code == 404 and bucket.blobs() == {}
+    assert upload.end("complete", parts=told).status_code == 200
+    assert upload.file().content == first + second
+    assert set(bucket.blobs()) == {key_of(first + second)} and nothing_left(bucket)
+    assert upload.end("complete", parts=told).status_code == 404
+
+    dropped = PartsOf(server, http, 2, "dropped.bin")
+    dropped.put(first)
+    assert dropped.end("abort").status_code == 200
+    assert nothing_left(bucket) and dropped.file().status_code == 404
+    assert dropped.end("abort").status_code == 404
+    assert http.put(dropped.urls[1], data=second, timeout=60).status_code >= 400
+
+    small = PartsOf(server, http, 2, "small.bin")
+    told = small.put(b"too small for", b" a part")
+    refused = small.end("complete", parts=told)
+    assert refused.status_code == 400 and "EntityTooSmall" in refused.json()["message"], refused.text
+    assert small.end("abort").status_code == 200 and nothing_left(bucket)
+
+
+def test_an_upload_of_parts_goes_on_after_a_failure(server, bucket, http):
+    data = noise(6 * MIB, 24)
+    upload = PartsOf(server, http, 1)
+    told = upload.put(data)
+    bucket.fault(kind="status", methods=["PUT"], path="/sha256/", status=403, code="AccessDenied")  # of the copy
+    failed = upload.end("complete", parts=told)
+    assert failed.status_code == 503 and upload.file().status_code == 404 and bucket.blobs() == {}
+    restart(server, cache=False)
+    upload.url = f"{server.url}/api/2.0/mlflow-artifacts"
+    assert upload.end("complete", parts=told).status_code == 200
+    assert upload.file().content == data and nothing_left(bucket)
+    # What a crash left between its copy and its row: the name is what it is, nothing refers to it.
+    again = PartsOf(server, http, 1, "g.bin")
+    told = again.put(data)
+    bucket.fault(kind="lost-answer", methods=["POST"], path="/incoming/")
+    assert again.end("complete", parts=told).status_code == 200
+    assert again.file().content == data and nothing_left(bucket)
+
+
 # --- garbage, checks, backups, moving -------------------------------------------------------------------------------
 
 def log_run(server, http, files):
