@@ -120,6 +120,32 @@ def test_every_datatype(client, word, raw):
     assert np.array_equal(result.as_numpy("out"), values)
 
 
+@pytest.mark.parametrize("packed", [None, "gzip"])
+@pytest.mark.parametrize("columns", [20_000, 300_000])
+def test_large_raw_tensors(client, columns, packed):
+    """They are neither copied out of the body nor into the answer, and each answer is its own request's."""
+    for seed in range(3):
+        values = np.random.default_rng(seed).random((1, columns), dtype=np.float32)
+        tensor = triton.InferInput("in", values.shape, "FP32")
+        tensor.set_data_from_numpy(values, binary_data=True)
+        result = client.infer("echo_fp32", [tensor], outputs=[triton.InferRequestedOutput("out", binary_data=True)],
+                              request_compression_algorithm=packed, response_compression_algorithm=packed)
+        assert np.array_equal(result.as_numpy("out"), values)
+
+
+def test_large_raw_tensors_that_do_not_fit(server, http):
+    def ask(size, shape):
+        head = json.dumps({"inputs": [{"name": "in", "shape": shape, "datatype": "FP32", "parameters": {"binary_data_size": size}}]})
+        answer = http.post(f"{server.url}/v2/models/echo_fp32/infer", data=head.encode() + bytes(200_000),
+                           headers={"Inference-Header-Content-Length": str(len(head))})
+        return answer.status_code, answer.text
+
+    assert ask(200_000, [1, 50_000])[0] == 200
+    for size, shape, said in [(200_000, [1, 50_001], "200004"), (199_996, [1, 49_999], "4 bytes follow"), (200_004, [1, 50_001], "200000")]:
+        status, text = ask(size, shape)
+        assert status == 400 and said in text, text
+
+
 def test_bytes_and_bf16(server, client, http):
     texts = np.array([["caf\u00e9", "", "a\"b\\c\n"]], dtype=np.object_)
     for binary in (True, False):

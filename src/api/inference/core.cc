@@ -244,9 +244,12 @@ serve::Call call_of(const net::Request& request, std::string params, const Wish&
 }
 
 // Whether a request that runs on this loop comes up too late in its round, and refusing it takes less than answering.
+// The first of a round never does: nobody was before it, whatever held up the thread, and each round answers somebody.
 bool too_late(const serve::LiveEndpoint& endpoint) {
+  thread_local int64_t last_round_us = 0;
   const int64_t round_us = net::EventLoop::round_began_us();
-  if (round_us == 0 || base::system_clock().mono_us() - round_us <= kRoundUs) [[likely]]
+  if (std::exchange(last_round_us, round_us) != round_us || round_us == 0) return false;
+  if (base::system_clock().mono_us() - round_us <= kRoundUs) [[likely]]
     return false;
   const auto answered = static_cast<double>(std::max<uint64_t>(endpoint.requests->value(), 1));
   return endpoint.seconds->sum() / answered * 1e6 >= kRefusalPaysUs;
