@@ -9,7 +9,7 @@ export function Way({ way, href }: { way: Route; href: string }) {
   const headers = Object.entries(way.headers ?? {});
   return (
     <section aria-label="Its way through the graph">
-      <div className="row"><h3>Its way</h3><span className="spacer" /><a href={href}>In the graph</a></div>
+      <div className="row"><h2>Its way</h2><span className="spacer" /><a href={href}>In the graph</a></div>
       <table className="plain">
         <thead><tr><th>Step</th><th>Model</th><th><span className="hidden">Asked</span></th></tr></thead>
         <tbody>
