@@ -1,5 +1,6 @@
-// The headers of the standard library that most sources include, parsed once for all of them (cmake/std_header.cmake): a
-// third of a source's compile time. Nobody includes this file; a source names what it uses as if this one were not there.
+// The headers of the standard library that most sources include, parsed once for all of them (cmake/std_header.cmake):
+// a third of a source's compile time. Nobody includes this file; a source names what it uses as if this one were not
+// there.
 #pragma once
 #include <algorithm>
 #include <atomic>

@@ -40,8 +40,7 @@ class S3Store;
 
 class S3Writer final : public BlobWriter {
  public:
-  S3Writer(S3Store& store, Hashes hashes, TempFile file)
-      : store_(store), file_(std::move(file)), hasher_(hashes) {}
+  S3Writer(S3Store& store, Hashes hashes, TempFile file) : store_(store), file_(std::move(file)), hasher_(hashes) {}
   ~S3Writer() override {
     if (!file_.path.empty()) ::unlink(file_.path.c_str());
   }

@@ -19,17 +19,18 @@ constexpr int kFoldersUpward = 6;  // from the binary to the folder that holds d
 }  // namespace
 
 // The functions that are used, typed by DuckDB's own header.
-#define DUCK_FUNCTIONS(X)                                                                                            \
-  X(open_ext)                                                                                                        \
-  X(connect)                                                                                                         \
-  X(disconnect)                                                                                                      \
-  X(close)                                                                                                           \
-  X(create_config)                                                                                                   \
-  X(set_config) X(destroy_config) X(free) X(library_version) X(query) X(prepare) X(prepare_error) X(destroy_prepare) \
-      X(pending_prepared_streaming) X(pending_error) X(execute_pending) X(destroy_pending) X(destroy_result)         \
-          X(result_error) X(column_count) X(fetch_chunk) X(destroy_data_chunk) X(data_chunk_get_size)                \
-              X(data_chunk_get_vector) X(vector_get_data) X(vector_get_validity) X(appender_create)                  \
-                  X(appender_end_row) X(appender_close) X(appender_destroy) X(appender_error) X(append_null)         \
+#define DUCK_FUNCTIONS(X)                                                                                    \
+  X(open_ext)                                                                                                \
+  X(connect)                                                                                                 \
+  X(disconnect)                                                                                              \
+  X(close)                                                                                                   \
+  X(create_config)                                                                                           \
+  X(set_config)                                                                                              \
+  X(destroy_config) X(free) X(library_version) X(query) X(prepare) X(prepare_error) X(destroy_prepare)       \
+      X(pending_prepared_streaming) X(pending_error) X(execute_pending) X(destroy_pending) X(destroy_result) \
+          X(result_error) X(column_count) X(fetch_chunk) X(destroy_data_chunk) X(data_chunk_get_size)        \
+              X(data_chunk_get_vector) X(vector_get_data) X(vector_get_validity) X(appender_create)          \
+                  X(appender_end_row) X(appender_close) X(appender_destroy) X(appender_error) X(append_null) \
                       X(append_double) X(append_int64) X(append_uint64) X(append_varchar_length)
 
 struct DuckDb::Library {

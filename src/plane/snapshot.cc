@@ -126,10 +126,10 @@ base::Result<bool> is_served_file(store::Tx& tx, const base::Digest& sha256) {
       tx.project(), store::Blob{bytes});
   // Transforms, and what a graph's steps are made of: both are held by the revision.
   const auto held =
-      found ? found
-            : tx.query_i64(
-                  "SELECT 1 FROM blob_refs WHERE project = ? AND sha256 = ? AND owner_kind = 'revision' LIMIT 1",
-                  tx.project(), store::Blob{bytes});
+      found
+          ? found
+          : tx.query_i64("SELECT 1 FROM blob_refs WHERE project = ? AND sha256 = ? AND owner_kind = 'revision' LIMIT 1",
+                         tx.project(), store::Blob{bytes});
   TRY(tx.status());
   return held.has_value();
 }

@@ -16,9 +16,9 @@
 namespace s3 {
 namespace {
 
-constexpr size_t kErrorBytes = 64 << 10;           // kept of an answer that is an error
-constexpr int64_t kSmallCallUs = 30'000'000;       // a request without much of a body
-constexpr int64_t kCompleteStallUs = 300'000'000;  // S3 joins the parts, or copies, before it answers
+constexpr size_t kErrorBytes = 64 << 10;             // kept of an answer that is an error
+constexpr int64_t kSmallCallUs = 30'000'000;         // a request without much of a body
+constexpr int64_t kCompleteStallUs = 300'000'000;    // S3 joins the parts, or copies, before it answers
 constexpr uint64_t kCopyPart = uint64_t{512} << 20;  // what is larger is copied in parts of it; S3's limit is 5 GiB
 constexpr uint64_t kMostParts = 10'000;
 constexpr uint64_t kLeastPart = uint64_t{5} << 20;

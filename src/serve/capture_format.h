@@ -78,7 +78,7 @@ std::string pack_requests(std::span<const CapturedRequest> requests);
 base::Result<std::vector<CapturedRequest>> unpack_requests(std::string_view bytes, const FileHeader& header);
 // What a captured request's source is.
 CaptureSource source_of(const CapturedRequest& request);
-CaptureRecord record_of(const CapturedRequest& request);  // points into it; an id that is none becomes nought
+CaptureRecord record_of(const CapturedRequest& request);      // points into it; an id that is none becomes nought
 std::string encode_captured(const CapturedRequest& request);  // the payload of its record
 
 void append_frame(std::string& out, std::string_view payload);

@@ -161,8 +161,7 @@ TEST_P(MetricRulesTest, RunsThatEndedLongAgoAreLeftAlone) {
   EXPECT_THAT(ok([](store::Tx& tx) { return recent_runs(tx, 0, 10'000); }), UnorderedElementsAre(running, fresh));
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, MetricRulesTest, store::testing::engines(),
-                         store::testing::engine_name);
+INSTANTIATE_TEST_SUITE_P(Engines, MetricRulesTest, store::testing::engines(), store::testing::engine_name);
 
 }  // namespace
 }  // namespace track

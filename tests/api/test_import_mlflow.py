@@ -18,8 +18,8 @@ TRACES = ROOT / "tests/api/mlflow_traces_dump.py"
 PEOPLE = ROOT / "tests/api/mlflow_people_store.py"
 
 
-def tool(*args, env=None, script=TOOL):
-    done = subprocess.run([str(PYTHON), str(script), *map(str, args)], capture_output=True, text=True, timeout=240,
+def tool(*args, env=None, script=TOOL, cwd=None):
+    done = subprocess.run([str(PYTHON), str(script), *map(str, args)], capture_output=True, text=True, timeout=240, cwd=cwd,
                           env=clean_environment(**(env or {})))
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -170,7 +170,7 @@ def test_a_running_server_takes_it_from_its_administrator_only(sql_store, start_
 def people_store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
     uri = f"sqlite:///{folder}/mlflow.db"
-    tool("make", uri, script=PEOPLE)
+    tool("make", uri, script=PEOPLE, cwd=folder)  # its artifacts go to ./mlruns
     theirs = json.loads(tool("dump", uri, script=PEOPLE))
     assert len(theirs["records"]) == 701 and len(theirs["datasets"]) == 2 and theirs["issues"] and theirs["hooks"] and any(theirs["links"].values())
     return folder, theirs
