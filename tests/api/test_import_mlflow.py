@@ -91,7 +91,7 @@ def test_traces_come_over_with_what_people_said_of_them(kind, start_server, tmp_
     source = tmp_path / "src"
     source.mkdir()
     uri = f"sqlite:///{source}/mlflow.db" if kind == "sqlite" else f"file://{source}/mlruns"
-    tool("make", uri, script=TRACES)
+    tool("make", uri, script=TRACES, cwd=source)
     theirs = json.loads(tool("dump", uri, script=TRACES))
     (info,) = [trace["info"] for trace in theirs.values()]
     assert len(info["assessments"]) == 12
